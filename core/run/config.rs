@@ -1,0 +1,302 @@
+//! Experiment configs: one TOML file names everything a run does. Read strictly; errors point at line and column.
+
+use crate::{
+    options::{self, OptionsError},
+    registry::{self, Kind, RegistryError},
+    search::{Accounting, Budget, BudgetText, Candidates, CostModel},
+    train::Recipe,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, path::Path};
+
+/// A plugin by name, with its own options next to the name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plugin {
+    /// Its registered name.
+    pub name: String,
+    /// Its options.
+    #[serde(flatten)]
+    pub options: toml::Table,
+}
+
+impl Plugin {
+    /// Makes the plugin.
+    ///
+    /// # Errors
+    /// Unknown names and wrong options.
+    pub fn build<P: ?Sized + Kind>(&self) -> Result<Box<P>, RegistryError> {
+        registry::build::<P>(&self.name, &self.options)
+    }
+}
+
+/// How the search is done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SearchOptions {
+    /// Weight of the weights' indicators against the activations'.
+    #[serde(default = "default_alpha")]
+    pub alpha: f64,
+    /// How costs are counted: "exact" or "limpq".
+    #[serde(default)]
+    pub accounting: Accounting,
+    /// Limits by cost model: bitops = "w3a3", size = "10x", average_weight_bits = 3.
+    pub budgets: BTreeMap<String, Limit>,
+}
+
+fn default_alpha() -> f64 {
+    2.0
+}
+
+/// A limit as written; a bare number may stand without quotes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a limit such as \"w3a3\", \"10x\", \"8MiB\" or 3")]
+pub enum Limit {
+    /// `"w3a3"`, `"10x"`, `"8MiB"`.
+    Text(String),
+    /// `3`
+    Whole(i64),
+    /// `3.5`
+    Number(f64),
+}
+
+impl SearchOptions {
+    /// The budgets as the search reads them, sorted by name.
+    pub fn budgets(&self) -> Vec<BudgetText> {
+        let text = |limit: &Limit| match limit {
+            Limit::Text(text) => text.clone(),
+            Limit::Whole(number) => number.to_string(),
+            Limit::Number(number) => number.to_string(),
+        };
+        self.budgets.iter().map(|(name, limit)| BudgetText { name: name.clone(), limit: text(limit) }).collect()
+    }
+}
+
+/// A whole experiment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// What the experiment is called.
+    pub name: String,
+    /// Seeds starting weights, data order and sampling.
+    #[serde(default)]
+    pub seed: u64,
+    /// Where tensors live; `flex` is the CPU.
+    #[serde(default = "default_device")]
+    pub device: Device,
+    /// Candidate bit-widths.
+    pub bits: Candidates,
+    /// The images.
+    pub dataset: Plugin,
+    /// The network.
+    pub model: Plugin,
+    /// How tensors are quantized.
+    pub quantizer: Plugin,
+    /// What the search minimises.
+    pub sensitivity: Plugin,
+    /// Who solves the integer program.
+    pub solver: Plugin,
+    /// How the full-precision network is trained.
+    #[serde(default)]
+    pub pretrain: Recipe,
+    /// How the indicators are trained.
+    #[serde(default)]
+    pub indicators: Recipe,
+    /// Budgets and how they are counted.
+    pub search: SearchOptions,
+    /// How the quantized network is fine-tuned.
+    #[serde(default)]
+    pub finetune: Recipe,
+    /// Options of the cost models behind budgets, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cost: BTreeMap<String, toml::Table>,
+}
+
+/// A device that this build can run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Device {
+    /// Pure Rust on the CPU.
+    Flex,
+}
+
+fn default_device() -> Device {
+    Device::Flex
+}
+
+/// What is wrong with a config.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the config {path}: {error}")]
+    Read {
+        /// The file.
+        path: String,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// Not TOML; the message has line and column.
+    #[error("{path} is not TOML: {message}")]
+    Syntax {
+        /// The file.
+        path: String,
+        /// What the parser said.
+        message: String,
+    },
+    /// A key or value is wrong.
+    #[error("{place}: {error}")]
+    Value {
+        /// `file:line:column`, or the `--set` that it came from.
+        place: String,
+        /// What is wrong.
+        error: OptionsError,
+    },
+    /// A `--set` that is not `key=value`.
+    #[error("cannot read --set {0:?}: expected KEY=VALUE, for example search.alpha=1.5")]
+    Set(String),
+    /// Layers could not be merged.
+    #[error("cannot merge the config with --set: {0}")]
+    Merge(String),
+}
+
+impl Config {
+    /// Reads a file, lays environment variables (`LIMPQ__SEARCH__ALPHA=1.5`) and then `key=value` pairs over it, and
+    /// checks everything, plugins' own options included. Every default is written out in what it returns.
+    ///
+    /// # Errors
+    /// Point at the line and column of the file, or at the pair.
+    pub fn read(path: &Path, sets: &[String]) -> Result<Self, ConfigError> {
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read { path: shown.clone(), error })?;
+        Self::parse(&shown, &text, sets)
+    }
+
+    /// The same, from text; `path` is for the messages.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn parse(path: &str, text: &str, sets: &[String]) -> Result<Self, ConfigError> {
+        let syntax = |error: toml::de::Error| ConfigError::Syntax { path: path.to_owned(), message: error.to_string() };
+        text.parse::<toml::Table>().map_err(syntax)?;
+        let merge = |error: config::ConfigError| ConfigError::Merge(error.to_string());
+        let environment = config::Environment::with_prefix("LIMPQ").prefix_separator("__").separator("__");
+        let mut layers = config::Config::builder()
+            .add_source(config::File::from_str(text, config::FileFormat::Toml))
+            .add_source(environment.try_parsing(true));
+        for set in sets {
+            let (key, value) = set.split_once('=').ok_or_else(|| ConfigError::Set(set.clone()))?;
+            layers = layers.set_override(key.trim(), value_of(value.trim())).map_err(merge)?;
+        }
+        let merged: toml::Table = layers.build().and_then(config::Config::try_deserialize).map_err(merge)?;
+        let place = |error: OptionsError| ConfigError::Value { place: locate(path, text, sets, &error.path), error };
+        let mut config: Self = options::parse(&merged).map_err(place)?;
+        config.resolve().map_err(place)?;
+        Ok(config)
+    }
+
+    /// Checks plugins and recipes and writes every default of the plugins out.
+    fn resolve(&mut self) -> Result<(), OptionsError> {
+        fn plugin<P: ?Sized + Kind>(section: &str, plugin: &mut Plugin) -> Result<(), OptionsError> {
+            let entry = registry::find::<P>(&plugin.name)
+                .map_err(|error| OptionsError { path: format!("{section}.name"), message: error.to_string() })?;
+            plugin.options = (entry.resolve)(&plugin.options).map_err(|error| {
+                let path = format!("{section}.{}", error.path).trim_end_matches('.').to_owned();
+                OptionsError { path, message: error.message }
+            })?;
+            Ok(())
+        }
+        plugin::<dyn crate::train::Dataset>("dataset", &mut self.dataset)?;
+        plugin::<dyn crate::train::Model>("model", &mut self.model)?;
+        plugin::<dyn crate::train::Quantizer>("quantizer", &mut self.quantizer)?;
+        plugin::<dyn crate::train::Sensitivity>("sensitivity", &mut self.sensitivity)?;
+        plugin::<dyn crate::search::Solver>("solver", &mut self.solver)?;
+        for (section, recipe) in
+            [("pretrain", &self.pretrain), ("indicators", &self.indicators), ("finetune", &self.finetune)]
+        {
+            if let Some((key, message)) = recipe.fault() {
+                return Err(OptionsError { path: format!("{section}.{key}"), message });
+            }
+        }
+        if !(self.search.alpha.is_finite() && self.search.alpha > 0.0) {
+            let message = format!("must be a positive number, got {}", self.search.alpha);
+            return Err(OptionsError { path: "search.alpha".into(), message });
+        }
+        if self.search.budgets.is_empty() {
+            let message = "give at least one budget, for example bitops = \"w3a3\"".into();
+            return Err(OptionsError { path: "search.budgets".into(), message });
+        }
+        let plain = |c: char| c.is_alphanumeric() || "-_. ".contains(c);
+        if self.name.trim_matches(['.', ' ']).is_empty() || !self.name.chars().all(plain) {
+            let message = format!("must be a plain file name (letters, digits, - _ .), got {:?}", self.name);
+            return Err(OptionsError { path: "name".into(), message });
+        }
+        if self.bits.iter().any(|bits| bits.get() < 2) {
+            let message =
+                "bit-width 1 cannot be trained: a signed grid of 1 bit holds no positive number; use 2 or more";
+            return Err(OptionsError { path: "bits".into(), message: message.into() });
+        }
+        for name in self.search.budgets.keys() {
+            registry::find::<dyn CostModel>(name)
+                .map_err(|error| OptionsError { path: format!("search.budgets.{name}"), message: error.to_string() })?;
+        }
+        for (name, options) in &mut self.cost {
+            let entry = registry::find::<dyn CostModel>(name)
+                .map_err(|error| OptionsError { path: format!("cost.{name}"), message: error.to_string() })?;
+            *options = (entry.resolve)(options).map_err(|error| OptionsError {
+                path: format!("cost.{name}.{}", error.path),
+                message: error.message,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The budgets with their cost models, made from the options in `cost`.
+    ///
+    /// # Errors
+    /// Unknown names and wrong options.
+    pub fn budgets(&self) -> Result<Vec<Budget>, RegistryError> {
+        let none = toml::Table::new();
+        let budget = |text: BudgetText| {
+            let cost = registry::build::<dyn CostModel>(&text.name, self.cost.get(&text.name).unwrap_or(&none))?;
+            Ok(Budget { text, cost })
+        };
+        self.search.budgets().into_iter().map(budget).collect()
+    }
+
+    /// As TOML, every default included.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).expect("a config is plain data")
+    }
+}
+
+/// A value as TOML if it reads as such (`3`, `true`, `[4, 2]`), else as text.
+fn value_of(text: &str) -> config::Value {
+    #[derive(Deserialize)]
+    struct Holder {
+        value: config::Value,
+    }
+    let holder = toml::from_str::<Holder>(&format!("value = {text}"));
+    holder.map_or_else(|_| config::Value::from(text), |holder| holder.value)
+}
+
+/// Where a key stands: the pair that set it, or line and column in the file; the nearest enclosing table if it is missing.
+fn locate(path: &str, text: &str, sets: &[String], key: &str) -> String {
+    if let Some(set) = sets.iter().find(|set| set.split('=').next().map(str::trim) == Some(key)) {
+        return format!("--set {set}");
+    }
+    let mut offset = None;
+    if let Ok(document) = toml::de::DeTable::parse(text) {
+        let mut table = Some(document.get_ref());
+        for part in key.split('.').map(|part| part.split('[').next().unwrap_or(part)) {
+            let Some((name, value)) = table.and_then(|table| table.get_key_value(part)) else { break };
+            offset = Some(name.span().start);
+            table = value.get_ref().as_table();
+        }
+    }
+    let Some(offset) = offset else { return path.to_owned() };
+    let before = &text[..offset];
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
+    format!("{path}:{line}:{column}")
+}

@@ -1,0 +1,168 @@
+//! A run's folder. Every artifact is kept with the hash of what went into it, so that a stage is skipped exactly when its
+//! result is there and its inputs have not changed.
+
+use crate::artifact::{self, WriteError};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// What is wrong with a run folder.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// Something could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The record of what is in the folder cannot be read.
+    #[error("{path} is damaged: {why}. Remove the folder, or start in another one with --out")]
+    Record {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// An artifact that was made by another version of the layout.
+    #[error(
+        "{path} was written with layout {found}, this program uses {RECORD_SCHEMA}; start in another folder with --out"
+    )]
+    Schema {
+        /// The file.
+        path: String,
+        /// The layout's version.
+        found: u32,
+    },
+}
+
+const RECORD_SCHEMA: u32 = 1;
+const RECORD: &str = "artifacts.json";
+
+/// One artifact on record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Made {
+    /// Hash of everything that went in.
+    inputs: String,
+    /// Hash of the file.
+    content: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    schema: u32,
+    artifacts: BTreeMap<String, Made>,
+}
+
+/// An open run folder.
+pub struct Folder {
+    path: PathBuf,
+    record: Record,
+}
+
+impl Folder {
+    /// Opens a folder, new or of an earlier run.
+    ///
+    /// # Errors
+    /// A damaged or foreign record.
+    pub fn open(path: &Path) -> Result<Self, FolderError> {
+        let file = path.join(RECORD);
+        let shown = file.display().to_string();
+        let wrong = |why: String| FolderError::Record { path: shown.clone(), why };
+        let record = match std::fs::read(&file) {
+            Ok(bytes) => serde_json::from_slice::<Record>(&bytes).map_err(|error| wrong(error.to_string()))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Record { schema: RECORD_SCHEMA, artifacts: BTreeMap::new() }
+            }
+            Err(error) => return Err(wrong(error.to_string())),
+        };
+        if record.schema != RECORD_SCHEMA {
+            return Err(FolderError::Schema { path: shown, found: record.schema });
+        }
+        Ok(Self { path: path.to_owned(), record })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// An artifact's bytes, if it is there, unharmed, and made from these inputs.
+    pub fn find(&self, name: &str, inputs: &str) -> Option<Vec<u8>> {
+        let made = self.record.artifacts.get(name).filter(|made| made.inputs == inputs)?;
+        let bytes = std::fs::read(self.path.join(name)).ok()?;
+        (hash(&bytes) == made.content).then_some(bytes)
+    }
+
+    /// Writes an artifact, then puts it on record.
+    ///
+    /// # Errors
+    /// A full disk, a folder that cannot be written to.
+    pub fn keep(&mut self, name: &str, inputs: &str, bytes: &[u8]) -> Result<(), FolderError> {
+        artifact::write(&self.path.join(name), bytes)?;
+        let made = Made { inputs: inputs.to_owned(), content: hash(bytes) };
+        self.record.artifacts.insert(name.to_owned(), made);
+        artifact::write_json(&self.path.join(RECORD), &self.record)?;
+        Ok(())
+    }
+
+    /// Removes results that are about to be made anew, so that the folder never shows those of another config.
+    ///
+    /// # Errors
+    /// When a file is there and cannot be removed.
+    pub fn remove(&mut self, names: &[&str]) -> Result<(), FolderError> {
+        for name in names {
+            let path = self.path.join(name);
+            match std::fs::remove_file(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(WriteError { path: path.display().to_string(), error }.into()),
+            }
+            self.record.artifacts.remove(*name);
+        }
+        Ok(())
+    }
+
+    /// Writes a file that no stage reads again.
+    ///
+    /// # Errors
+    /// As [`Self::keep`].
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), FolderError> {
+        Ok(artifact::write(&self.path.join(name), bytes)?)
+    }
+}
+
+/// SHA-256 in hexadecimal digits.
+pub(super) fn hash(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Bytes as hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_it_kept_and_nothing_else() {
+        let home = tempfile::tempdir().unwrap();
+        let mut folder = Folder::open(home.path()).unwrap();
+        folder.keep("a.json", "inputs", b"{}").unwrap();
+        let folder = Folder::open(home.path()).unwrap();
+        assert_eq!(folder.find("a.json", "inputs").as_deref(), Some(&b"{}"[..]));
+        assert_eq!(folder.find("a.json", "other inputs"), None);
+        std::fs::write(home.path().join("a.json"), "{ }").unwrap();
+        assert_eq!(folder.find("a.json", "inputs"), None, "a changed file is not what was kept");
+    }
+
+    #[test]
+    fn says_that_its_record_is_damaged() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join(RECORD), "{").unwrap();
+        let error = Folder::open(home.path()).err().unwrap().to_string();
+        assert!(error.contains("artifacts.json is damaged"), "{error}");
+    }
+}

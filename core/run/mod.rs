@@ -1,0 +1,13 @@
+//! A run: one config, one folder, one artifact for each stage.
+//!
+//! ```text
+//! pretrain -> indicators -> search -> finetune (found and uniform policy) -> evaluate -> summary
+//! ```
+
+mod config;
+mod folder;
+mod stages;
+
+pub use config::{Config, ConfigError, Device, Limit, Plugin, SearchOptions};
+pub use folder::{Folder, FolderError};
+pub use stages::{Entrant, RunError, Summary, run};

@@ -1,0 +1,329 @@
+//! The stages, one after another.
+
+use super::{
+    config::{Config, Device},
+    folder::{Folder, FolderError, hash, hex},
+};
+use crate::{
+    graph::{FIXED_BITS, Graph, GraphError},
+    registry::RegistryError,
+    search::{
+        BudgetUse, Found, INDICATORS_SCHEMA, Indicators, IndicatorsError, Policy, PolicyError, Precision, Proof,
+        Provenance, Search, SearchError,
+    },
+    train::{
+        Bench, Data, DatasetError, Lab, Network, Plan, Progress, Quantizer, Recipe, Score, State, StateError,
+        TrainError,
+    },
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::{path::Path, sync::Arc};
+
+/// Why a run ended early. Artifacts of finished stages stay; the same command goes on after them.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant passes on the error it is named after")]
+pub enum RunError {
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    #[error("the model does not fit the data: {0}")]
+    Graph(#[from] GraphError),
+    #[error("cannot read this program's own file, which is part of what results depend on: {0}")]
+    Program(std::io::Error),
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    #[error(transparent)]
+    Indicators(#[from] IndicatorsError),
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+}
+
+/// One network in the final comparison.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entrant {
+    /// What it is: full precision, the found policy, or the uniform one.
+    pub name: String,
+    /// Accuracy and loss on the test set.
+    pub score: Score,
+    /// Use of each budget, in the order of [`Summary::budgets`]; as printed there.
+    pub used: Vec<f64>,
+    /// Objective of the integer program.
+    pub objective: Option<f64>,
+}
+
+/// What a run found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// The experiment.
+    pub name: String,
+    /// The network.
+    pub model: String,
+    /// Its seed.
+    pub seed: u64,
+    /// How costs were counted.
+    pub accounting: crate::search::Accounting,
+    /// Weight of the weights' indicators.
+    pub alpha: f64,
+    /// What was minimised.
+    pub sensitivity: String,
+    /// The budgets and their use by the found policy.
+    pub budgets: Vec<BudgetUse>,
+    /// Proof of the found policy.
+    pub proof: Proof,
+    /// The networks side by side: full precision, found, best uniform (when one keeps the budgets).
+    pub entrants: Vec<Entrant>,
+    /// The found bits.
+    pub policy: Policy,
+}
+
+/// Runs every stage of a config in a folder; finished stages whose inputs have not changed are taken from it.
+///
+/// # Errors
+/// The first stage that fails; what was finished before stays.
+pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summary, RunError> {
+    let mut folder = Folder::open(out)?;
+    let data = config.dataset.build::<dyn crate::train::Dataset>()?.load()?;
+    let model = config.model.build::<dyn crate::train::Model>()?;
+    let mut graph = model.graph(data.shape, data.classes)?;
+    graph.model.clone_from(&config.model.name);
+    let quantizer: Arc<dyn Quantizer> = config.quantizer.build::<dyn Quantizer>()?.into();
+    // Bad budgets and unknown solvers must not come to light after hours of training.
+    let budgets = config.budgets()?;
+    let solver = config.solver.build::<dyn crate::search::Solver>()?;
+    Search::preflight(&graph, &config.bits, config.search.accounting, &budgets)?;
+    let device = match config.device {
+        Device::Flex => burn::tensor::Device::flex(),
+    };
+    let program = program()?;
+    folder.remove(&["summary.json", "policy.json", "policy.yaml"])?;
+    folder.write("config.toml", config.to_toml().as_bytes())?;
+    folder.write("versions.json", versions(&program).as_bytes())?;
+    let stages = Stages {
+        config,
+        graph: Arc::new(graph),
+        quantizer,
+        bench: Bench { data: &data, device: &device, seed: config.seed, progress },
+        basis: inputs(&[&program, &config.seed, &config.device, &config.dataset, &config.model, &fingerprint(&data)?]),
+    };
+    let pretrained = stages.pretrain(&mut folder)?;
+    let indicators = stages.indicators(&mut folder, &pretrained)?;
+    let search = Search {
+        graph: &stages.graph,
+        indicators: &indicators,
+        candidates: &config.bits,
+        alpha: config.search.alpha,
+        accounting: config.search.accounting,
+        budgets: &budgets,
+    };
+    let found = search.run(&config.solver.name, solver.as_ref())?;
+    folder.write("policy.json", &json(&found))?;
+    folder.write("policy.yaml", found.policy.to_limpq_yaml().as_bytes())?;
+    let full = stages.full_precision(&pretrained)?;
+    let mut entrants = vec![Entrant {
+        name: "full precision".into(),
+        score: full,
+        used: found.budgets.iter().map(|budget| budget.at_32_bits).collect(),
+        objective: None,
+    }];
+    entrants.push(Entrant {
+        name: config.sensitivity.name.clone(),
+        score: stages.finetune(&mut folder, "finetuned", &pretrained, &found.policy)?,
+        used: found.budgets.iter().map(|budget| budget.used).collect(),
+        objective: Some(found.objective),
+    });
+    if let Some(uniform) = search.best_uniform()? {
+        let bits = uniform.bits;
+        entrants.push(Entrant {
+            name: format!("uniform {bits}"),
+            score: stages.finetune(&mut folder, "uniform", &pretrained, &Policy::uniform(&stages.graph, bits))?,
+            used: uniform.used,
+            objective: Some(uniform.objective),
+        });
+    }
+    if entrants.len() < 3 {
+        folder.remove(&["uniform.safetensors", "uniform.json"])?;
+    }
+    let summary = summary(config, &stages.graph, found, entrants);
+    folder.write("summary.json", &json(&summary))?;
+    Ok(summary)
+}
+
+fn summary(config: &Config, graph: &Graph, found: Found, entrants: Vec<Entrant>) -> Summary {
+    Summary {
+        name: config.name.clone(),
+        model: graph.model.clone(),
+        seed: config.seed,
+        accounting: found.accounting,
+        alpha: found.alpha,
+        sensitivity: config.sensitivity.name.clone(),
+        budgets: found.budgets,
+        proof: found.proof,
+        entrants,
+        policy: found.policy,
+    }
+}
+
+struct Stages<'a> {
+    config: &'a Config,
+    graph: Arc<Graph>,
+    quantizer: Arc<dyn Quantizer>,
+    bench: Bench<'a>,
+    /// Hash of what every stage depends on.
+    basis: String,
+}
+
+impl Stages<'_> {
+    fn pretrain(&self, folder: &mut Folder) -> Result<State, RunError> {
+        const NAME: &str = "pretrained.safetensors";
+        let recipe = &self.config.pretrain;
+        let key = inputs(&[&self.basis, recipe]);
+        if let Some(bytes) = folder.find(NAME, &key) {
+            return Ok(State::from_bytes(&bytes, NAME)?);
+        }
+        let plan = Plan::full_precision(self.graph.clone(), self.quantizer.clone());
+        let start = State::random(&self.graph, self.config.seed);
+        let state = self.train("pretrain", "pretrain", &plan, &start, recipe, plan.no_bits())?.state();
+        folder.keep(NAME, &key, &state.to_bytes())?;
+        Ok(state)
+    }
+
+    fn indicators(&self, folder: &mut Folder, pretrained: &State) -> Result<Indicators, RunError> {
+        const NAME: &str = "indicators.json";
+        let Config { bits, quantizer, sensitivity, indicators: recipe, .. } = self.config;
+        let key = inputs(&[&self.basis, &hash(&pretrained.to_bytes()), bits, quantizer, sensitivity, recipe]);
+        if let Some(bytes) = folder.find(NAME, &key) {
+            return Ok(Indicators::from_bytes(&bytes)?);
+        }
+        let metric = sensitivity.build::<dyn crate::train::Sensitivity>()?;
+        let lab = Lab {
+            graph: self.graph.clone(),
+            pretrained,
+            candidates: bits,
+            quantizer: self.quantizer.clone(),
+            recipe,
+            bench: self.bench,
+        };
+        let indicators = Indicators {
+            schema: INDICATORS_SCHEMA,
+            model: Some(self.graph.model.clone()),
+            candidates: bits.clone(),
+            provenance: Provenance {
+                sensitivity: sensitivity.name.clone(),
+                quantizer: Some(quantizer.name.clone()),
+                dataset: Some(self.config.dataset.name.clone()),
+                seed: Some(self.config.seed),
+            },
+            layers: metric.measure(&lab)?,
+        };
+        indicators.check(&self.graph, bits)?;
+        let bytes = json(&indicators);
+        folder.keep(NAME, &key, &bytes)?;
+        // What is used is what was written, so that a run that goes on later computes with the same numbers.
+        Ok(Indicators::from_bytes(&bytes)?)
+    }
+
+    /// Fine-tunes at a policy's bits from the pre-trained numbers, and measures it. Stem and classifier are quantized to
+    /// their fixed bits.
+    fn finetune(
+        &self,
+        folder: &mut Folder,
+        file: &str,
+        pretrained: &State,
+        policy: &Policy,
+    ) -> Result<Score, RunError> {
+        let (name, result) = (format!("{file}.safetensors"), format!("{file}.json"));
+        let label = if file == "uniform" { "fine-tune uniform" } else { "fine-tune found" };
+        let recipe = &self.config.finetune;
+        let quantizer = &self.config.quantizer;
+        let key = inputs(&[&self.basis, &hash(&pretrained.to_bytes()), quantizer, recipe, &policy.policy]);
+        let done = folder.find(&name, &key).and_then(|_| folder.find(&result, &key));
+        if let Some(score) = done.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+            return Ok(score);
+        }
+        let fixed = Precision::uniform(FIXED_BITS.into()).expect("8 is a bit-width");
+        let mut chosen = policy.precisions(&self.graph)?.into_iter();
+        let layers = self.graph.layers();
+        let bits: Vec<Precision> =
+            layers.iter().map(|l| if l.fixed { fixed } else { chosen.next().expect("one for each layer") }).collect();
+        let plan = Plan::new(self.graph.clone(), bits.iter().map(|&bits| vec![bits]).collect(), self.quantizer.clone());
+        let start = Network::new(&plan, pretrained, self.bench.device)?;
+        let start = start.calibrate(self.bench.first_batch(recipe.batch_size)?).state();
+        let bits = bits.into_iter().map(Some).collect::<Vec<_>>();
+        let network = self.train("finetune", label, &plan, &start, recipe, bits.clone())?;
+        let score = self.bench.evaluate(&network, &bits)?;
+        folder.keep(&name, &key, &network.state().to_bytes())?;
+        folder.keep(&result, &key, &json(&score))?;
+        Ok(score)
+    }
+
+    fn full_precision(&self, pretrained: &State) -> Result<Score, RunError> {
+        let plan = Plan::full_precision(self.graph.clone(), self.quantizer.clone());
+        let network = Network::new(&plan, pretrained, self.bench.device)?;
+        Ok(self.bench.evaluate(&network, &plan.no_bits())?)
+    }
+
+    fn train(
+        &self,
+        stage: &str,
+        label: &str,
+        plan: &Plan,
+        start: &State,
+        recipe: &Recipe,
+        bits: crate::train::Bits,
+    ) -> Result<Network, RunError> {
+        let network = Network::new(plan, start, &self.bench.device.clone().autodiff())?;
+        Ok(self.bench.fit(stage, label, network, recipe, &mut |_| vec![bits.clone()])?)
+    }
+}
+
+/// Hash of a stage's inputs.
+fn inputs(parts: &[&dyn erased_serde::Serialize]) -> String {
+    hash(&serde_json::to_vec(parts).expect("inputs are plain data"))
+}
+
+/// Hash of every sample of a data set, as networks see it.
+fn fingerprint(data: &Data) -> Result<String, DatasetError> {
+    let mut pixels = vec![0f32; data.shape.elements()];
+    let mut digest = Sha256::new();
+    digest.update(format!("{} {}", data.shape, data.classes));
+    for set in [&data.train, &data.test] {
+        digest.update(set.len().to_le_bytes());
+        for index in 0..set.len() {
+            digest.update(set.sample(index, &mut pixels)?.to_le_bytes());
+            digest.update(pixels.iter().flat_map(|pixel| pixel.to_le_bytes()).collect::<Vec<u8>>());
+        }
+    }
+    Ok(hex(&digest.finalize()))
+}
+
+/// Hash of the running program: another build may compute other numbers, whatever its version says.
+fn program() -> Result<String, RunError> {
+    let bytes = std::env::current_exe().and_then(std::fs::read).map_err(RunError::Program)?;
+    Ok(hash(&bytes))
+}
+
+fn versions(program: &str) -> String {
+    let versions = serde_json::json!({
+        "limpq": env!("CARGO_PKG_VERSION"),
+        "program_sha256": program,
+        "burn": "0.22.1",
+        "os": std::env::consts::OS,
+        "architecture": std::env::consts::ARCH,
+        "threads": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+    });
+    format!("{versions:#}\n")
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    let mut text = serde_json::to_vec_pretty(value).expect("artifacts are plain data with text keys");
+    text.push(b'\n');
+    text
+}

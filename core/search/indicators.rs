@@ -1,0 +1,262 @@
+//! Importance indicators: for every searchable layer, one number for its weights and one for its input activations at
+//! each candidate bit-width. Read from our JSON or from LIMPQ's pickle, told apart by content.
+
+use super::{BitWidth, Candidates, pickle};
+use crate::{graph::Graph, registry::nearest};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, path::Path};
+
+/// Version of the JSON layout.
+pub const INDICATORS_SCHEMA: u32 = 1;
+
+/// Indicators of one layer by bit-width.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayerIndicators {
+    /// Of its weights.
+    pub weight: BTreeMap<BitWidth, f64>,
+    /// Of its input activations.
+    pub act: BTreeMap<BitWidth, f64>,
+}
+
+/// Where indicators come from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// Name of the sensitivity metric, or the kind of file they were read from.
+    pub sensitivity: String,
+    /// Name of the quantizer that was trained, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantizer: Option<String>,
+    /// Name of the data set, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<String>,
+    /// The run's seed, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+}
+
+/// A full set of indicators.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Indicators {
+    /// Version of this layout.
+    pub schema: u32,
+    /// The model they were measured on; LIMPQ's files do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The bit-widths every layer has.
+    pub candidates: Candidates,
+    /// Where they come from.
+    pub provenance: Provenance,
+    /// By state-dict name of the layer.
+    pub layers: BTreeMap<String, LayerIndicators>,
+}
+
+/// What is wrong with an indicator file.
+#[derive(Debug, thiserror::Error)]
+pub enum IndicatorsError {
+    /// Cannot be read at all.
+    #[error("cannot read the indicators {path}: {error}")]
+    Read {
+        /// The file.
+        path: String,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// Neither JSON nor pickle.
+    #[error(
+        "{path} is not an indicator file: {why}. Give this program's indicators.json or LIMPQ's importance_indicators_*.pkl"
+    )]
+    Format {
+        /// The file.
+        path: String,
+        /// What was found.
+        why: String,
+    },
+    /// Another version.
+    #[error(
+        "the indicators have schema version {found}, this program reads version {INDICATORS_SCHEMA}; write them anew with `limpq run`"
+    )]
+    Schema {
+        /// The version found.
+        found: u32,
+    },
+    /// No layers.
+    #[error("the indicators are empty: no layer has any")]
+    Empty,
+    /// Another model's.
+    #[error("the indicators were made for {found}, not for {wanted}; give --model {found} or the file for {wanted}")]
+    WrongModel {
+        /// The model in the file.
+        found: String,
+        /// The model asked for.
+        wanted: String,
+    },
+    /// Layer names that do not fit.
+    #[error("the indicators do not fit {model}: {missing} and {left_over}. Is it the right model for this file?")]
+    Layers {
+        /// The model.
+        model: String,
+        /// Layers without indicators, in words.
+        missing: String,
+        /// Indicators without a layer, in words.
+        left_over: String,
+    },
+    /// A bit-width that a layer has no indicator for.
+    #[error(
+        "layer {layer:?} has no {tensor} indicator for {bits} bits; the file has {has}. \
+         Choose --bits from those, or train indicators for the missing bit-width"
+    )]
+    Bits {
+        /// The layer.
+        layer: String,
+        /// `weight` or `act`.
+        tensor: &'static str,
+        /// The bit-width.
+        bits: BitWidth,
+        /// Bit-widths there are.
+        has: String,
+    },
+    /// NaN, infinite or negative.
+    #[error(
+        "layer {layer:?} has the {tensor} indicator {value} at {bits} bits; an indicator must be a finite number and not \
+         negative. The training that made it diverged: lower its learning rate and run it again"
+    )]
+    Value {
+        /// The layer.
+        layer: String,
+        /// `weight` or `act`.
+        tensor: &'static str,
+        /// The bit-width.
+        bits: BitWidth,
+        /// What was found.
+        value: f64,
+    },
+}
+
+impl Indicators {
+    /// Reads a file of either kind.
+    ///
+    /// # Errors
+    /// Missing or unreadable files, other formats, other schema versions.
+    pub fn read(path: &Path) -> Result<Self, IndicatorsError> {
+        let shown = path.display().to_string();
+        let bytes = std::fs::read(path).map_err(|error| IndicatorsError::Read { path: shown.clone(), error })?;
+        Self::from_bytes(&bytes).map_err(|error| match error {
+            IndicatorsError::Format { why, .. } => IndicatorsError::Format { path: shown, why },
+            other => other,
+        })
+    }
+
+    /// Reads the content of a file of either kind.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, IndicatorsError> {
+        let format = |why: String| IndicatorsError::Format { path: "the input".into(), why };
+        let indicators = match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            None => return Err(format("it is empty".into())),
+            Some(b'{') => {
+                #[derive(Deserialize)]
+                struct Version {
+                    schema: u32,
+                }
+                // The version first: another version's layout need not parse.
+                let json = |error: serde_json::Error| {
+                    let not_a_number = ["NaN", "Infinity"].iter().any(|word| contains(bytes, word.as_bytes()));
+                    let hint = if not_a_number {
+                        "; it holds NaN or Infinity, so the training that made it diverged"
+                    } else {
+                        ""
+                    };
+                    format(format!("as JSON: {error}{hint}"))
+                };
+                let version: Version = serde_json::from_slice(bytes).map_err(json)?;
+                if version.schema != INDICATORS_SCHEMA {
+                    return Err(IndicatorsError::Schema { found: version.schema });
+                }
+                let mut file: Self = serde_json::from_slice(bytes).map_err(json)?;
+                let named = std::mem::take(&mut file.layers).into_iter();
+                for (name, layer) in named {
+                    let plain = plain_name(&name).to_owned();
+                    if file.layers.insert(plain, layer).is_some() {
+                        return Err(format(format!("layer {:?} stands there twice", plain_name(&name))));
+                    }
+                }
+                file
+            }
+            Some(_) => pickle::read(bytes).map_err(format)?,
+        };
+        if indicators.layers.is_empty() {
+            return Err(IndicatorsError::Empty);
+        }
+        Ok(indicators)
+    }
+
+    /// Checks that these indicators are for this graph and cover these candidates with usable numbers.
+    ///
+    /// # Errors
+    /// Says which model, layer, tensor or bit-width does not fit.
+    pub fn check(&self, graph: &Graph, candidates: &Candidates) -> Result<(), IndicatorsError> {
+        if let Some(found) = self.model.as_ref().filter(|model| **model != graph.model) {
+            return Err(IndicatorsError::WrongModel { found: found.clone(), wanted: graph.model.clone() });
+        }
+        if self.layers.is_empty() {
+            return Err(IndicatorsError::Empty);
+        }
+        let wanted: Vec<String> = graph.searchable().into_iter().map(|layer| layer.name).collect();
+        let missing: Vec<&str> =
+            wanted.iter().map(String::as_str).filter(|name| !self.layers.contains_key(*name)).collect();
+        let left_over: Vec<&str> =
+            self.layers.keys().map(String::as_str).filter(|name| !wanted.iter().any(|w| w == name)).collect();
+        if !missing.is_empty() || !left_over.is_empty() {
+            let hint = left_over.first().and_then(|name| nearest(name, missing.iter().copied()));
+            let hint = hint.map(|name| format!(" (nearest: {name})")).unwrap_or_default();
+            return Err(IndicatorsError::Layers {
+                model: graph.model.clone(),
+                missing: listed("missing from the file", &missing),
+                left_over: format!("{}{hint}", listed("not in the model", &left_over)),
+            });
+        }
+        for (layer, indicators) in &self.layers {
+            for (tensor, values) in [("weight", &indicators.weight), ("act", &indicators.act)] {
+                for bits in candidates.iter() {
+                    let value = *values.get(&bits).ok_or_else(|| IndicatorsError::Bits {
+                        layer: layer.clone(),
+                        tensor,
+                        bits,
+                        has: match values.is_empty() {
+                            true => "none".into(),
+                            false => values.keys().rev().map(BitWidth::to_string).collect::<Vec<_>>().join(","),
+                        },
+                    })?;
+                    if !value.is_finite() || value < 0.0 {
+                        return Err(IndicatorsError::Value { layer: layer.clone(), tensor, bits, value });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A layer's name without the prefix that data-parallel training adds.
+pub(super) fn plain_name(name: &str) -> &str {
+    name.strip_prefix("module.").unwrap_or(name)
+}
+
+fn contains(bytes: &[u8], word: &[u8]) -> bool {
+    bytes.windows(word.len()).any(|window| window == word)
+}
+
+/// "2 layers missing: a, b", shortened past five.
+fn listed(what: &str, names: &[&str]) -> String {
+    match names.len() {
+        0 => format!("no layer is {what}"),
+        count => {
+            let more = if count > 5 { ", ..." } else { "" };
+            format!("{count} {what} ({}{more})", names[..count.min(5)].join(", "))
+        }
+    }
+}

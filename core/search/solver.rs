@@ -1,0 +1,125 @@
+//! The solver boundary: a problem in, a policy with its proof or an honest refusal out.
+
+use super::Problem;
+use serde::Serialize;
+
+/// How far an answer can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, strum::Display)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Status {
+    /// No policy within the budgets is better.
+    Optimal,
+    /// A limit ended the search; the gap says how much better a policy could still be.
+    Stopped,
+    /// Found without a proof.
+    Heuristic,
+}
+
+/// Evidence that comes with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Proof {
+    /// How far it goes.
+    pub status: Status,
+    /// No policy within the budgets has a smaller objective than this.
+    pub bound: f64,
+    /// (objective - bound) / |objective|; 0 when optimal.
+    pub gap: f64,
+    /// Time the solver took, in seconds.
+    pub seconds: f64,
+}
+
+/// What a solver found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// Index of the chosen option of each group.
+    pub picks: Vec<usize>,
+    /// How far it goes.
+    pub status: Status,
+    /// No feasible policy has a smaller objective; `None` when the solver knows none.
+    pub bound: Option<f64>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SolverError {
+    /// Proven: no policy keeps every budget.
+    #[error("no policy keeps every budget")]
+    Infeasible,
+    /// A limit ended the search before any policy was found.
+    #[error(
+        "the time limit of {seconds} s (or the library's own memory or iteration limit) ended the search before a policy was \
+         found; raise it with --set solver.time_limit_s=..."
+    )]
+    NothingFound {
+        /// The limit.
+        seconds: f64,
+    },
+    /// Too large for this solver.
+    #[error("{solver} handles up to {allowed} policies, this problem has {found}; use another solver")]
+    TooLarge {
+        /// Name of the solver.
+        solver: &'static str,
+        /// How many policies there are, in words.
+        found: String,
+        /// How many it tries.
+        allowed: u64,
+    },
+    /// The library behind the solver failed.
+    #[error("{solver} failed: {message}")]
+    Library {
+        /// Name of the solver.
+        solver: &'static str,
+        /// What it said.
+        message: String,
+    },
+    /// An answer that does not survive the check in exact arithmetic.
+    #[error(
+        "{solver} returned a policy that overruns budget {budget} by {excess} units in exact arithmetic; \
+         this is a numerical fault of that solver, use another one"
+    )]
+    Overrun {
+        /// Name of the solver.
+        solver: String,
+        /// Which budget.
+        budget: String,
+        /// By how much, in the budget's integer unit.
+        excess: i128,
+    },
+}
+
+/// Solves multiple-choice problems.
+pub trait Solver: Send + Sync {
+    /// The best policy with its proof. Deterministic: one problem, one answer.
+    ///
+    /// # Errors
+    /// [`SolverError::Infeasible`] only when that is proven.
+    fn solve(&self, problem: &Problem) -> Result<Answer, SolverError>;
+}
+
+/// Runs a solver, checks what it returns in exact arithmetic and times it.
+pub fn solve(name: &str, solver: &dyn Solver, problem: &Problem) -> Result<(Vec<usize>, f64, Proof), SolverError> {
+    let start = std::time::Instant::now();
+    let answer = solver.solve(problem)?;
+    let seconds = start.elapsed().as_secs_f64();
+    for (index, row) in problem.rows.iter().enumerate() {
+        let excess = problem.used(&answer.picks, index) - row.limit;
+        if excess > 0 {
+            return Err(SolverError::Overrun { solver: name.to_owned(), budget: row.name.clone(), excess });
+        }
+    }
+    let objective = problem.objective(&answer.picks);
+    let bound = match (answer.status, answer.bound) {
+        (Status::Optimal, _) => objective,
+        (_, Some(bound)) => bound.min(objective),
+        (_, None) => relaxed(problem),
+    };
+    let gap = if objective == bound { 0.0 } else { (objective - bound) / objective.abs().max(f64::MIN_POSITIVE) };
+    Ok((answer.picks, objective, Proof { status: answer.status, bound, gap, seconds }))
+}
+
+/// The bound that needs no solver: every layer at its least loss, budgets ignored.
+fn relaxed(problem: &Problem) -> f64 {
+    let least = |group: &super::Group| group.choices.iter().map(|choice| choice.loss).fold(f64::INFINITY, f64::min);
+    problem.groups.iter().map(least).sum()
+}

@@ -1,0 +1,24 @@
+//! The training half: networks as burn modules, fake quantization, joint training, fine-tuning, evaluation.
+
+mod dataset;
+mod fit;
+mod model;
+mod network;
+mod quantizer;
+mod recipe;
+mod sensitivity;
+mod state;
+
+pub use dataset::{Data, Dataset, DatasetError, InMemory, Samples, mean_and_deviation};
+pub use fit::{Bench, Progress, Score, TrainError};
+pub use model::Model;
+pub use network::{Bits, Network, Plan};
+pub use quantizer::{Grid, NoIndicator, Quantizer, Role};
+pub use recipe::Recipe;
+pub use sensitivity::{ByLayer, Lab, Sensitivity};
+pub use state::{Array, State, StateError};
+
+crate::registry::kind!(Dataset, "dataset");
+crate::registry::kind!(Model, "model");
+crate::registry::kind!(Quantizer, "quantizer");
+crate::registry::kind!(Sensitivity, "sensitivity");

@@ -1,0 +1,159 @@
+//! Arguments that several commands share: the network, the accounting, `--set`.
+
+use anyhow::Context;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use limpq_core::graph::{Graph, Shape};
+use limpq_core::registry::{self, nearest};
+use limpq_core::search::Accounting;
+use limpq_core::train::Model;
+
+/// Images have no more rows or columns than this, so that products of sizes stay far from overflow.
+const LARGEST_SIDE: usize = 1 << 14;
+const MOST_CLASSES: u64 = 1 << 24;
+
+/// Shape of the images and number of classes.
+#[derive(Debug, clap::Args)]
+pub struct Network {
+    /// Shape of one image: channels, height and width
+    #[arg(long, default_value = "3x224x224", value_name = "CxHxW", value_parser = image)]
+    pub input: Shape,
+    /// Number of classes
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=MOST_CLASSES))]
+    pub classes: u64,
+}
+
+impl Network {
+    /// The graph of a registered model.
+    ///
+    /// # Errors
+    /// An unknown model or option, or an input that does not fit.
+    pub fn graph(&self, model: &str, options: &toml::Table) -> anyhow::Result<Graph> {
+        let plugin = registry::build::<dyn Model>(model, options)?;
+        let classes = usize::try_from(self.classes)?;
+        plugin.graph(self.input, classes).with_context(|| format!("{model} cannot be built for {} images", self.input))
+    }
+}
+
+fn image(text: &str) -> Result<Shape, String> {
+    let shape: Shape = text.parse().map_err(|error: limpq_core::graph::GraphError| error.to_string())?;
+    match [shape.channels, shape.height, shape.width].into_iter().find(|&side| side > LARGEST_SIDE) {
+        Some(side) => Err(format!("channels, height and width must be 1..={LARGEST_SIDE}, got {side}")),
+        None => Ok(shape),
+    }
+}
+
+/// Reads `--accounting`.
+pub fn accounting() -> impl TypedValueParser<Value = Accounting> {
+    PossibleValuesParser::new(["exact", "limpq"]).try_map(|name| name.parse::<Accounting>())
+}
+
+/// What `--set` gave: `KEY=VALUE` with a dotted key and a TOML value; a value that is not TOML is text.
+#[derive(Clone, Debug, Default)]
+pub struct Settings(toml::Table);
+
+impl From<toml::Table> for Settings {
+    fn from(table: toml::Table) -> Self {
+        Self(table)
+    }
+}
+
+impl Settings {
+    /// From the arguments; later ones win.
+    ///
+    /// # Errors
+    /// An argument that is not `KEY=VALUE`.
+    pub fn new(arguments: &[String]) -> anyhow::Result<Self> {
+        let mut all = toml::Table::new();
+        for argument in arguments {
+            merge(&mut all, one(argument)?);
+        }
+        Ok(Self(all))
+    }
+
+    /// Everything in one table.
+    pub fn into_table(self) -> toml::Table {
+        self.0
+    }
+
+    /// Takes out the table under a key such as `solver`; empty when nothing was set there.
+    ///
+    /// # Errors
+    /// When the key holds a value.
+    pub fn take(&mut self, key: &str) -> anyhow::Result<toml::Table> {
+        match self.0.remove(key) {
+            None => Ok(toml::Table::new()),
+            Some(toml::Value::Table(table)) => Ok(table),
+            Some(value) => {
+                anyhow::bail!("--set {key}={value}: {key:?} has options; set one of them, {key}.OPTION={value}")
+            }
+        }
+    }
+
+    /// That every setting has been taken.
+    ///
+    /// # Errors
+    /// Names the first that was not, and the keys there are.
+    pub fn finish(&self, known: &[&str]) -> anyhow::Result<()> {
+        let Some(key) = self.0.keys().next() else { return Ok(()) };
+        let hint = nearest(key, known.iter().copied()).map(|near| format!(" (did you mean {near:?}?)"));
+        let known: Vec<_> = known.iter().map(|key| format!("{key}.OPTION=VALUE")).collect();
+        anyhow::bail!("--set: unknown key {key:?}{}; there are: {}", hint.unwrap_or_default(), known.join(", "))
+    }
+}
+
+fn one(argument: &str) -> anyhow::Result<toml::Table> {
+    let (key, value) = argument
+        .split_once('=')
+        .filter(|(key, _)| !key.trim().is_empty())
+        .with_context(|| format!("cannot read --set {argument:?}: expected KEY=VALUE, for example model.width=8"))?;
+    let text = toml::Value::String(value.trim().to_owned());
+    let read = |value: &str| format!("{key} = {value}").parse::<toml::Table>();
+    match read(value).ok().filter(|_| !value.contains('\n')) {
+        Some(table) => Ok(table),
+        None => read(&text.to_string()).with_context(|| format!("cannot read the key of --set {argument:?}")),
+    }
+}
+
+fn merge(into: &mut toml::Table, from: toml::Table) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            (Some(toml::Value::Table(old)), toml::Value::Table(new)) => merge(old, new),
+            (_, value) => {
+                into.insert(key, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(arguments: &[&str]) -> anyhow::Result<Settings> {
+        Settings::new(&arguments.iter().map(|&argument| argument.to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn later_settings_win_and_keep_their_types() {
+        let set = settings(&["model.width=8", "model.stem=small", "solver.gap = 0.5", "model.width=16"]).unwrap();
+        let wanted = "model = { width = 16, stem = 'small' }\nsolver = { gap = 0.5 }".parse::<toml::Table>().unwrap();
+        assert_eq!(set.into_table(), wanted);
+    }
+
+    #[test]
+    fn a_value_cannot_bring_further_keys() {
+        let table = settings(&["a=1\nb=2"]).unwrap().into_table();
+        assert_eq!(table["a"].as_str(), Some("1\nb=2"));
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        for wrong in ["width", "=3", "a b=3", "a..b=3"] {
+            assert!(settings(&[wrong]).unwrap_err().to_string().contains(wrong), "{wrong}");
+        }
+        let mut set = settings(&["solvr.gap=1", "model=3"]).unwrap();
+        assert!(set.take("model").unwrap_err().to_string().contains("model.OPTION=3"));
+        let error = set.finish(&["model", "solver"]).unwrap_err().to_string();
+        assert!(error.contains("\"solvr\" (did you mean \"solver\"?)"), "{error}");
+    }
+}

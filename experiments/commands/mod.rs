@@ -1,0 +1,105 @@
+//! The commands of `limpq`, one file each. A new command is a file, and a variant of [`Command`].
+
+mod arguments;
+mod check;
+mod kinds;
+mod list;
+mod profile;
+mod run;
+mod search;
+mod show;
+mod table;
+
+pub use arguments::{Network, Settings, accounting};
+pub use check::Check;
+pub use kinds::{PluginKind, Registered};
+pub use list::List;
+pub use profile::Profile;
+pub use run::Run;
+pub use search::Search;
+pub use show::Show;
+
+use clap::Parser;
+use limpq_core::registry::{self, RegistryError};
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Mixed-precision quantization: learned importance indicators, one integer program, fine-tuning.
+#[derive(Debug, Parser)]
+#[command(name = "limpq", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What `limpq` can be asked to do.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// List the plugins: quantizers, models, costs, solvers, sensitivities, data sets
+    List(List),
+    /// Show one plugin: what it is, where its source is, its options
+    Show(Show),
+    /// Count a network's layers, multiply-accumulates, weights and costs
+    Profile(Profile),
+    /// Find the bits of every layer that lose least within the budgets
+    Search(Search),
+    /// Read a config and say what it amounts to, without training anything
+    Check(Check),
+    /// Train, search, fine-tune and evaluate as a config says
+    Run(Run),
+}
+
+impl Command {
+    /// Does it; results go to `out`.
+    ///
+    /// An error that is a bare [`io::Error`] comes from `out`: errors of files are typed and name the file.
+    ///
+    /// # Errors
+    /// Whatever stops the command, in words for its user.
+    pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        match self {
+            Self::List(list) => list.run(out),
+            Self::Show(show) => show.run(out),
+            Self::Profile(profile) => profile.run(out),
+            Self::Search(search) => search.run(out),
+            Self::Check(check) => check.run(out),
+            Self::Run(run) => run.run(out),
+        }
+    }
+}
+
+/// The program: reads the arguments, runs the command, says on stderr what went wrong.
+///
+/// Exits with 1 when a command fails and 2 when its arguments cannot be understood. A reader that has seen enough and
+/// closes the pipe (`limpq list | head -1`) is no failure.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut out = io::stdout().lock();
+    let result = start().and_then(|()| cli.command.run(&mut out)).and_then(|()| Ok(out.flush()?));
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    let printing = error.downcast_ref::<io::Error>();
+    if printing.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
+    let place = if printing.is_some() { "cannot write to standard output: " } else { "" };
+    // Nobody is left to tell when stderr is closed too.
+    let _ = write!(io::stderr(), "error: {place}{}", chain(&error));
+    ExitCode::FAILURE
+}
+
+/// Stops at plugins that clash. A kind without any plugin stops only what needs that kind; `list` shows it.
+fn start() -> anyhow::Result<()> {
+    match registry::check() {
+        Ok(()) | Err(RegistryError::Empty { .. }) => Ok(()),
+        Err(clash) => Err(clash.into()),
+    }
+}
+
+/// An error and its causes, one on each line.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = format!("{error}\n");
+    for cause in error.chain().skip(1) {
+        text += &format!("  caused by: {cause}\n");
+    }
+    text
+}

@@ -1,0 +1,36 @@
+//! Tables and figures for people: Markdown, so that they can be pasted into a report.
+
+use comfy_table::{CellAlignment, Table, presets};
+
+/// A table with these headings; columns whose heading starts with `>` are aligned to the right.
+pub fn table(headings: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table.set_header(headings.iter().map(|heading| heading.trim_start_matches('>')).collect::<Vec<_>>());
+    for (index, heading) in headings.iter().enumerate() {
+        if let Some(column) = table.column_mut(index).filter(|_| heading.starts_with('>')) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// A number with at least five digits that count, whatever its size.
+pub fn figure(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return value.to_string();
+    }
+    let decimals = (4.0 - value.abs().log10().floor()).clamp(0.0, 15.0) as usize;
+    format!("{value:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_keep_five_digits() {
+        let shown: Vec<_> = [0.0, 0.000_123_456_7, 7.972_351, 48.283_189, 1_857_612.3].map(figure).into();
+        assert_eq!(shown, ["0", "0.00012346", "7.9724", "48.283", "1857612"]);
+    }
+}

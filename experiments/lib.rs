@@ -1,0 +1,6 @@
+//! The command line of limpq, and the only place that links the plugins in.
+
+pub mod commands;
+
+// A crate that is linked but never named is dropped by the linker, and its plugins with it.
+use limpq_plugins as _;

@@ -1,0 +1,5 @@
+//! The program `limpq`: see `limpq --help`.
+
+fn main() -> std::process::ExitCode {
+    limpq::commands::main()
+}

@@ -1,0 +1,125 @@
+//! MobileNetV1 (Howard et al., arXiv:1704.04861, table 1): a convolution is factored into a depthwise 3x3 and a
+//! pointwise 1x1 one, which costs `1/c_out + 1/9` of it (sec. 3.1). A multiplier α thins every layer to αc channels
+//! (sec. 3.3), here rounded to a multiple of 8 as timm rounds. Names as in timm's `mobilenetv1_100`.
+//!
+//! A stage's stride belongs to its first block alone: the paper's table prints "s2" for the last depthwise layer too,
+//! but its 7x7 output shows stride 1. Rectifiers are plain ReLUs as in the paper; timm's clip at 6.
+
+use limpq_core::graph::{Builder, Conv, Graph, GraphError, NodeId, Shape};
+use limpq_core::train::Model;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Channels of the stem.
+const STEM: usize = 32;
+/// Blocks, stride of the first block, and channels of each stage.
+const STAGES: [(usize, usize, usize); 5] = [(1, 1, 64), (2, 2, 128), (2, 2, 256), (6, 2, 512), (2, 2, 1024)];
+/// Far beyond any published width, and far from overflow.
+const MAX_WIDTH: f64 = 16.0;
+
+/// MobileNetV1.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MobileNetV1 {
+    /// Multiplier on the channels of every layer, above 0 and at most 16; the paper has 1.0, 0.75, 0.5 and 0.25.
+    pub width: f64,
+}
+
+impl Default for MobileNetV1 {
+    fn default() -> Self {
+        Self { width: 1.0 }
+    }
+}
+
+impl Model for MobileNetV1 {
+    fn graph(&self, input: Shape, classes: usize) -> Result<Graph, GraphError> {
+        // NaN is in no range.
+        if !(f64::MIN_POSITIVE..=MAX_WIDTH).contains(&self.width) {
+            let why = format!("must be above 0 and at most {MAX_WIDTH}, got {}", self.width);
+            return Err(GraphError::Option { name: "width", why });
+        }
+        let (mut b, x) = Builder::new("mobilenet_v1", input, classes);
+        let stem = Conv::new(thinned(STEM, self.width), 3).stride(2);
+        let x = b.fixed_conv("conv_stem", x, stem);
+        let x = b.batch_norm("bn1", x);
+        let mut x = b.relu(x);
+        for (stage, &(blocks, stride, channels)) in STAGES.iter().enumerate() {
+            for i in 0..blocks {
+                let stride = if i == 0 { stride } else { 1 };
+                x = separable(&mut b, &format!("blocks.{stage}.{i}"), x, thinned(channels, self.width), stride);
+            }
+        }
+        let x = b.global_avg_pool(x);
+        b.classifier("classifier", x);
+        b.finish()
+    }
+}
+
+/// Depthwise 3x3, then pointwise 1x1, each with batch norm and rectifier (fig. 3).
+fn separable(b: &mut Builder, name: &str, x: NodeId, channels: usize, stride: usize) -> NodeId {
+    let depth = b.channels(x);
+    let x = b.conv(&format!("{name}.conv_dw"), x, Conv::new(depth, 3).stride(stride).groups(depth));
+    let x = b.batch_norm(&format!("{name}.bn1"), x);
+    let x = b.relu(x);
+    let x = b.conv(&format!("{name}.conv_pw"), x, Conv::new(channels, 1));
+    let x = b.batch_norm(&format!("{name}.bn2"), x);
+    b.relu(x)
+}
+
+/// The multiple of 8 nearest to `width * channels`, at least 8, and never below nine tenths of it.
+fn thinned(channels: usize, width: f64) -> usize {
+    let exact = channels as f64 * width;
+    let nearest = (((exact + 4.0) / 8.0).floor() * 8.0).max(8.0);
+    (if nearest < 0.9 * exact { nearest + 8.0 } else { nearest }) as usize
+}
+
+limpq_core::plugin!(
+    limpq_core::train::Model,
+    "mobilenet_v1",
+    "MobileNetV1: depthwise separable convolutions, any width (Howard et al., 2017)",
+    MobileNetV1
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::reference::{gbitops, imagenet, macs, names, trainable, weights};
+
+    #[test]
+    fn counts_match_the_reference() {
+        let graph = imagenet(&MobileNetV1::default());
+        assert_eq!(trainable(&graph), 4_231_976);
+        assert_eq!(weights(&graph), 4_209_088);
+        let classifier = 1024 * 1000;
+        assert_eq!((macs(&graph) - classifier + 50_000) / 100_000, 5_677, "567.7 M in convolutions");
+        assert_eq!(gbitops(&graph, "w4a4"), 9.669);
+    }
+
+    #[test]
+    fn layers_are_timm_s_in_its_order() {
+        let layers = imagenet(&MobileNetV1::default()).layers();
+        let names = names(&layers);
+        assert_eq!(names.len(), 28);
+        assert_eq!(names[..4], ["conv_stem", "blocks.0.0.conv_dw", "blocks.0.0.conv_pw", "blocks.1.0.conv_dw"]);
+        assert_eq!(names[25..], ["blocks.4.1.conv_dw", "blocks.4.1.conv_pw", "classifier"]);
+        assert_eq!(layers[25].out_shape.to_string(), "1024x7x7", "only a stage's first block strides");
+        assert_eq!(layers[27].in_shape.to_string(), "1024x1x1", "the pool precedes the classifier");
+    }
+
+    #[test]
+    fn channels_are_multiples_of_8() {
+        assert_eq!([1.0, 0.75, 0.5, 0.25, 0.01].map(|width| thinned(32, width)), [32, 24, 16, 8, 8]);
+        // 0.35 * 32 = 11.2 rounds to 8, which is less than nine tenths of it.
+        assert_eq!(thinned(32, 0.35), 16);
+        let graph = MobileNetV1 { width: 0.25 }.graph("1x28x28".parse().unwrap(), 10).unwrap();
+        assert_eq!(graph.layers().last().unwrap().in_shape.to_string(), "256x1x1");
+    }
+
+    #[test]
+    fn refuses_widths_that_are_none() {
+        for width in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e300] {
+            let error = MobileNetV1 { width }.graph("3x224x224".parse().unwrap(), 1000).unwrap_err().to_string();
+            assert_eq!(error, format!("option width: must be above 0 and at most 16, got {width}"));
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! LSQ (Esser et al., ICLR 2020, eq. 1-5): the step size s is learned with the weights, its gradient scaled by
+//! G = 1/sqrt(N*Qp).
+//!
+//! With u = v/s and rounding half to even, for N values v that share s:
+//!
+//! ```text
+//! y  = s * round(clip(u, -Qn, Qp))
+//! dv = g where -Qn <= u <= Qp, else 0
+//! ds = G * sum(g * e),   e = -Qn below, Qp above, round(u) - u inside
+//! ```
+//!
+//! Starting values follow LSQ, 2*mean|v|/sqrt(Qp), or for weights LSQ+ (Bhalgat et al., CVPRW 2020),
+//! max(|mu-3sd|, |mu+3sd|)/2^(b-1), which LIMPQ uses. A step size is kept at `min_step` or above by a projection after
+//! each optimizer step: it never turns negative, and as the forward pass does not clamp it, it never freezes.
+
+use burn::tensor::Tensor;
+use limpq_core::train::{Grid, NoIndicator, Quantizer, Role};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How a step size starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// 2*mean|v|/sqrt(Qp).
+    Lsq,
+    /// max(|mu-3sd|, |mu+3sd|)/2^(b-1).
+    #[default]
+    LsqPlus,
+}
+
+/// LSQ's options.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Lsq {
+    /// One step size for each output channel of the weights, instead of one for the whole tensor.
+    pub per_channel: bool,
+    /// How weight step sizes start: "lsq" or "lsq_plus" (LIMPQ's choice). Activations always start as in LSQ.
+    pub weight_start: Start,
+    /// Smallest step size; a positive number.
+    #[serde(deserialize_with = "positive")]
+    pub min_step: f64,
+}
+
+/// Reads a number above 0.
+fn positive<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let value = f64::deserialize(deserializer)?;
+    match value.is_finite() && value > 0.0 {
+        true => Ok(value),
+        false => Err(serde::de::Error::custom(format!("must be a positive number, got {value}"))),
+    }
+}
+
+impl Default for Lsq {
+    fn default() -> Self {
+        Self { per_channel: false, weight_start: Start::LsqPlus, min_step: 1e-5 }
+    }
+}
+
+limpq_core::plugin!(Quantizer, "lsq", "learned step sizes with scaled gradients (Esser et al., ICLR 2020)", Lsq);
+
+impl Quantizer for Lsq {
+    fn per_channel(&self, role: Role) -> bool {
+        self.per_channel && role == Role::Weight
+    }
+
+    fn start(&self, role: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>> {
+        let [channels, _] = values.dims();
+        let step = match (role, self.weight_start) {
+            (Role::Weight, Start::LsqPlus) => {
+                let mean = values.clone().mean_dim(1);
+                let spread = values.var(1).sqrt().mul_scalar(3.0);
+                let far = (mean.clone() - spread.clone()).abs().max_pair((mean + spread).abs());
+                far.div_scalar(2f64.powi(grid.bits.get() as i32 - 1))
+            }
+            _ => values.abs().mean_dim(1).mul_scalar(2.0 / grid.qp().sqrt()),
+        };
+        vec![step.reshape([channels]).clamp_min(self.min_step)]
+    }
+
+    fn quantize(&self, _: Role, values: Tensor<2>, parameters: &[Tensor<1>], grid: Grid) -> Tensor<2> {
+        let [channels, elements] = values.dims();
+        let step = scaled_gradient(parameters[0].clone(), 1.0 / (elements as f64 * grid.qp()).sqrt());
+        let step = step.reshape([channels, 1]);
+        let clipped = (values / step.clone()).clamp(-grid.qn(), grid.qp());
+        straight_through_round(clipped) * step
+    }
+
+    fn project(&self, parameters: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
+        parameters.into_iter().map(|step| step.clamp_min(self.min_step)).collect()
+    }
+
+    fn indicator(&self, parameters: &[Vec<f32>]) -> Result<f64, NoIndicator> {
+        let steps = &parameters[0];
+        Ok(steps.iter().map(|&step| f64::from(step)).sum::<f64>() / steps.len() as f64)
+    }
+}
+
+/// The same values; gradients are multiplied by `scale`.
+fn scaled_gradient(values: Tensor<1>, scale: f64) -> Tensor<1> {
+    // values + 0 * scale: exact in the forward pass, where values + (values - ...) would round.
+    let constant = values.clone().inner();
+    (values - constant.clone()).mul_scalar(scale) + constant
+}
+
+/// Rounds half to even; the gradient passes as if nothing had been rounded.
+fn straight_through_round(values: Tensor<2>) -> Tensor<2> {
+    // `inner()` drops the graph, where `detach()` of a leaf would go on requiring gradients.
+    let constant = values.clone().inner();
+    (values - constant.clone()) + constant.round()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, TensorData};
+    use limpq_core::search::BitWidth;
+
+    fn run(step: &[f32], bits: u64, signed: bool, rows: usize, values: &[f32], grad: &[f32]) -> [Vec<f32>; 3] {
+        let device = Device::flex().autodiff();
+        let elements = values.len() / rows;
+        let tensor = |v: &[f32]| Tensor::<2>::from_data(TensorData::new(v.to_vec(), [rows, elements]), &device);
+        let v = tensor(values).require_grad();
+        let s = Tensor::<1>::from_data(TensorData::new(step.to_vec(), [rows]), &device).require_grad();
+        let grid = Grid { bits: BitWidth::new(bits).unwrap(), signed };
+        let y = Lsq::default().quantize(Role::Weight, v.clone(), std::slice::from_ref(&s), grid);
+        let grads = (y.clone() * tensor(grad)).sum().backward();
+        let host = |t: Tensor<2>| t.into_data().try_to_vec().unwrap();
+        let ds = s.grad(&grads).unwrap().into_data().try_to_vec().unwrap();
+        [host(y), host(v.grad(&grads).unwrap()), ds]
+    }
+
+    fn near(found: &[f32], wanted: &[f64]) {
+        assert_eq!(found.len(), wanted.len());
+        for (f, w) in found.iter().zip(wanted) {
+            assert!((f64::from(*f) - w).abs() <= 2e-5 + 2e-5 * w.abs(), "{found:?} is not {wanted:?}");
+        }
+    }
+
+    #[test]
+    fn two_signed_bits_worked_by_hand() {
+        let v = [-1.3, -0.75, -0.5, -0.25, 0.0, 0.12, 0.25, 0.375, 0.5, 0.9];
+        let [y, dv, ds] = run(&[0.25], 2, true, 1, &v, &[1.0; 10]);
+        assert_eq!(y, [-0.5, -0.5, -0.5, -0.25, 0.0, 0.0, 0.25, 0.25, 0.25, 0.25]);
+        assert_eq!(dv, [0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]);
+        near(&ds, &[-0.468_017_093_7]);
+    }
+
+    #[test]
+    fn two_unsigned_bits_worked_by_hand() {
+        let v = [-0.4, 0.0, 0.1, 0.125, 0.3, 0.375, 0.74, 0.75, 0.9, 2.0];
+        let [y, dv, ds] = run(&[0.25], 2, false, 1, &v, &[1.0; 10]);
+        assert_eq!(y, [0.0, 0.0, 0.0, 0.0, 0.25, 0.5, 0.75, 0.75, 0.75, 0.75]);
+        assert_eq!(dv, [0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
+        near(&ds, &[0.993_203_570_9]);
+    }
+
+    #[test]
+    fn four_signed_bits_worked_by_hand() {
+        let v = [-1.0, -0.95, 0.45, 0.75, 0.8, 1.5, 3.4, -4.2, 0.1, 0.0];
+        let [y, dv, ds] = run(&[0.5], 4, true, 1, &v, &[1.0; 10]);
+        assert_eq!(y, [-1.0, -1.0, 0.5, 1.0, 1.0, 1.5, 3.5, -4.0, 0.0, 0.0]);
+        assert_eq!(dv, [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0]);
+        near(&ds, &[-0.848_612_312_6]);
+    }
+
+    /// Numbers of an implementation in PyTorch; `tests/golden/lsq.py` made them.
+    #[test]
+    fn agrees_with_pytorch() {
+        #[derive(Deserialize)]
+        struct Case {
+            name: String,
+            bits: u64,
+            signed: bool,
+            channels: usize,
+            elements: usize,
+            values: Vec<f32>,
+            step: Vec<f32>,
+            grad_out: Vec<f32>,
+            y: Vec<f64>,
+            grad_values: Vec<f64>,
+            grad_step: Vec<f64>,
+            lsq_start: Vec<f64>,
+            lsq_plus_start: Vec<f64>,
+        }
+        #[derive(Deserialize)]
+        struct Golden {
+            cases: Vec<Case>,
+        }
+        let golden: Golden = serde_json::from_str(include_str!("../../tests/golden/lsq.json")).unwrap();
+        assert!(golden.cases.len() >= 12);
+        for case in golden.cases {
+            println!("{}", case.name);
+            let [y, dv, ds] = run(&case.step, case.bits, case.signed, case.channels, &case.values, &case.grad_out);
+            near(&y, &case.y);
+            near(&dv, &case.grad_values);
+            near(&ds, &case.grad_step);
+            let values = TensorData::new(case.values.clone(), [case.channels, case.elements]);
+            let values = Tensor::<2>::from_data(values, &Device::flex());
+            let grid = Grid { bits: BitWidth::new(case.bits).unwrap(), signed: case.signed };
+            for (start, wanted) in [(Start::Lsq, case.lsq_start), (Start::LsqPlus, case.lsq_plus_start)] {
+                let lsq = Lsq { weight_start: start, ..Lsq::default() };
+                let step = lsq.start(Role::Weight, values.clone(), grid).remove(0);
+                near(&step.into_data().try_to_vec().unwrap(), &wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_size_at_its_bound_is_not_frozen() {
+        let lsq = Lsq { min_step: 0.5, ..Lsq::default() };
+        let device = Device::flex();
+        let projected = lsq.project(vec![Tensor::from_floats([-1.0, 0.2, 3.0], &device)]).remove(0);
+        assert_eq!(projected.into_data().try_to_vec::<f32>().unwrap(), [0.5, 0.5, 3.0]);
+        // Steps at and far above any bound still get gradients.
+        for step in [0.5, 40.0] {
+            let [_, _, ds] = run(&[step], 4, true, 1, &[0.3, -0.7, 90.0], &[1.0; 3]);
+            assert!(ds[0] != 0.0);
+        }
+    }
+}

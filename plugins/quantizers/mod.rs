@@ -1,0 +1,3 @@
+//! Quantizers, one file each.
+
+pub mod lsq;

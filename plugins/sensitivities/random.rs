@@ -1,0 +1,34 @@
+//! Control: numbers drawn from the run's seed, falling with rising bit-widths as every sensible indicator does. Layers are
+//! told apart by chance alone.
+
+use limpq_core::{
+    search::LayerIndicators,
+    train::{ByLayer, Lab, Sensitivity, TrainError},
+};
+use rand::RngExt;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// No options.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Random {}
+
+limpq_core::plugin!(Sensitivity, "random", "control: seeded random numbers", Random);
+
+impl Sensitivity for Random {
+    fn measure(&self, lab: &Lab) -> Result<ByLayer, TrainError> {
+        let mut random = lab.bench.random("random sensitivity");
+        let mut draw = || {
+            let factor: f64 = random.random_range(0.05..1.0);
+            // Halved by every further bit, as a rounding error is.
+            lab.candidates
+                .iter()
+                .map(|bits| (bits, factor * 0.5f64.powi(bits.get() as i32)))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let layers = lab.graph.searchable().into_iter();
+        Ok(layers.map(|layer| (layer.name, LayerIndicators { weight: draw(), act: draw() })).collect())
+    }
+}

@@ -1,0 +1,19 @@
+//! Control: step sizes as they start, from the pre-trained weights and one batch of activations, without any training.
+//! What learning adds is the difference to this.
+
+use limpq_core::train::{ByLayer, Lab, Sensitivity, TrainError};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// No options.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StaticStep {}
+
+limpq_core::plugin!(Sensitivity, "static_step", "control: step sizes before any training", StaticStep);
+
+impl Sensitivity for StaticStep {
+    fn measure(&self, lab: &Lab) -> Result<ByLayer, TrainError> {
+        lab.indicators(&lab.untrained()?)
+    }
+}

@@ -1,0 +1,135 @@
+//! CBC (Forrest and Lougee-Heimer, 2005), COIN-OR's branch-and-cut solver. Needs its library (Debian:
+//! `coinor-libcbc-dev`).
+//!
+//! What its status is worth, measured with CBC 2.10:
+//!
+//! - A time limit shows as status `Stopped`, secondary status `StoppedOnTime`, and "proven optimal" is false, with or
+//!   without a solution. Without one, the values that it hands out are those of some linear program (`good_lp` would
+//!   pass them on as a solution); here only integral values count as a policy. To be safe, a run as long as the limit
+//!   never counts as a proof, and neither does one whose own bound is not its objective.
+//! - The increment that a better solution must bring and both gaps are set to 1e-9 and 0, not left at their defaults.
+//! - The linear relaxation is called optimal even when a time limit cut it short, with an objective that is no bound.
+//!   So the relaxation that bounds a stopped search is solved without a limit, which takes moments. It is a bound up to
+//!   the tolerance of reduced costs, which is taken off.
+//!
+//! Whether the policy keeps the budgets is checked in exact arithmetic by [`limpq_core::search::solve`].
+
+use super::Seconds;
+use super::integer_program::{self, Program, TOLERANCE, Values};
+use limpq_core::search::{Answer, Problem, Solver, SolverError, Status};
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+
+/// Options of CBC.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cbc {
+    /// Seconds after which the best policy so far is returned with its gap.
+    pub time_limit_s: Seconds,
+}
+
+limpq_core::plugin!(Solver, "cbc", "the CBC branch-and-cut solver, with a proof", Cbc);
+
+impl Solver for Cbc {
+    fn solve(&self, problem: &Problem) -> Result<Answer, SolverError> {
+        integer_program::solve(problem, |program| self.search(problem, program))
+    }
+}
+
+impl Cbc {
+    fn search(&self, problem: &Problem, program: &Program<'_>) -> Result<Answer, SolverError> {
+        let seconds = self.time_limit_s.get();
+        let start = Instant::now();
+        let run = run(program, Values::Binary, Some(seconds));
+        let in_time = start.elapsed().as_secs_f64() < seconds && !run.out_of_time;
+        if run.infeasible && in_time {
+            return Err(SolverError::Infeasible);
+        }
+        let Some(picks) = program.picks(&run.values) else {
+            return Err(match in_time {
+                true => failed("it ended without a solution, a proof or a limit"),
+                false => SolverError::NothingFound { seconds },
+            });
+        };
+        let closed = program.closed(&picks, run.bound);
+        if in_time && run.optimal && closed {
+            let bound = Some(problem.objective(&picks));
+            return Ok(Answer { picks, status: Status::Optimal, bound });
+        }
+        Ok(Answer { picks, status: Status::Stopped, bound: relaxed(program) })
+    }
+}
+
+/// What CBC says after a run.
+struct Run {
+    values: Vec<f64>,
+    objective: f64,
+    bound: f64,
+    optimal: bool,
+    infeasible: bool,
+    out_of_time: bool,
+}
+
+fn run(program: &Program<'_>, values: Values, seconds: Option<f64>) -> Run {
+    let mut model = program.model(values, good_lp::coin_cbc);
+    let tolerance = TOLERANCE.to_string();
+    for (name, value) in [
+        ("ratioGap", "0"),
+        ("allowableGap", "0"),
+        ("increment", &tolerance),
+        ("primalTolerance", &tolerance),
+        ("dualTolerance", &tolerance),
+        ("integerTolerance", &tolerance),
+        ("randomCbcSeed", "1"),
+    ] {
+        model.set_parameter(name, value);
+    }
+    if let Some(seconds) = seconds {
+        model.set_parameter("timeMode", "elapsed");
+        // good_lp's own setter rounds up to whole seconds.
+        model.set_parameter("seconds", &seconds.to_string());
+    }
+    let solution = model.as_inner().solve();
+    let raw = solution.raw();
+    Run {
+        values: raw.col_solution().to_vec(),
+        objective: raw.obj_value(),
+        bound: raw.best_possible_value(),
+        optimal: raw.is_proven_optimal(),
+        infeasible: raw.is_proven_infeasible(),
+        out_of_time: raw.is_seconds_limit_reached(),
+    }
+}
+
+/// The bound of the linear relaxation.
+fn relaxed(program: &Program<'_>) -> Option<f64> {
+    let run = run(program, Values::Between, None);
+    // Within a layer the variables sum to 1, so each layer's reduced costs are wrong by the tolerance at most.
+    let doubt = TOLERANCE * (1 + program.groups()) as f64;
+    if run.optimal { program.bound(run.objective - doubt) } else { None }
+}
+
+fn failed(message: &str) -> SolverError {
+    SolverError::Library { solver: "cbc", message: message.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::solvers::contract;
+
+    #[test]
+    fn keeps_the_contract() {
+        contract::check(&Cbc { time_limit_s: Seconds::new(600.0).unwrap() });
+    }
+
+    #[test]
+    fn a_time_limit_is_never_an_optimum() {
+        contract::stops_honestly(|seconds| Box::new(Cbc { time_limit_s: Seconds::new(seconds).unwrap() }));
+    }
+
+    #[test]
+    fn the_relaxation_bounds_the_optimum() {
+        contract::bounds(&Cbc::default(), relaxed);
+    }
+}

@@ -1,0 +1,19 @@
+//! Solvers of the search problem, a multiple-choice knapsack with several budgets; one file each.
+
+mod brute_force;
+#[cfg(feature = "cbc")]
+mod cbc;
+#[cfg(test)]
+mod contract;
+#[cfg(feature = "highs")]
+mod highs;
+#[cfg(any(feature = "highs", feature = "cbc"))]
+mod integer_program;
+mod seconds;
+
+pub use brute_force::BruteForce;
+#[cfg(feature = "cbc")]
+pub use cbc::Cbc;
+#[cfg(feature = "highs")]
+pub use highs::Highs;
+pub use seconds::{Seconds, SecondsError};

@@ -1,0 +1,284 @@
+//! What every registered plugin owes, whatever it is called.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use limpq_core::{
+    graph::{Graph, Shape},
+    registry::{Kind, entries},
+    search::{
+        Accounting, BitWidth, Choice, CostModel, Group, Precision, Problem, Row, Solver, SolverError, Status, solve,
+    },
+    train::{Dataset, Grid, Model, Network, Plan, Quantizer, Role, Sensitivity, State},
+};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::sync::Arc;
+
+/// Every plugin of a kind, made from its defaults.
+fn all<P: ?Sized + Kind>() -> Vec<(&'static str, Box<P>)> {
+    use limpq as _; // links the plugins in
+    let made = entries::<P>().expect("plugins are linked and distinct").into_iter();
+    made.map(|entry| (entry.name, (entry.build)(&toml::Table::new()).expect("defaults are valid"))).collect()
+}
+
+fn graph_of(model: &dyn Model, input: &str) -> Graph {
+    model.graph(input.parse::<Shape>().unwrap(), 10).unwrap()
+}
+
+#[test]
+fn every_kind_has_plugins_whose_options_are_described() {
+    fn check<P: ?Sized + Kind>() {
+        for entry in entries::<P>().unwrap() {
+            assert!(!entry.about.is_empty() && entry.file.ends_with(".rs"), "{}", entry.name);
+            for option in (entry.options)() {
+                assert!(!option.about.is_empty(), "{}: option {} has no doc comment", entry.name, option.name);
+            }
+            let unknown = "no_such_option = 1".parse().unwrap();
+            let error = (entry.build)(&unknown).err().expect("an unknown option is an error").to_string();
+            assert!(error.contains("no_such_option"), "{}: {error}", entry.name);
+            let resolved = (entry.resolve)(&toml::Table::new()).unwrap();
+            assert_eq!((entry.resolve)(&resolved).unwrap(), resolved, "{}: defaults read back", entry.name);
+        }
+    }
+    check::<dyn Quantizer>();
+    check::<dyn Model>();
+    check::<dyn CostModel>();
+    check::<dyn Solver>();
+    check::<dyn Sensitivity>();
+    check::<dyn Dataset>();
+}
+
+/// Values, one gradient each, and the quantizer's output and gradients for them.
+struct Quantized {
+    start: Vec<Vec<f32>>,
+    output: Vec<f32>,
+    again: Vec<f32>,
+    gradients: Vec<f32>,
+}
+
+fn quantized(quantizer: &dyn Quantizer, role: Role, grid: Grid, values: &[f32]) -> Quantized {
+    let device = Device::flex();
+    let rows = |values: &[f32], device: &Device| {
+        Tensor::<2>::from_data(TensorData::new(values.to_vec(), [1, values.len()]), device)
+    };
+    let start = quantizer.start(role, rows(values, &device), grid);
+    let host = |tensor: Tensor<1>| tensor.into_data().try_to_vec::<f32>().unwrap();
+    let start: Vec<Vec<f32>> = start.into_iter().map(host).collect();
+    let device = device.autodiff();
+    let parameters: Vec<Tensor<1>> = start
+        .iter()
+        .map(|values| Tensor::from_data(TensorData::new(values.clone(), [values.len()]), &device).require_grad())
+        .collect();
+    let tracked = rows(values, &device).require_grad();
+    let output = quantizer.quantize(role, tracked.clone(), &parameters, grid);
+    let gradients = output.clone().sum().backward();
+    let gradients = tracked.grad(&gradients).unwrap().into_data().try_to_vec().unwrap();
+    let again = quantizer.quantize(role, output.clone(), &parameters, grid).into_data().try_to_vec().unwrap();
+    Quantized { start, output: output.into_data().try_to_vec().unwrap(), again, gradients }
+}
+
+#[test]
+fn quantizers_round_to_a_grid_of_their_bits_and_pass_gradients() {
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let values: Vec<f32> = (0..400).map(|_| random.random_range(-1.5f32..1.5)).collect();
+    for (name, quantizer) in all::<dyn Quantizer>() {
+        for role in Role::BOTH {
+            for (bits, signed) in [(2, true), (3, true), (4, false), (8, true), (6, false)] {
+                let case = format!("{name} {role:?} {bits} bits, signed {signed}");
+                let values: Vec<f32> = values.iter().map(|v| if signed { *v } else { v.abs() }).collect();
+                let grid = Grid { bits: BitWidth::new(bits).unwrap(), signed };
+                let q = quantized(quantizer.as_ref(), role, grid, &values);
+                assert!(q.start.iter().flatten().all(|p| p.is_finite()), "{case}: parameters start finite");
+                let mut levels = q.output.clone();
+                levels.sort_by(f32::total_cmp);
+                levels.dedup_by(|a, b| (*a - *b).abs() < 1e-6);
+                assert!(levels.len() <= 1 << bits, "{case}: {} levels", levels.len());
+                assert!(levels.len() > 2, "{case}: more than two levels are used");
+                let steady = q.output.iter().zip(&q.again).all(|(a, b)| (a - b).abs() <= 1e-5 * a.abs().max(1.0));
+                assert!(steady, "{case}: quantizing again changes nothing");
+                let inside = q.gradients.iter().filter(|g| **g != 0.0).count();
+                assert!(q.gradients.iter().all(|g| g.is_finite()) && inside > 100, "{case}: gradients flow");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_network_at_many_bits_is_close_to_full_precision() {
+    let model =
+        &all::<dyn Model>().into_iter().find(|(name, _)| *name == "resnet20").expect("resnet20 is registered").1;
+    let graph = Arc::new(graph_of(model.as_ref(), "1x8x8"));
+    let state = State::random(&graph, 3);
+    for (name, quantizer) in all::<dyn Quantizer>() {
+        let quantizer: Arc<dyn Quantizer> = quantizer.into();
+        let device = Device::flex();
+        let images = images(&graph, 4);
+        let run = |bits: Option<u64>| {
+            let bits = bits.map(|bits| Precision::uniform(bits).unwrap());
+            let slots = graph.layers().iter().map(|_| bits.into_iter().collect()).collect();
+            let plan = Plan::new(graph.clone(), slots, quantizer.clone());
+            let network = Network::new(&plan, &state, &device).unwrap().calibrate(images.clone());
+            let scores = network.forward(images.clone(), &vec![bits; plan.layers.len()], false);
+            scores.into_data().try_to_vec::<f32>().unwrap()
+        };
+        let full = run(None);
+        let distance = |other: &[f32]| {
+            let squares = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v * v)).sum::<f64>();
+            (squares(&mut full.iter().zip(other).map(|(a, b)| a - b)) / squares(&mut full.iter().copied())).sqrt()
+        };
+        let (eight, two) = (distance(&run(Some(8))), distance(&run(Some(2))));
+        assert!(eight < 0.1 && eight < two, "{name}: distance {eight} at 8 bits, {two} at 2");
+    }
+}
+
+fn images(graph: &Graph, count: usize) -> Tensor<4> {
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let Shape { channels, height, width } = graph.input;
+    let pixels: Vec<f32> = (0..count * graph.input.elements()).map(|_| random.random_range(-1.0f32..1.0)).collect();
+    Tensor::from_data(TensorData::new(pixels, [count, channels, height, width]), &Device::flex())
+}
+
+#[test]
+fn models_run_and_their_figures_agree_with_the_run() {
+    let quantizer: Arc<dyn Quantizer> = all::<dyn Quantizer>().remove(0).1.into();
+    for (name, model) in all::<dyn Model>() {
+        let graph = Arc::new(graph_of(model.as_ref(), "3x32x32"));
+        assert!(graph.searchable().len() > 10 && graph.fixed().len() == 2, "{name}");
+        let state = State::random(&graph, 0);
+        for layer in graph.layers() {
+            let weights = &state.0[&format!("{}.weight", layer.name)];
+            assert_eq!(weights.values.len() as u64, layer.weights, "{name}: {}", layer.name);
+            let pixels = (layer.out_shape.height * layer.out_shape.width) as u64;
+            assert_eq!(layer.macs, layer.weights * pixels, "{name}: {}", layer.name);
+        }
+        let plan = Plan::full_precision(graph.clone(), quantizer.clone());
+        let network = Network::new(&plan, &state, &Device::flex()).unwrap();
+        let scores = network.forward(images(&graph, 2), &plan.no_bits(), false);
+        assert_eq!(scores.dims(), [2, 10], "{name}");
+        assert!(scores.into_data().try_to_vec::<f32>().unwrap().iter().all(|v| v.is_finite()), "{name}");
+        assert_eq!(network.state(), state, "{name}: what goes in comes out");
+    }
+}
+
+#[test]
+fn costs_are_positive_and_never_fall_as_bits_rise() {
+    for (name, cost) in all::<dyn CostModel>() {
+        for (_, model) in all::<dyn Model>() {
+            let graph = graph_of(model.as_ref(), "3x64x64");
+            for accounting in [Accounting::Exact, Accounting::Limpq] {
+                for layer in graph.layers() {
+                    let at = |weight, act| {
+                        let bits =
+                            Precision { weight: BitWidth::new(weight).unwrap(), act: BitWidth::new(act).unwrap() };
+                        cost.cost(&layer, bits, accounting)
+                    };
+                    assert!(at(1, 1) > 0, "{name} {}", layer.name);
+                    for bits in 1..32 {
+                        assert!(
+                            at(bits, 4) <= at(bits + 1, 4) && at(4, bits) <= at(4, bits + 1),
+                            "{name} {}",
+                            layer.name
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn data_sets_give_the_same_normalised_samples_twice() {
+    let mut loaded = 0;
+    for (name, dataset) in all::<dyn Dataset>() {
+        let data = match dataset.load() {
+            Ok(data) => data,
+            Err(error) => {
+                println!("{name} skipped: {error}");
+                continue;
+            }
+        };
+        loaded += 1;
+        assert!(!data.train.is_empty() && !data.test.is_empty() && data.classes > 1, "{name}");
+        for set in [&data.train, &data.test] {
+            let mut seen = vec![false; data.classes];
+            for index in (0..set.len()).step_by(set.len() / 300 + 1) {
+                let (mut first, mut second) = ([f32::NAN; 4096], [0.0; 4096]);
+                let size = data.shape.elements();
+                let label = set.sample(index, &mut first[..size]).unwrap();
+                assert_eq!(set.sample(index, &mut second[..size]).unwrap(), label, "{name}");
+                assert!(first[..size] == second[..size] && first[..size].iter().all(|v| v.abs() < 100.0), "{name}");
+                seen[label] = true;
+            }
+            assert!(seen.iter().all(|seen| *seen), "{name}: every class turns up");
+        }
+    }
+    assert!(loaded > 0, "the embedded data set always loads");
+}
+
+fn instance(random: &mut ChaCha8Rng) -> Problem {
+    let rows = random.random_range(1..=3);
+    let groups: Vec<Group> = (0..random.random_range(1..=5))
+        .map(|layer| Group {
+            layer: format!("layer{layer}"),
+            choices: (0..random.random_range(1..=5u64))
+                .map(|choice| Choice {
+                    bits: Precision::uniform(choice + 2).unwrap(),
+                    loss: random.random_range(0.0..1.0),
+                    costs: (0..rows).map(|_| random.random_range(0..1_000_000)).collect(),
+                })
+                .collect(),
+        })
+        .collect();
+    let mut problem = Problem { groups, rows: vec![] };
+    for row in 0..rows {
+        problem.rows.push(Row { name: format!("row{row}"), limit: 0 });
+        let most: i128 =
+            problem.groups.iter().map(|g| i128::from(g.choices.iter().map(|c| c.costs[row]).max().unwrap())).sum();
+        let least = problem.least(row);
+        // From just out of reach to barely a limit; often met exactly by the least.
+        problem.rows[row].limit = least - 1 + (most - least + 1) * random.random_range(0..=10) / 10;
+    }
+    problem
+}
+
+/// The optimum by trying everything, written apart from every solver.
+fn optimum(problem: &Problem) -> Option<f64> {
+    fn best(problem: &Problem, picks: &mut Vec<usize>) -> Option<f64> {
+        if picks.len() == problem.groups.len() {
+            return problem.feasible(picks).then(|| problem.objective(picks));
+        }
+        let choices = 0..problem.groups[picks.len()].choices.len();
+        choices
+            .filter_map(|choice| {
+                picks.push(choice);
+                let found = best(problem, picks);
+                picks.pop();
+                found
+            })
+            .min_by(f64::total_cmp)
+    }
+    best(problem, &mut vec![])
+}
+
+#[test]
+fn solvers_equal_brute_force_keep_budgets_and_repeat_themselves() {
+    for (name, solver) in all::<dyn Solver>() {
+        let mut random = ChaCha8Rng::seed_from_u64(11);
+        let (mut solved, mut refused) = (0, 0);
+        for _ in 0..60 {
+            let problem = instance(&mut random);
+            match (solve(name, solver.as_ref(), &problem), optimum(&problem)) {
+                (Ok((picks, objective, proof)), Some(best)) => {
+                    solved += 1;
+                    assert_eq!(proof.status, Status::Optimal, "{name}");
+                    assert!((objective - best).abs() < 1e-9, "{name}: {objective}, optimum {best}");
+                    assert!(problem.feasible(&picks), "{name}");
+                    assert_eq!((proof.gap, proof.bound), (0.0, objective), "{name}");
+                    assert_eq!(solve(name, solver.as_ref(), &problem).unwrap().0, picks, "{name}: same answer twice");
+                }
+                (Err(SolverError::Infeasible), None) => refused += 1,
+                (answer, best) => panic!("{name}: {answer:?}, optimum {best:?}"),
+            }
+        }
+        assert!(solved > 10 && refused > 5, "{name}: {solved} solved, {refused} refused");
+    }
+}

@@ -1,0 +1,115 @@
+//! The rules of the house that a compiler does not check.
+
+use limpq_core::registry::{Kind, entries};
+use limpq_core::search::{CostModel, Solver};
+use limpq_core::train::{Dataset, Model, Quantizer, Sensitivity};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The Rust files under a path relative to the root, themselves relative to it, sorted.
+fn rust_files(under: &str) -> Vec<PathBuf> {
+    let mut found = vec![];
+    let mut open = vec![root().join(under)];
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            let entries = fs::read_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            open.extend(entries.map(|entry| entry.expect("a readable folder").path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path.strip_prefix(root()).expect("it is under the root").to_owned());
+        }
+    }
+    found.sort();
+    assert!(!found.is_empty(), "{under} has no Rust files");
+    found
+}
+
+fn read(file: &Path) -> String {
+    fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+}
+
+#[test]
+fn the_search_half_knows_no_tensors() {
+    for part in ["core/search", "core/graph", "core/registry.rs", "core/options.rs", "core/run/config.rs"] {
+        for file in rust_files(part) {
+            let text = read(&file);
+            // The registry and the config name kinds of plugins, nothing else of the training half.
+            let training = ["core/search", "core/graph"].contains(&part)
+                && text.lines().any(|line| line.contains("crate::train") && !line.trim_start().starts_with("//"));
+            assert!(!training, "{} uses the training half", file.display());
+            let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+            assert!(
+                words.all(|word| word != "burn"),
+                "{} speaks of burn; tensors belong in core/train",
+                file.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn code_stands_in_five_folders() {
+    let hidden = |name: &str| name.starts_with('.') || name == "target";
+    let folders = fs::read_dir(root()).expect("the root can be read").map(|entry| entry.expect("a readable folder"));
+    let with_code: BTreeSet<String> = folders
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| !hidden(name) && has_rust(&root().join(name)))
+        .collect();
+    assert_eq!(with_code.iter().collect::<Vec<_>>(), ["benches", "core", "experiments", "plugins", "tests"]);
+}
+
+fn has_rust(folder: &Path) -> bool {
+    fs::read_dir(folder).expect("a readable folder").any(|entry| {
+        let path = entry.expect("a readable folder").path();
+        path.extension().is_some_and(|extension| extension == "rs") || path.is_dir() && has_rust(&path)
+    })
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    for folder in ["core", "plugins", "experiments", "tests", "benches"] {
+        for file in rust_files(folder) {
+            assert!(read(&file).starts_with("//! "), "{} does not begin with a `//!` line", file.display());
+        }
+    }
+}
+
+fn count<P: ?Sized + Kind>(registered: &mut BTreeMap<PathBuf, usize>) {
+    for entry in entries::<P>().unwrap_or_else(|error| panic!("{error}")) {
+        *registered.entry(entry.file.into()).or_default() += 1;
+    }
+}
+
+/// A crate that is linked but never named is dropped by the linker, and its plugins vanish without a word.
+#[test]
+fn every_plugin_in_the_sources_is_registered() {
+    let mut registered = BTreeMap::new();
+    count::<dyn Quantizer>(&mut registered);
+    count::<dyn Model>(&mut registered);
+    count::<dyn CostModel>(&mut registered);
+    count::<dyn Solver>(&mut registered);
+    count::<dyn Sensitivity>(&mut registered);
+    count::<dyn Dataset>(&mut registered);
+    let off =
+        [("plugins/solvers/highs.rs", cfg!(feature = "highs")), ("plugins/solvers/cbc.rs", cfg!(feature = "cbc"))];
+    let off = |file: &Path| off.iter().any(|(path, on)| Path::new(path) == file && !on);
+    let mut written = 0;
+    for file in rust_files("plugins").iter().filter(|file| !off(file)) {
+        let text = read(file);
+        let invocations = text.lines().filter(|line| line.contains("plugin!(") && !is_comment(line)).count();
+        let found = registered.get(file).copied().unwrap_or(0);
+        assert!(found >= invocations, "{}: {invocations} plugins written, {found} registered", file.display());
+        written += invocations;
+    }
+    assert!(written > 0, "no plugin is written in plugins/");
+    assert!(registered.values().sum::<usize>() >= written);
+}
+
+fn is_comment(line: &str) -> bool {
+    line.trim_start().starts_with("//")
+}

@@ -1,0 +1,13 @@
+//! Integration tests, one program so that they link once.
+
+// Registers the plugins.
+use limpq as _;
+
+mod command_line;
+mod contracts;
+mod fixtures;
+mod house;
+mod licences;
+mod limpq_reference;
+mod readme;
+mod runs;

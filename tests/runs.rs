@@ -1,0 +1,244 @@
+//! Whole runs on the embedded digits: repeatable to the last bit, resumable, and clear when a config is wrong.
+
+use limpq_core::{
+    registry::entries,
+    run::{Config, Summary, run},
+    search::Indicators,
+    train::{Progress, Sensitivity},
+};
+use std::{cell::RefCell, path::Path};
+
+/// Remembers which stages trained.
+#[derive(Default)]
+struct Stages(RefCell<Vec<String>>);
+
+impl Progress for Stages {
+    fn start(&self, stage: &str, _: usize) {
+        self.0.borrow_mut().push(stage.to_owned());
+    }
+    fn step(&self, _: &str) {}
+    fn finish(&self) {}
+}
+
+/// A network small enough for a test: one block in each stage, four channels, one epoch.
+const TINY: &str = r#"name = "tiny"
+seed = 5
+bits = [4, 3, 2]
+dataset = { name = "digits" }
+model = { name = "resnet20", width = 4, blocks = 1 }
+quantizer = { name = "lsq" }
+sensitivity = { name = "learned_step" }
+solver = { name = "brute_force", max_policies = 100000000000 }
+
+[pretrain]
+epochs = 1
+learning_rate = 0.1
+
+[indicators]
+epochs = 1
+clip_value = 1.0
+
+[finetune]
+epochs = 1
+
+[search.budgets]
+bitops = "w3a3"
+size = "9x"
+"#;
+
+/// The tiny experiment with the first solver that is fast enough for it.
+fn tiny(sets: &[&str]) -> Config {
+    use limpq as _;
+    let fast = ["highs", "cbc"]
+        .into_iter()
+        .find(|name| limpq_core::registry::find::<dyn limpq_core::search::Solver>(name).is_ok());
+    let text = match fast {
+        Some(name) => {
+            TINY.replace(r#"{ name = "brute_force", max_policies = 100000000000 }"#, &format!("{{ name = {name:?} }}"))
+        }
+        None => TINY.to_owned(),
+    };
+    let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+    Config::parse("tiny.toml", &text, &sets).unwrap()
+}
+
+fn go(config: &Config, out: &Path) -> (Summary, Vec<String>) {
+    let stages = Stages::default();
+    let summary = run(config, out, &stages).unwrap();
+    (summary, stages.0.into_inner())
+}
+
+const ARTIFACTS: [&str; 7] = [
+    "pretrained.safetensors",
+    "indicators.json",
+    "policy.yaml",
+    "finetuned.safetensors",
+    "finetuned.json",
+    "uniform.safetensors",
+    "config.toml",
+];
+
+#[test]
+fn the_same_config_and_seed_give_the_same_bits_and_a_new_budget_only_solves_again() {
+    let home = tempfile::tempdir().unwrap();
+    let (a, b) = (home.path().join("a"), home.path().join("b"));
+    let (first, stages) = go(&tiny(&[]), &a);
+    assert_eq!(stages, ["pretrain", "indicators", "fine-tune found", "fine-tune uniform"]);
+    let (second, _) = go(&tiny(&[]), &b);
+    for name in ARTIFACTS {
+        let read = |folder: &Path| std::fs::read(folder.join(name)).unwrap();
+        assert_eq!(read(&a), read(&b), "{name} differs between two runs of one config");
+    }
+    assert_eq!(first.entrants, second.entrants);
+    assert!(
+        first.entrants.len() == 3 && first.entrants.iter().all(|e| e.score.loss.is_finite() && e.score.images > 300)
+    );
+    for budget in &first.budgets {
+        assert!(budget.used <= budget.limit, "{budget:?}");
+    }
+
+    let (again, stages) = go(&tiny(&[]), &a);
+    assert_eq!(stages, [""; 0], "a finished run trains nothing again");
+    assert_eq!(again.entrants, first.entrants);
+
+    let (_, stages) = go(&tiny(&["search.budgets.bitops=w2a3"]), &a);
+    assert!(!stages.iter().any(|stage| stage == "pretrain" || stage == "indicators"), "{stages:?}");
+    assert!(stages.contains(&"fine-tune found".to_owned()));
+
+    // Another seed is another result.
+    let (other, _) = go(&tiny(&["seed=6"]), &home.path().join("c"));
+    assert_ne!(other.entrants, first.entrants);
+}
+
+#[test]
+fn every_sensitivity_gives_its_own_indicators() {
+    let home = tempfile::tempdir().unwrap();
+    let names: Vec<&str> = entries::<dyn Sensitivity>().unwrap().iter().map(|entry| entry.name).collect();
+    let measure = |name: &str| {
+        let (summary, _) = go(&tiny(&[&format!("sensitivity.name={name}"), "finetune.epochs=0"]), home.path());
+        assert_eq!(summary.entrants[1].name, name);
+        std::fs::read(home.path().join("indicators.json")).unwrap()
+    };
+    let files: Vec<Vec<u8>> = names.iter().map(|name| measure(name)).collect();
+    assert_eq!(measure(names[0]), files[0], "the same numbers twice");
+    let indicators: Vec<Indicators> = files.iter().map(|file| Indicators::from_bytes(file).unwrap()).collect();
+    for (index, one) in indicators.iter().enumerate() {
+        assert_eq!(one.layers.len(), 8, "one block in each of three stages, two of them with a shortcut");
+        for layer in one.layers.values().flat_map(|layer| [&layer.weight, &layer.act]) {
+            assert!(layer.len() == 3 && layer.values().all(|v| v.is_finite() && *v >= 0.0), "{:?}", one.provenance);
+        }
+        assert!(indicators[index + 1..].iter().all(|other| other.layers != one.layers), "{:?}", one.provenance);
+    }
+    let of = |name: &str| &indicators[names.iter().position(|other| *other == name).expect("it is registered")];
+    // Reversed are the learned numbers, handed to other layers.
+    let sorted = |set: &Indicators| {
+        let mut all: Vec<f64> = set.layers.values().flat_map(|layer| layer.weight.values().copied()).collect();
+        all.sort_by(f64::total_cmp);
+        all
+    };
+    assert_eq!(sorted(of("learned_step")), sorted(of("reversed")));
+    assert_ne!(sorted(of("learned_step")), sorted(of("static_step")), "joint training moves the step sizes");
+}
+
+#[test]
+fn equal_policies_get_equal_scores() {
+    let home = tempfile::tempdir().unwrap();
+    // With one candidate the found policy is the uniform one.
+    let (summary, _) = go(&tiny(&["bits=[3]"]), home.path());
+    let [_, found, uniform] = &summary.entrants[..] else { panic!("{:?}", summary.entrants) };
+    assert_eq!(found.score, uniform.score, "found and uniform policies see the same batches");
+}
+
+#[test]
+fn budgets_out_of_reach_are_refused_before_any_training() {
+    let home = tempfile::tempdir().unwrap();
+    go(&tiny(&["finetune.epochs=0"]), home.path());
+    for (set, message) in [
+        ("search.budgets.size=900x", "size=900x: asked"),
+        ("search.budgets.bitops=abc", "budget bitops: cannot read limit \"abc\""),
+        ("search.budgets.bitops=48", "budget bitops: cannot read limit \"48\""),
+    ] {
+        let stages = Stages::default();
+        let error = run(&tiny(&["seed=9", set]), home.path(), &stages).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+        assert!(stages.0.into_inner().is_empty(), "nothing is trained for a budget that cannot be kept");
+        assert!(home.path().join("summary.json").exists(), "the earlier run's results are untouched");
+    }
+}
+
+#[test]
+fn a_diverging_loss_stops_with_the_step_and_what_to_do() {
+    let home = tempfile::tempdir().unwrap();
+    let config = tiny(&["pretrain.learning_rate=1e30"]);
+    let error = run(&config, home.path(), &Stages::default()).unwrap_err().to_string();
+    assert!(
+        error.contains("of pretrain at learning rate") && error.contains("lower [pretrain] learning_rate"),
+        "{error}"
+    );
+    assert!(!home.path().join("pretrained.safetensors").exists());
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let error = run(&tiny(&[]), &file.join("run"), &Stages::default()).unwrap_err().to_string();
+    assert!(error.contains("file/run"), "{error}");
+}
+
+#[test]
+fn wrong_configs_point_at_line_and_column() {
+    let wrong = |from: &str, to: &str| {
+        assert!(TINY.contains(from));
+        Config::parse("tiny.toml", &TINY.replacen(from, to, 1), &[]).unwrap_err().to_string()
+    };
+    let cases = [
+        ("seed = 5", "sead = 5", "tiny.toml:2:1: sead: unknown field `sead`"),
+        ("seed = 5", "seed = 'x'", "tiny.toml:2:1: seed: invalid type: string \"x\", expected u64"),
+        ("seed = 5", "seed = 5.9", "tiny.toml:2:1: seed: invalid type: floating point `5.9`, expected u64"),
+        ("bits = [4, 3, 2]", "bits = [4, 0]", "bit-width must be 1..=32, got 0"),
+        ("bits = [4, 3, 2]", "bits = []", "the list of candidate bit-widths is empty"),
+        ("width = 4", "widht = 4", "tiny.toml:5:30: model.widht: unknown field `widht`"),
+        ("\"resnet20\"", "\"resnet21\"", "no model is called \"resnet21\" (did you mean \"resnet20\"?)"),
+        ("epochs = 1", "epoch = 1", "tiny.toml:11:1: pretrain.epoch: unknown field `epoch`"),
+        (
+            "learning_rate = 0.1",
+            "learning_rate = -0.1",
+            "tiny.toml:12:1: pretrain.learning_rate: must be a positive number",
+        ),
+        ("bitops = ", "bitop = ", "no cost is called \"bitop\" (did you mean \"bitops\"?)"),
+        ("seed = 5", "seed = ", "tiny.toml is not TOML: TOML parse error at line 2"),
+        ("seed = 5", "device = 'cuda'", "unknown variant `cuda`, expected `flex`"),
+        (
+            "size = \"9x\"",
+            "size = \"9x\"\n[cost.size]\nbatch = 1",
+            "tiny.toml:25:1: cost.size.batch: unknown field `batch`",
+        ),
+        ("size = \"9x\"", "size = true", "tiny.toml:23:1: search.budgets.size: expected a limit such as"),
+        ("bits = [4, 3, 2]", "bits = [2, 1]", "tiny.toml:3:1: bits: bit-width 1 cannot be trained"),
+        ("name = \"lsq\"", "name = \"lsq\", min_step = -1.0", "quantizer.min_step: must be a positive number, got -1"),
+        ("name = \"tiny\"", "name = \"../tiny\"", "tiny.toml:1:1: name: must be a plain file name"),
+        ("name = \"tiny\"", "", "missing field `name`"),
+    ];
+    for (from, to, message) in cases {
+        let error = wrong(from, to);
+        assert!(error.contains(message), "{from} -> {to}: {error}");
+    }
+    let set = Config::parse("tiny.toml", TINY, &["model.widht=3".into()]).unwrap_err().to_string();
+    assert!(set.starts_with("--set model.widht=3: model.widht: unknown field"), "{set}");
+    let set = Config::parse("tiny.toml", TINY, &["model.width".into()]).unwrap_err().to_string();
+    assert!(set.contains("expected KEY=VALUE"), "{set}");
+}
+
+#[test]
+fn a_resolved_config_has_every_default_and_reads_back() {
+    let config = tiny(&["search.alpha=1.5"]);
+    let text = config.to_toml();
+    for default in
+        ["min_step", "weight_start", "alpha = 1.5", "label_smoothing", "accounting = \"exact\"", "device = \"flex\""]
+    {
+        assert!(text.contains(default), "{default} is missing in\n{text}");
+    }
+    assert_eq!(Config::parse("config.toml", &text, &[]).unwrap(), config);
+}
