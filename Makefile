@@ -1,0 +1,74 @@
+# make demo   a whole mixed-precision run on real data, on the CPU
+# make test   everything that a change must pass
+#
+# Both install what is missing first, by name. Beyond that they need git, make, a C compiler and Rust.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test setup
+
+# Debian packages: HiGHS is built from source (cmake) and its bindings are generated (clang, libclang-dev);
+# the CBC library is for the tests only.
+HIGHS_PACKAGES := cmake clang libclang-dev
+CBC_PACKAGES := coinor-libcbc-dev
+PACKAGES ?= $(HIGHS_PACKAGES) $(CBC_PACKAGES)
+
+FEATURES := highs,cbc
+heading = @printf '\n== %s\n' '$(1)'
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+demo:
+	@$(MAKE) --no-print-directory setup PACKAGES='$(HIGHS_PACKAGES)'
+	$(call heading,build)
+	cargo build --release --locked --features highs
+	$(call heading,run)
+	./target/release/limpq run experiments/configs/quickstart.toml --out runs/quickstart
+
+test:
+	@$(MAKE) --no-print-directory setup
+	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || { \
+		echo 'installing the Rust components: rustfmt clippy'; \
+		rustup component add rustfmt clippy; }
+	$(call heading,formatting)
+	cargo fmt --all --check
+	$(call heading,lints)
+	cargo clippy --workspace --all-targets --features $(FEATURES) -- -D warnings
+	$(call heading,tests: units and documentation and contracts and commands of the README and licences)
+	cargo test --workspace --features $(FEATURES)
+	$(call heading,documentation)
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --workspace --features $(FEATURES)
+	$(call heading,licences)
+	@if cargo deny --version >/dev/null 2>&1; then \
+		cargo deny --offline check licenses bans sources; \
+	else \
+		echo 'cargo-deny is not installed; the tests have checked the licences'; \
+	fi
+	@printf '\nall passed\n'
+
+# Installs the packages that are not there yet.
+setup:
+	$(call heading,setup)
+	@missing=(); \
+	for package in $(PACKAGES); do \
+		dpkg -s "$$package" 2>/dev/null | grep -q '^Status: install ok installed' || missing+=("$$package"); \
+	done; \
+	if (( $${#missing[@]} == 0 )); then \
+		echo 'nothing to install: $(PACKAGES) are there'; \
+		exit 0; \
+	fi; \
+	become=(); \
+	if (( EUID != 0 )); then become=(sudo); fi; \
+	if ! command -v apt-get >/dev/null; then \
+		echo 'no apt-get here. This needs what Debian calls: $(PACKAGES). Going on in the hope that they are there.'; \
+		exit 0; \
+	fi; \
+	if (( EUID != 0 )) && ! command -v sudo >/dev/null; then \
+		echo "these packages are missing: $${missing[*]}. Install them as root: apt-get install $${missing[*]}"; \
+		exit 0; \
+	fi; \
+	echo "installing the packages: $${missing[*]}"; \
+	"$${become[@]}" apt-get update -qq; \
+	"$${become[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$${missing[@]}"
