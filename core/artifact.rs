@@ -35,10 +35,10 @@ pub fn write(path: &Path, content: &[u8]) -> Result<(), WriteError> {
     attempt().map_err(|error| WriteError { path: path.display().to_string(), error })
 }
 
-/// Writes a value as indented JSON, as [`write`] does.
+/// Writes a value as indented JSON, as [`write()`] does.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), WriteError> {
     let mut text = serde_json::to_vec_pretty(value).expect("artifacts are plain data with text keys");
     text.push(b'\n');

@@ -146,7 +146,8 @@ mod profile {
         assert_eq!((&totals["layers"], &totals["searchable"]), (&54.into(), &52.into()));
         assert_eq!(totals["weights"], 25_502_912);
         // 1000 biases and four numbers for each of the 26560 channels of batch norms.
-        assert_eq!(totals["unquantized_parameters"], 1000 + 4 * 26_560);
+        assert_eq!((&totals["biases"], &totals["batch_norm_numbers"]), (&1000.into(), &(4 * 26_560).into()));
+        assert_eq!(totals["step_sizes"], 2 * 54);
         assert_eq!(totals["costs"][1]["name"], "size");
         assert_eq!(totals["costs"][1]["w32a32"].as_f64().unwrap(), 25_502_912.0 * 4.0 / f64::from(1 << 20));
     }

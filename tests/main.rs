@@ -11,3 +11,4 @@ mod licences;
 mod limpq_reference;
 mod readme;
 mod runs;
+mod torchvision;

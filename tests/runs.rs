@@ -216,6 +216,11 @@ fn wrong_configs_point_at_line_and_column() {
             "tiny.toml:25:1: cost.size.batch: unknown field `batch`",
         ),
         ("size = \"9x\"", "size = true", "tiny.toml:23:1: search.budgets.size: expected a limit such as"),
+        (
+            "{ name = \"lsq\" }",
+            "\"lsq\"",
+            "tiny.toml:6:1: quantizer: invalid type: string \"lsq\", expected a table with the",
+        ),
         ("bits = [4, 3, 2]", "bits = [2, 1]", "tiny.toml:3:1: bits: bit-width 1 cannot be trained"),
         ("name = \"lsq\"", "name = \"lsq\", min_step = -1.0", "quantizer.min_step: must be a positive number, got -1"),
         ("name = \"tiny\"", "name = \"../tiny\"", "tiny.toml:1:1: name: must be a plain file name"),

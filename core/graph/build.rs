@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(graph.searchable().len(), 1);
         assert!(!graph.layers()[1].signed_input);
         assert!(graph.layers()[2].signed_input, "a sum with a convolution can be negative");
-        assert_eq!(graph.unquantized_parameters(), 5);
+        assert_eq!((graph.biases(), graph.batch_norm_numbers()), (5, 0));
     }
 
     #[test]

@@ -178,14 +178,19 @@ impl Graph {
         matches!(self.nodes[input].op, Op::Conv(_) | Op::Linear { .. }).then_some(input)
     }
 
-    /// Numbers that stay in full precision: biases and batch-norm scale, shift, mean and variance.
-    pub fn unquantized_parameters(&self) -> u64 {
+    /// Number of biases; they stay in full precision.
+    pub fn biases(&self) -> u64 {
         let of = |node: &Node| match &node.op {
             Op::Conv(conv) if conv.bias => conv.out as u64,
             Op::Linear { out, bias: true } => *out as u64,
-            Op::BatchNorm => 4 * node.shape.channels as u64,
             _ => 0,
         };
         self.nodes.iter().map(of).sum()
+    }
+
+    /// Numbers of all batch-norms: scale, shift, mean and variance of each channel; they stay in full precision.
+    pub fn batch_norm_numbers(&self) -> u64 {
+        let norms = self.nodes.iter().filter(|node| node.op == Op::BatchNorm);
+        norms.map(|node| 4 * node.shape.channels as u64).sum()
     }
 }

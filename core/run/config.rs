@@ -12,6 +12,7 @@ use std::{collections::BTreeMap, path::Path};
 
 /// A plugin by name, with its own options next to the name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(expecting = "a table with the plugin's name, such as { name = \"cbc\" }")]
 pub struct Plugin {
     /// Its registered name.
     pub name: String,

@@ -61,7 +61,9 @@ struct Totals {
     searchable: usize,
     macs: u64,
     weights: u64,
-    unquantized_parameters: u64,
+    biases: u64,
+    batch_norm_numbers: u64,
+    step_sizes: usize,
     costs: Vec<Cost>,
 }
 
@@ -109,7 +111,9 @@ impl Profile {
             searchable: layers.iter().filter(|layer| layer.searchable).count(),
             macs: layers.iter().map(|layer| layer.macs).sum(),
             weights: layers.iter().map(|layer| layer.weights).sum(),
-            unquantized_parameters: graph.unquantized_parameters(),
+            biases: graph.biases(),
+            batch_norm_numbers: graph.batch_norm_numbers(),
+            step_sizes: 2 * layers.len(),
             costs: self.costs(graph)?,
         };
         Ok(Report {
@@ -164,7 +168,9 @@ impl Report {
         rows.add_row(["searchable layers", &totals.searchable.to_string()]);
         rows.add_row(["MACs", &totals.macs.to_string()]);
         rows.add_row(["weights", &totals.weights.to_string()]);
-        rows.add_row(["unquantized parameters (biases, batch norms)", &totals.unquantized_parameters.to_string()]);
+        rows.add_row(["biases, not quantized", &totals.biases.to_string()]);
+        rows.add_row(["batch-norm numbers, not quantized", &totals.batch_norm_numbers.to_string()]);
+        rows.add_row(["step sizes, one for each tensor", &totals.step_sizes.to_string()]);
         writeln!(out, "{rows}\n")?;
         if totals.costs.is_empty() {
             return Ok(());
