@@ -5,6 +5,7 @@
 
 pub mod artifact;
 pub mod graph;
+mod hash;
 pub mod options;
 pub mod registry;
 pub mod run;

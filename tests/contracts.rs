@@ -144,6 +144,8 @@ fn models_run_and_their_figures_agree_with_the_run() {
         let graph = Arc::new(graph_of(model.as_ref(), "3x32x32"));
         assert!(graph.searchable().len() > 10 && graph.fixed().len() == 2, "{name}");
         let state = State::random(&graph, 0);
+        let shapes = state.0.iter().map(|(name, array)| (name.clone(), array.shape.clone())).collect();
+        assert_eq!(State::shapes(&graph), shapes, "{name}");
         for layer in graph.layers() {
             let weights = &state.0[&format!("{}.weight", layer.name)];
             assert_eq!(weights.values.len() as u64, layer.weights, "{name}: {}", layer.name);

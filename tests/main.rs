@@ -12,3 +12,4 @@ mod limpq_reference;
 mod readme;
 mod runs;
 mod torchvision;
+mod weights;

@@ -4,7 +4,7 @@ use crate::{
     options::{self, OptionsError},
     registry::{self, Kind, RegistryError},
     search::{Accounting, Budget, BudgetText, Candidates, CostModel},
-    train::Recipe,
+    train::{Recipe, Weights},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -97,7 +97,10 @@ pub struct Config {
     pub sensitivity: Plugin,
     /// Who solves the integer program.
     pub solver: Plugin,
-    /// How the full-precision network is trained.
+    /// Where the full-precision network starts; random numbers if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Weights>,
+    /// How the full-precision network is trained. With weights, 0 epochs unless they are given.
     #[serde(default)]
     pub pretrain: Recipe,
     /// How the indicators are trained.
@@ -189,7 +192,13 @@ impl Config {
             let (key, value) = set.split_once('=').ok_or_else(|| ConfigError::Set(set.clone()))?;
             layers = layers.set_override(key.trim(), value_of(value.trim())).map_err(merge)?;
         }
-        let merged: toml::Table = layers.build().and_then(config::Config::try_deserialize).map_err(merge)?;
+        let mut merged: toml::Table = layers.build().and_then(config::Config::try_deserialize).map_err(merge)?;
+        if merged.contains_key("weights") {
+            let pretrain = merged.entry("pretrain").or_insert_with(|| toml::Table::new().into());
+            if let Some(pretrain) = pretrain.as_table_mut() {
+                pretrain.entry("epochs").or_insert(toml::Value::Integer(0));
+            }
+        }
         let place = |error: OptionsError| ConfigError::Value { place: locate(path, text, sets, &error.path), error };
         let mut config: Self = options::parse(&merged).map_err(place)?;
         config.resolve().map_err(place)?;

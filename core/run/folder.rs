@@ -1,9 +1,11 @@
 //! A run's folder. Every artifact is kept with the hash of what went into it, so that a stage is skipped exactly when its
 //! result is there and its inputs have not changed.
 
-use crate::artifact::{self, WriteError};
+use crate::{
+    artifact::{self, WriteError},
+    hash,
+};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -91,7 +93,7 @@ impl Folder {
     pub fn find(&self, name: &str, inputs: &str) -> Option<Vec<u8>> {
         let made = self.record.artifacts.get(name).filter(|made| made.inputs == inputs)?;
         let bytes = std::fs::read(self.path.join(name)).ok()?;
-        (hash(&bytes) == made.content).then_some(bytes)
+        (hash::of_bytes(&bytes) == made.content).then_some(bytes)
     }
 
     /// Writes an artifact, then puts it on record.
@@ -100,7 +102,7 @@ impl Folder {
     /// A full disk, a folder that cannot be written to.
     pub fn keep(&mut self, name: &str, inputs: &str, bytes: &[u8]) -> Result<(), FolderError> {
         artifact::write(&self.path.join(name), bytes)?;
-        let made = Made { inputs: inputs.to_owned(), content: hash(bytes) };
+        let made = Made { inputs: inputs.to_owned(), content: hash::of_bytes(bytes) };
         self.record.artifacts.insert(name.to_owned(), made);
         artifact::write_json(&self.path.join(RECORD), &self.record)?;
         Ok(())
@@ -130,16 +132,6 @@ impl Folder {
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), FolderError> {
         Ok(artifact::write(&self.path.join(name), bytes)?)
     }
-}
-
-/// SHA-256 in hexadecimal digits.
-pub(super) fn hash(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// Bytes as hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -2,18 +2,19 @@
 
 use super::{
     config::{Config, Device},
-    folder::{Folder, FolderError, hash, hex},
+    folder::{Folder, FolderError},
 };
 use crate::{
     graph::{FIXED_BITS, Graph, GraphError},
+    hash::{self, hex},
     registry::RegistryError,
     search::{
         BudgetUse, Found, INDICATORS_SCHEMA, Indicators, IndicatorsError, Policy, PolicyError, Precision, Proof,
         Provenance, Search, SearchError,
     },
     train::{
-        Bench, Data, DatasetError, Lab, Network, Plan, Progress, Quantizer, Recipe, Score, State, StateError,
-        TrainError,
+        Bench, Data, DatasetError, Lab, Loaded, Network, Plan, Progress, Quantizer, Recipe, Score, State, StateError,
+        TrainError, WeightsError,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,8 @@ pub enum RunError {
     Train(#[from] TrainError),
     #[error(transparent)]
     State(#[from] StateError),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     #[error(transparent)]
     Search(#[from] SearchError),
     #[error(transparent)]
@@ -99,13 +102,14 @@ pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summa
     let budgets = config.budgets()?;
     let solver = config.solver.build::<dyn crate::search::Solver>()?;
     Search::preflight(&graph, &config.bits, config.search.accounting, &budgets)?;
+    let weights = config.weights.as_ref().map(|weights| weights.load(&graph, config.seed)).transpose()?;
     let device = match config.device {
         Device::Flex => burn::tensor::Device::flex(),
     };
     let program = program()?;
     folder.remove(&["summary.json", "policy.json", "policy.yaml"])?;
     folder.write("config.toml", config.to_toml().as_bytes())?;
-    folder.write("versions.json", versions(&program).as_bytes())?;
+    folder.write("versions.json", versions(&program, config, weights.as_ref()).as_bytes())?;
     let stages = Stages {
         config,
         graph: Arc::new(graph),
@@ -113,7 +117,7 @@ pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summa
         bench: Bench { data: &data, device: &device, seed: config.seed, progress },
         basis: inputs(&[&program, &config.seed, &config.device, &config.dataset, &config.model, &fingerprint(&data)?]),
     };
-    let pretrained = stages.pretrain(&mut folder)?;
+    let pretrained = stages.pretrain(&mut folder, weights)?;
     let indicators = stages.indicators(&mut folder, &pretrained)?;
     let search = Search {
         graph: &stages.graph,
@@ -181,16 +185,22 @@ struct Stages<'a> {
 }
 
 impl Stages<'_> {
-    fn pretrain(&self, folder: &mut Folder) -> Result<State, RunError> {
+    /// The full-precision network: trained from random numbers or from given weights, or those weights as they are.
+    fn pretrain(&self, folder: &mut Folder, weights: Option<Loaded>) -> Result<State, RunError> {
         const NAME: &str = "pretrained.safetensors";
         let recipe = &self.config.pretrain;
-        let key = inputs(&[&self.basis, recipe]);
+        // Not the path: the same file elsewhere is the same weights.
+        let options = self.config.weights.as_ref().map(|weights| (&weights.key, weights.new_classifier));
+        let key = inputs(&[&self.basis, recipe, &weights.as_ref().map(|weights| &weights.sha256), &options]);
         if let Some(bytes) = folder.find(NAME, &key) {
             return Ok(State::from_bytes(&bytes, NAME)?);
         }
         let plan = Plan::full_precision(self.graph.clone(), self.quantizer.clone());
-        let start = State::random(&self.graph, self.config.seed);
-        let state = self.train("pretrain", "pretrain", &plan, &start, recipe, plan.no_bits())?.state();
+        let start = weights.map_or_else(|| State::random(&self.graph, self.config.seed), |weights| weights.state);
+        let state = match recipe.epochs {
+            0 => start,
+            _ => self.train("pretrain", "pretrain", &plan, &start, recipe, plan.no_bits())?.state(),
+        };
         folder.keep(NAME, &key, &state.to_bytes())?;
         Ok(state)
     }
@@ -198,7 +208,7 @@ impl Stages<'_> {
     fn indicators(&self, folder: &mut Folder, pretrained: &State) -> Result<Indicators, RunError> {
         const NAME: &str = "indicators.json";
         let Config { bits, quantizer, sensitivity, indicators: recipe, .. } = self.config;
-        let key = inputs(&[&self.basis, &hash(&pretrained.to_bytes()), bits, quantizer, sensitivity, recipe]);
+        let key = inputs(&[&self.basis, &hash::of_bytes(&pretrained.to_bytes()), bits, quantizer, sensitivity, recipe]);
         if let Some(bytes) = folder.find(NAME, &key) {
             return Ok(Indicators::from_bytes(&bytes)?);
         }
@@ -243,7 +253,7 @@ impl Stages<'_> {
         let label = if file == "uniform" { "fine-tune uniform" } else { "fine-tune found" };
         let recipe = &self.config.finetune;
         let quantizer = &self.config.quantizer;
-        let key = inputs(&[&self.basis, &hash(&pretrained.to_bytes()), quantizer, recipe, &policy.policy]);
+        let key = inputs(&[&self.basis, &hash::of_bytes(&pretrained.to_bytes()), quantizer, recipe, &policy.policy]);
         let done = folder.find(&name, &key).and_then(|_| folder.find(&result, &key));
         if let Some(score) = done.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             return Ok(score);
@@ -286,7 +296,7 @@ impl Stages<'_> {
 
 /// Hash of a stage's inputs.
 fn inputs(parts: &[&dyn erased_serde::Serialize]) -> String {
-    hash(&serde_json::to_vec(parts).expect("inputs are plain data"))
+    hash::of_bytes(&serde_json::to_vec(parts).expect("inputs are plain data"))
 }
 
 /// Hash of every sample of a data set, as networks see it.
@@ -307,11 +317,11 @@ fn fingerprint(data: &Data) -> Result<String, DatasetError> {
 /// Hash of the running program: another build may compute other numbers, whatever its version says.
 fn program() -> Result<String, RunError> {
     let bytes = std::env::current_exe().and_then(std::fs::read).map_err(RunError::Program)?;
-    Ok(hash(&bytes))
+    Ok(hash::of_bytes(&bytes))
 }
 
-fn versions(program: &str) -> String {
-    let versions = serde_json::json!({
+fn versions(program: &str, config: &Config, weights: Option<&Loaded>) -> String {
+    let mut versions = serde_json::json!({
         "limpq": env!("CARGO_PKG_VERSION"),
         "program_sha256": program,
         "burn": "0.22.1",
@@ -319,6 +329,9 @@ fn versions(program: &str) -> String {
         "architecture": std::env::consts::ARCH,
         "threads": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
     });
+    if let (Some(weights), Some(loaded)) = (&config.weights, weights) {
+        versions["weights"] = serde_json::json!({ "path": weights.path, "sha256": loaded.sha256 });
+    }
     format!("{versions:#}\n")
 }
 

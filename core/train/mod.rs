@@ -8,6 +8,7 @@ mod quantizer;
 mod recipe;
 mod sensitivity;
 mod state;
+mod weights;
 
 pub use dataset::{Data, Dataset, DatasetError, InMemory, Samples, mean_and_deviation};
 pub use fit::{Bench, Progress, Score, TrainError};
@@ -17,6 +18,7 @@ pub use quantizer::{Grid, NoIndicator, Quantizer, Role};
 pub use recipe::Recipe;
 pub use sensitivity::{ByLayer, Lab, Sensitivity};
 pub use state::{Array, State, StateError};
+pub use weights::{Loaded, Weights, WeightsError};
 
 crate::registry::kind!(Dataset, "dataset");
 crate::registry::kind!(Model, "model");

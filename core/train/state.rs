@@ -47,6 +47,23 @@ pub enum StateError {
 }
 
 impl State {
+    /// Names and shapes of a graph's tensors, as in PyTorch.
+    pub fn shapes(graph: &Graph) -> BTreeMap<String, Vec<usize>> {
+        let mut shapes = BTreeMap::new();
+        for layer in graph.layers() {
+            shapes.insert(format!("{}.weight", layer.name), weight_shape(graph, &layer));
+            if has_bias(graph, &layer) {
+                shapes.insert(format!("{}.bias", layer.name), vec![layer.out_shape.channels]);
+            }
+        }
+        for node in graph.nodes.iter().filter(|node| node.op == Op::BatchNorm) {
+            for part in ["weight", "bias", "running_mean", "running_var"] {
+                shapes.insert(format!("{}.{part}", node.name), vec![node.shape.channels]);
+            }
+        }
+        shapes
+    }
+
     /// Starting values drawn from a seed: Kaiming normal (fan out) for convolutions, uniform within 1/sqrt(inputs) for the
     /// classifier, as torchvision does; batch-norm starts as the identity.
     pub fn random(graph: &Graph, seed: u64) -> Self {

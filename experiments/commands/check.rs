@@ -34,12 +34,16 @@ impl Check {
             .context("[model] does not fit the data")?;
         let budgets = config.budgets()?;
         Search::preflight(&graph, &config.bits, config.search.accounting, &budgets)?;
+        let weights = config.weights.as_ref().map(|weights| weights.load(&graph, config.seed)).transpose()?;
         write!(out, "{}", config.to_toml())?;
         writeln!(out)?;
         let (train, test) = (data.train.len(), data.test.len());
         writeln!(out, "# data: {train} training and {test} test images of {}, {} classes", data.shape, data.classes)?;
         let (all, searched) = (graph.layers().len(), graph.searchable().len());
         writeln!(out, "# network: {all} layers, bits are searched for {searched} of them")?;
+        if let Some(weights) = weights {
+            writeln!(out, "# weights: {} tensors fit, SHA-256 of the file {}", weights.state.0.len(), weights.sha256)?;
+        }
         for Budget { text, cost } in budgets {
             let precisions = config.bits.pairs().chain(text.precision());
             let table = CostTable::new(&text.name, cost.as_ref(), &graph, precisions, config.search.accounting);

@@ -1,0 +1,301 @@
+//! Weights from elsewhere: every layout that PyTorch writes gives the same numbers, real networks the same logits as
+//! there, and a file that does not fit is refused with every name. `tests/golden/{pth,weights}.py` made the files.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use limpq_core::{
+    graph::{Builder, Conv, Graph, Shape},
+    registry,
+    train::{Array, Model, Network, Plan, Quantizer, State, Weights},
+};
+use safetensors::{Dtype, tensor::TensorView};
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pth").join(format!("{name}.pth"))
+}
+
+/// The network of `pth.py`.
+fn tiny(classes: usize) -> Graph {
+    let (mut b, x) = Builder::new("tiny", Shape::new(1, 4, 4).unwrap(), classes);
+    let x = b.fixed_conv("conv1", x, Conv::new(2, 3));
+    let x = b.batch_norm("bn1", x);
+    let x = b.relu(x);
+    let x = b.global_avg_pool(x);
+    b.classifier("fc", x);
+    b.finish().unwrap()
+}
+
+/// The numbers of `pth.py`: (i + place) / 64.
+fn numbers() -> State {
+    let tensors = [
+        ("conv1.weight", vec![2, 1, 3, 3], 0),
+        ("bn1.weight", vec![2], 1),
+        ("bn1.bias", vec![2], 2),
+        ("bn1.running_mean", vec![2], 3),
+        ("bn1.running_var", vec![2], 4),
+        ("fc.weight", vec![3, 2], 6),
+        ("fc.bias", vec![3], 7),
+    ];
+    let array = |shape: Vec<usize>, place: usize| {
+        let values = (0..shape.iter().product()).map(|i: usize| (i + place) as f32 / 64.0).collect();
+        Array { shape, values }
+    };
+    State(tensors.into_iter().map(|(name, shape, place)| (name.to_owned(), array(shape, place))).collect())
+}
+
+fn weights(path: PathBuf) -> Weights {
+    Weights { path, key: None, new_classifier: false }
+}
+
+fn refused(weights: &Weights, graph: &Graph) -> String {
+    let error = weights.load(graph, 0).unwrap_err().to_string();
+    error.replace(&weights.path.display().to_string(), "FILE")
+}
+
+#[test]
+fn every_layout_gives_the_same_numbers() {
+    for name in [
+        "plain",
+        "state_dict",
+        "model_state_dict",
+        "data_parallel",
+        "lightning",
+        "compiled_data_parallel",
+        "half",
+        "bfloat16",
+        "double",
+        "strided",
+        "legacy",
+    ] {
+        let loaded = weights(golden(name)).load(&tiny(3), 0).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(loaded.state, numbers(), "{name}");
+    }
+}
+
+#[test]
+fn one_of_several_state_dicts_must_be_chosen() {
+    let mut file = weights(golden("with_average"));
+    assert_eq!(
+        refused(&file, &tiny(3)),
+        "FILE holds several state dicts (model, model_ema); choose one: [weights] key = \"model\""
+    );
+    file.key = Some("model_ema".into());
+    assert_eq!(file.load(&tiny(3), 0).unwrap().state, numbers());
+    file.key = Some("model".into());
+    assert_ne!(file.load(&tiny(3), 0).unwrap().state, numbers());
+    file.key = Some("ema".into());
+    assert_eq!(refused(&file, &tiny(3)), "FILE has no state dict under the key \"ema\"; there are: model, model_ema");
+}
+
+#[test]
+fn what_is_saved_reads_back_and_the_file_is_known_by_its_hash() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("saved.safetensors");
+    std::fs::write(&path, numbers().to_bytes()).unwrap();
+    let loaded = weights(path.clone()).load(&tiny(3), 0).unwrap();
+    assert_eq!(loaded.state, numbers());
+    // Any name will do: the content decides.
+    let renamed = home.path().join("saved.pth");
+    std::fs::copy(&path, &renamed).unwrap();
+    let renamed = weights(renamed).load(&tiny(3), 0).unwrap();
+    assert_eq!((renamed.state, &renamed.sha256), (numbers(), &loaded.sha256));
+    assert_ne!(loaded.sha256, weights(golden("plain")).load(&tiny(3), 0).unwrap().sha256);
+    // As `sha256sum tests/golden/pth/empty` says of no bytes.
+    assert_eq!(loaded.sha256.len(), 64);
+}
+
+#[test]
+fn safetensors_may_be_half_or_double() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("w.safetensors");
+    // 1.5 in each format.
+    for (dtype, bytes) in [
+        (Dtype::F16, &0x3e00u16.to_le_bytes()[..]),
+        (Dtype::BF16, &0x3fc0u16.to_le_bytes()),
+        (Dtype::F32, &1.5f32.to_le_bytes()),
+        (Dtype::F64, &1.5f64.to_le_bytes()),
+    ] {
+        let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = numbers()
+            .0
+            .into_iter()
+            .map(|(name, array)| (name, array.shape.clone(), bytes.repeat(array.values.len())))
+            .collect();
+        let views = tensors.iter().map(|(name, shape, bytes)| {
+            (name.as_str(), TensorView::new(dtype, shape.clone(), bytes).expect("sizes agree"))
+        });
+        std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+        let state = weights(path.clone()).load(&tiny(3), 0).unwrap().state;
+        assert!(state.0.values().flat_map(|array| &array.values).all(|&value| value == 1.5), "{dtype:?}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_listed_by_name() {
+    let home = tempfile::tempdir().unwrap();
+    let change = |change: &dyn Fn(&mut BTreeMap<String, Array>)| {
+        let mut state = numbers();
+        change(&mut state.0);
+        let path = home.path().join("w.safetensors");
+        std::fs::write(&path, state.to_bytes()).unwrap();
+        refused(&weights(path), &tiny(3))
+    };
+    assert_eq!(
+        change(&|state| {
+            let array = state.remove("bn1.bias").unwrap();
+            state.insert("bn1.bais".into(), array);
+            state.get_mut("conv1.weight").unwrap().shape = vec![2, 9, 1, 1];
+            state.remove("fc.bias");
+        }),
+        "FILE does not fit tiny: 2 missing: bn1.bias, fc.bias; 1 left over: bn1.bais (nearest missing: bn1.bias); \
+         1 mis-shaped: conv1.weight is 2x9x1x1, the model needs 2x1x3x3"
+    );
+    assert_eq!(
+        refused(&weights(golden("plain")), &tiny(10)),
+        "FILE does not fit tiny: 2 mis-shaped: fc.bias is 3, the model needs 10, fc.weight is 3x2, the model needs 10x2; \
+         for other classes start the classifier anew: [weights] new_classifier = true"
+    );
+    // A file for another network names dozens; the list is cut and says so.
+    let model = registry::build::<dyn Model>("resnet18", &toml::Table::new()).unwrap();
+    let resnet = model.graph("3x32x32".parse().unwrap(), 10).unwrap();
+    let error = refused(&weights(golden("plain")), &resnet);
+    assert!(error.contains("95 missing: bn1.") || error.contains("missing: ") && error.contains(" more"), "{error}");
+}
+
+#[test]
+fn a_new_classifier_is_drawn_from_the_seed() {
+    let mut file = weights(golden("plain"));
+    file.new_classifier = true;
+    let state = |classes, seed| file.load(&tiny(classes), seed).unwrap().state;
+    assert_eq!(state(10, 1).0["fc.weight"], State::random(&tiny(10), 1).0["fc.weight"]);
+    assert_eq!(state(10, 1).0["conv1.weight"], numbers().0["conv1.weight"]);
+    assert_ne!(state(10, 1), state(10, 2));
+    assert_ne!(state(3, 1), numbers(), "even one that would fit");
+}
+
+#[test]
+fn files_that_are_no_weights_are_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let with = |content: &[u8]| {
+        let path = home.path().join("w.pth");
+        std::fs::write(&path, content).unwrap();
+        refused(&weights(path), &tiny(3))
+    };
+    assert_eq!(with(b""), "FILE is no usable file of weights: it is empty");
+    let neither = "FILE is no usable file of weights: it is neither a PyTorch checkpoint (torch.save) nor safetensors; \
+                   if it came from the network, see whether it is an error page or a pointer of Git LFS";
+    assert_eq!(with(b"<!DOCTYPE html><html>"), neither);
+    assert_eq!(with(b"version https://git-lfs.github.com/spec/v1\n"), neither);
+    let whole = std::fs::read(golden("plain")).unwrap();
+    for length in [30, 1000, whole.len() / 2, whole.len() - 1] {
+        let error = with(&whole[..length]);
+        assert!(error.contains("FILE is no usable file of weights: as a PyTorch checkpoint"), "{error}");
+        assert!(error.contains("copy it again"), "{error}");
+    }
+    let old = std::fs::read(golden("legacy")).unwrap();
+    for length in [30, 300, old.len() / 2, old.len() - 1] {
+        let error = with(&old[..length]);
+        assert!(error.starts_with("FILE is no usable file of weights: as a PyTorch checkpoint"), "{error}");
+    }
+    let error = with(&numbers().to_bytes()[..100]);
+    assert!(error.starts_with("FILE is no usable file of weights: as safetensors: "), "{error}");
+    let missing = refused(&weights("no/such.pth".into()), &tiny(3));
+    assert!(missing.starts_with("cannot read the weights FILE: No such file"), "{missing}");
+    assert_eq!(
+        refused(&weights(golden("no_tensors")), &tiny(3)),
+        "FILE is no usable file of weights: it holds no tensors"
+    );
+    assert_eq!(
+        refused(&weights(golden("integer")), &tiny(3)),
+        "FILE: tensor \"bn1.bias\" holds I32, not floating-point numbers"
+    );
+    assert_eq!(
+        refused(&weights(golden("diverged")), &tiny(3)),
+        "FILE: tensor \"bn1.bias\" holds NaN at place 1; its training diverged"
+    );
+}
+
+#[test]
+fn code_in_a_pickle_is_not_run() {
+    let home = tempfile::tempdir().unwrap();
+    let mark = home.path().join("ran");
+    let path = home.path().join("w.pth");
+    let command = format!("touch {}", mark.display());
+    std::fs::write(&path, format!("cos\nsystem\n(S'{command}'\ntR.")).unwrap();
+    let error = refused(&weights(path), &tiny(3));
+    assert!(error.starts_with("FILE is no usable file of weights"), "{error}");
+    assert!(!mark.exists());
+}
+
+#[derive(Deserialize)]
+struct Golden {
+    input: [usize; 4],
+    models: BTreeMap<String, Vec<Vec<f32>>>,
+}
+
+/// Numbers in [0, 1), as in `weights.py`.
+fn uniform(name: &str, count: usize) -> impl Iterator<Item = f64> {
+    let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let start = name.bytes().fold(0xcbf2_9ce4_8422_2325, hash);
+    (0..count as u64).map(move |i| {
+        let z = start.wrapping_add(i).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ z >> 31) >> 40) as f64 / f64::from(1 << 24)
+    })
+}
+
+fn formula(graph: &Graph) -> State {
+    let array = |name: &str, shape: Vec<usize>| {
+        let numbers = uniform(name, shape.iter().product());
+        let values: Vec<f32> = match shape.len() {
+            2.. => {
+                let limit = (4.0 / shape[1..].iter().product::<usize>() as f64).sqrt();
+                numbers.map(|u| ((2.0 * u - 1.0) * limit) as f32).collect()
+            }
+            _ if name.ends_with("bias") || name.ends_with("running_mean") => {
+                numbers.map(|u| ((2.0 * u - 1.0) / 4.0) as f32).collect()
+            }
+            _ => numbers.map(|u| (0.5 + u) as f32).collect(),
+        };
+        Array { shape, values }
+    };
+    let shapes = State::shapes(graph).into_iter();
+    State(shapes.map(|(name, shape)| (name.clone(), array(&name, shape))).collect())
+}
+
+/// With `LIMPQ_TORCH_WEIGHTS=DIR`, where `weights.py --save DIR` put them, the weights are read from PyTorch's files.
+#[test]
+fn networks_give_pytorch_s_logits() {
+    let golden: Golden = serde_json::from_str(include_str!("golden/weights.json")).unwrap();
+    let [batch, channels, height, width] = golden.input;
+    let pixels: Vec<f32> = uniform("images", golden.input.iter().product()).map(|u| (4.0 * u - 2.0) as f32).collect();
+    let device = Device::flex();
+    let images = Tensor::<4>::from_data(TensorData::new(pixels, golden.input), &device);
+    let quantizer: Arc<dyn Quantizer> = registry::build::<dyn Quantizer>("lsq", &toml::Table::new()).unwrap().into();
+    assert_eq!(golden.models.len(), 3);
+    for (name, wanted) in golden.models {
+        let model = registry::build::<dyn Model>(&name, &toml::Table::new()).unwrap();
+        let shape = Shape::new(channels, height, width).unwrap();
+        let graph = Arc::new(model.graph(shape, wanted[0].len()).unwrap());
+        let mut state = formula(&graph);
+        if let Some(folder) = std::env::var_os("LIMPQ_TORCH_WEIGHTS") {
+            let file = weights(Path::new(&folder).join(format!("{name}.pth")));
+            let loaded = file.load(&graph, 0).unwrap_or_else(|error| panic!("{error}")).state;
+            assert!(loaded == state, "{name}: the file has the formula's numbers");
+            state = loaded;
+        }
+        let plan = Plan::full_precision(graph, quantizer.clone());
+        let network = Network::new(&plan, &state, &device).unwrap();
+        let scores = network.forward(images.clone(), &plan.no_bits(), false).into_data().try_to_vec::<f32>().unwrap();
+        assert_eq!(scores.len(), batch * wanted[0].len());
+        let distance = scores.iter().zip(wanted.iter().flatten()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let largest = wanted.iter().flatten().fold(0f32, |largest, value| largest.max(value.abs()));
+        println!("{name}: largest difference {distance:e} of logits up to {largest}");
+        assert!(distance < 1e-4 && largest > 1.0, "{name}: {distance} of logits up to {largest}");
+    }
+}
