@@ -5,7 +5,8 @@ use limpq_core::{
     graph::{Graph, Shape},
     registry::{Kind, entries},
     search::{
-        Accounting, BitWidth, Choice, CostModel, Group, Precision, Problem, Row, Solver, SolverError, Status, solve,
+        Accounting, BitWidth, Choice, CostModel, Group, Precision, Problem, Row, Solved, Solver, SolverError, Status,
+        solve,
     },
     train::{Dataset, Grid, Model, Network, Plan, Quantizer, Role, Sensitivity, State},
 };
@@ -218,10 +219,10 @@ fn instance(random: &mut ChaCha8Rng) -> Problem {
     let rows = random.random_range(1..=3);
     let groups: Vec<Group> = (0..random.random_range(1..=5))
         .map(|layer| Group {
-            layer: format!("layer{layer}"),
+            layers: vec![format!("layer{layer}")],
             choices: (0..random.random_range(1..=5u64))
                 .map(|choice| Choice {
-                    bits: Precision::uniform(choice + 2).unwrap(),
+                    bits: vec![Precision::uniform(choice + 2).unwrap()],
                     loss: random.random_range(0.0..1.0),
                     costs: (0..rows).map(|_| random.random_range(0..1_000_000)).collect(),
                 })
@@ -266,14 +267,18 @@ fn solvers_equal_brute_force_keep_budgets_and_repeat_themselves() {
         let (mut solved, mut refused) = (0, 0);
         for _ in 0..60 {
             let problem = instance(&mut random);
-            match (solve(name, solver.as_ref(), &problem), optimum(&problem)) {
-                (Ok((picks, objective, proof)), Some(best)) => {
+            match (solve(name, solver.as_ref(), &problem, None), optimum(&problem)) {
+                (Ok(Solved { picks, objective, proof }), Some(best)) => {
                     solved += 1;
                     assert_eq!(proof.status, Status::Optimal, "{name}");
                     assert!((objective - best).abs() < 1e-9, "{name}: {objective}, optimum {best}");
                     assert!(problem.feasible(&picks), "{name}");
                     assert_eq!((proof.gap, proof.bound), (0.0, objective), "{name}");
-                    assert_eq!(solve(name, solver.as_ref(), &problem).unwrap().0, picks, "{name}: same answer twice");
+                    assert_eq!(
+                        solve(name, solver.as_ref(), &problem, None).unwrap().picks,
+                        picks,
+                        "{name}: same answer twice"
+                    );
                 }
                 (Err(SolverError::Infeasible), None) => refused += 1,
                 (answer, best) => panic!("{name}: {answer:?}, optimum {best:?}"),

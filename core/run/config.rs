@@ -3,7 +3,7 @@
 use crate::{
     options::{self, OptionsError},
     registry::{self, Kind, RegistryError},
-    search::{Accounting, Budget, BudgetText, Candidates, CostModel},
+    search::{Accounting, Budget, BudgetText, Candidates, CostModel, Rule, RuleError, Rules, Share},
     train::Recipe,
 };
 use schemars::JsonSchema;
@@ -43,6 +43,12 @@ pub struct SearchOptions {
     pub accounting: Accounting,
     /// Limits by cost model: bitops = "w3a3", size = "10x", average_weight_bits = 3.
     pub budgets: BTreeMap<String, Limit>,
+    /// Bits that layers may have, by glob: "layer1.0.conv1" = "w8a8", "layer4.*" = "w4,3,2".
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub layers: BTreeMap<String, String>,
+    /// Layers that share bits: a glob, "@residual", "@depthwise" or "@inputs", after "weights:" or "acts:" only those.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub share: Vec<String>,
 }
 
 fn default_alpha() -> f64 {
@@ -70,6 +76,21 @@ impl SearchOptions {
             Limit::Number(number) => number.to_string(),
         };
         self.budgets.iter().map(|(name, limit)| BudgetText { name: name.clone(), limit: text(limit) }).collect()
+    }
+
+    /// The rules on single layers and the shares.
+    ///
+    /// # Errors
+    /// The key of the first that cannot be read, and why.
+    pub fn rules(&self) -> Result<Rules, (String, RuleError)> {
+        let rule = |(layers, bits): (&String, &String)| {
+            format!("{layers}={bits}").parse::<Rule>().map_err(|error| (format!("search.layers.{layers}"), error))
+        };
+        let share = |text: &String| text.parse::<Share>().map_err(|error| ("search.share".to_owned(), error));
+        Ok(Rules {
+            rules: self.layers.iter().map(rule).collect::<Result<_, _>>()?,
+            shares: self.share.iter().map(share).collect::<Result<_, _>>()?,
+        })
     }
 }
 
@@ -237,6 +258,7 @@ impl Config {
                 "bit-width 1 cannot be trained: a signed grid of 1 bit holds no positive number; use 2 or more";
             return Err(OptionsError { path: "bits".into(), message: message.into() });
         }
+        self.search.rules().map_err(|(path, error)| OptionsError { path, message: error.to_string() })?;
         for name in self.search.budgets.keys() {
             registry::find::<dyn CostModel>(name)
                 .map_err(|error| OptionsError { path: format!("search.budgets.{name}"), message: error.to_string() })?;

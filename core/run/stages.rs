@@ -8,8 +8,8 @@ use crate::{
     graph::{FIXED_BITS, Graph, GraphError},
     registry::RegistryError,
     search::{
-        BudgetUse, Found, INDICATORS_SCHEMA, Indicators, IndicatorsError, Policy, PolicyError, Precision, Proof,
-        Provenance, Search, SearchError,
+        BudgetUse, Constraints, ConstraintsError, Found, INDICATORS_SCHEMA, Indicators, IndicatorsError, InstanceError,
+        Named, Policy, PolicyError, Precision, Proof, Provenance, Rules, Search, SearchError,
     },
     train::{
         Bench, Data, DatasetError, Lab, Network, Plan, Progress, Quantizer, Recipe, Score, State, StateError,
@@ -53,8 +53,8 @@ pub struct Entrant {
     pub name: String,
     /// Accuracy and loss on the test set.
     pub score: Score,
-    /// Use of each budget, in the order of [`Summary::budgets`]; as printed there.
-    pub used: Vec<f64>,
+    /// Use of each budget, in the order of [`Summary::budgets`]; as printed there. `None` where a cost is not known.
+    pub used: Vec<Option<f64>>,
     /// Objective of the integer program.
     pub objective: Option<f64>,
 }
@@ -98,7 +98,15 @@ pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summa
     // Bad budgets and unknown solvers must not come to light after hours of training.
     let budgets = config.budgets()?;
     let solver = config.solver.build::<dyn crate::search::Solver>()?;
-    Search::preflight(&graph, &config.bits, config.search.accounting, &budgets)?;
+    let rules = config.search.rules().map_err(|(_, error)| constraints_error(error))?;
+    let constraints = Constraints {
+        graph: &graph,
+        candidates: &config.bits,
+        accounting: config.search.accounting,
+        budgets: &budgets,
+        rules: &rules,
+    };
+    constraints.preflight()?;
     let device = match config.device {
         Device::Flex => burn::tensor::Device::flex(),
     };
@@ -108,22 +116,15 @@ pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summa
     folder.write("versions.json", versions(&program).as_bytes())?;
     let stages = Stages {
         config,
-        graph: Arc::new(graph),
+        graph: Arc::new(graph.clone()),
         quantizer,
         bench: Bench { data: &data, device: &device, seed: config.seed, progress },
         basis: inputs(&[&program, &config.seed, &config.device, &config.dataset, &config.model, &fingerprint(&data)?]),
     };
     let pretrained = stages.pretrain(&mut folder)?;
     let indicators = stages.indicators(&mut folder, &pretrained)?;
-    let search = Search {
-        graph: &stages.graph,
-        indicators: &indicators,
-        candidates: &config.bits,
-        alpha: config.search.alpha,
-        accounting: config.search.accounting,
-        budgets: &budgets,
-    };
-    let found = search.run(&config.solver.name, solver.as_ref())?;
+    let search = Search { constraints, indicators: &indicators, alpha: config.search.alpha };
+    let found = search.run(Named { name: &config.solver.name, solver: solver.as_ref() })?;
     folder.write("policy.json", &json(&found))?;
     folder.write("policy.yaml", found.policy.to_limpq_yaml().as_bytes())?;
     let full = stages.full_precision(&pretrained)?;
@@ -136,7 +137,7 @@ pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summa
     entrants.push(Entrant {
         name: config.sensitivity.name.clone(),
         score: stages.finetune(&mut folder, "finetuned", &pretrained, &found.policy)?,
-        used: found.budgets.iter().map(|budget| budget.used).collect(),
+        used: found.budgets.iter().map(|budget| Some(budget.used)).collect(),
         objective: Some(found.objective),
     });
     if let Some(uniform) = search.best_uniform()? {
@@ -154,6 +155,10 @@ pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summa
     let summary = summary(config, &stages.graph, found, entrants);
     folder.write("summary.json", &json(&summary))?;
     Ok(summary)
+}
+
+fn constraints_error(error: impl Into<ConstraintsError>) -> RunError {
+    SearchError::Instance(InstanceError::Constraints(error.into())).into()
 }
 
 fn summary(config: &Config, graph: &Graph, found: Found, entrants: Vec<Entrant>) -> Summary {
@@ -223,7 +228,8 @@ impl Stages<'_> {
             },
             layers: metric.measure(&lab)?,
         };
-        indicators.check(&self.graph, bits)?;
+        let plain = Rules::default().allowed(&self.graph, bits).expect("no rule, no fault");
+        indicators.check(&self.graph, &plain)?;
         let bytes = json(&indicators);
         folder.keep(NAME, &key, &bytes)?;
         // What is used is what was written, so that a run that goes on later computes with the same numbers.

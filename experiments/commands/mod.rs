@@ -5,6 +5,7 @@ mod check;
 mod kinds;
 mod list;
 mod profile;
+mod question;
 mod run;
 mod search;
 mod show;

@@ -54,12 +54,12 @@ fn print(out: &mut dyn Write, summary: &Summary) -> anyhow::Result<()> {
     let mut networks = table(&head);
     for entrant in &summary.entrants {
         let mut row = vec![entrant.name.clone(), accuracy(entrant.score), format!("{:.4}", entrant.score.loss)];
-        row.extend(entrant.used.iter().map(|&used| figure(used)));
+        row.extend(entrant.used.iter().map(|&used| used.map_or("not known".into(), figure)));
         row.push(entrant.objective.map_or("-".into(), figure));
         networks.add_row(row);
     }
     let mut limits = vec!["(budget)".to_owned(), String::new(), String::new()];
-    limits.extend(summary.budgets.iter().map(|budget| figure(budget.limit)));
+    limits.extend(summary.budgets.iter().map(|budget| budget.limit.map(figure).unwrap_or_default()));
     networks.add_row(limits);
     writeln!(out, "{networks}\n")?;
     let (proof, accounting) = (&summary.proof, summary.accounting);

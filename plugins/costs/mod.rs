@@ -35,7 +35,7 @@ pub(crate) mod published {
             WEIGHT_BITS.iter().zip(ACT_BITS).map(|(&w, a)| Precision { weight: bits(w), act: bits(a) }).collect();
         let w3a4 = "w3a4".parse().unwrap();
         let table = CostTable::new("cost", model, &graph(), policy.iter().copied().chain([w3a4]), accounting);
-        let cost = table.fixed + policy.iter().enumerate().map(|(i, &bits)| table.of(i, bits)).sum::<u64>();
+        let cost = table.total(policy.into_iter()).unwrap();
         (table, cost)
     }
 }

@@ -31,13 +31,13 @@ pub(crate) mod reference {
     pub fn gbitops(graph: &Graph, precision: &str) -> f64 {
         let precision: Precision = precision.parse().unwrap();
         let table = CostTable::new("bitops", &BitOps::default(), graph, [precision], Accounting::Exact);
-        thousandths(table.printed(table.uniform(precision)))
+        thousandths(table.printed(table.uniform(precision).unwrap()))
     }
 
     /// Exact BitOPs in units of 1e9 when nothing is quantized, to three decimals.
     pub fn gbitops_at_32_bits(graph: &Graph) -> f64 {
         let table = CostTable::new("bitops", &BitOps::default(), graph, [], Accounting::Exact);
-        thousandths(table.printed(table.at_32_bits()))
+        thousandths(table.printed(table.at_32_bits().unwrap()))
     }
 
     /// Parameters as PyTorch counts them: without the running mean and variance of batch norms.
