@@ -4,6 +4,7 @@
 use limpq as _;
 
 mod command_line;
+mod constraints;
 mod contracts;
 mod fixtures;
 mod house;

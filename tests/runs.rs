@@ -247,3 +247,22 @@ fn a_resolved_config_has_every_default_and_reads_back() {
     }
     assert_eq!(Config::parse("config.toml", &text, &[]).unwrap(), config);
 }
+
+#[test]
+fn rules_stand_in_a_config_and_hold_in_the_run() {
+    let text = TINY.replace(
+        "[search.budgets]",
+        "[search]\nshare = [\"@residual\"]\n\n[search.layers]\n\"layer1.*\" = \"w2\"\n\n[search.budgets]",
+    );
+    let config = Config::parse("tiny.toml", &text, &[]).unwrap();
+    let rules = config.search.rules().unwrap();
+    assert_eq!(rules.rules[0].to_string(), "layer1.*=w2");
+    assert_eq!(rules.shares[0].to_string(), "@residual");
+    assert_eq!(Config::parse("config.toml", &config.to_toml(), &[]).unwrap(), config);
+    let wrong = text.replace("= \"w2\"", "= \"2\"");
+    let error = Config::parse("tiny.toml", &wrong, &[]).unwrap_err().to_string();
+    assert!(error.contains("cannot read the rule \"layer1.*=2\""), "{error}");
+    let wrong = text.replace("@residual", "@residal");
+    let error = Config::parse("tiny.toml", &wrong, &[]).unwrap_err().to_string();
+    assert!(error.contains("cannot read the share \"@residal\""), "{error}");
+}

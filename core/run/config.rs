@@ -46,7 +46,8 @@ pub struct SearchOptions {
     /// Bits that layers may have, by glob: "layer1.0.conv1" = "w8a8", "layer4.*" = "w4,3,2".
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub layers: BTreeMap<String, String>,
-    /// Layers that share bits: a glob, "@residual", "@depthwise" or "@inputs", after "weights:" or "acts:" only those.
+    /// Layers that share bits: a glob, "@residual", "@concat", "@depthwise" or "@inputs"; after "weights:" or
+    /// "acts:" only those.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub share: Vec<String>,
 }
@@ -303,10 +304,14 @@ fn value_of(text: &str) -> config::Value {
     holder.map_or_else(|_| config::Value::from(text), |holder| holder.value)
 }
 
-/// Where a key stands: the pair that set it, or line and column in the file; the nearest enclosing table if it is missing.
+/// Where a key stands: the pair or the environment variable that set it, or line and column in the file; the nearest enclosing table if it is missing.
 fn locate(path: &str, text: &str, sets: &[String], key: &str) -> String {
     if let Some(set) = sets.iter().find(|set| set.split('=').next().map(str::trim) == Some(key)) {
         return format!("--set {set}");
+    }
+    let variable = format!("LIMPQ__{}", key.replace('.', "__"));
+    if let Some((name, value)) = std::env::vars().find(|(name, _)| name.eq_ignore_ascii_case(&variable)) {
+        return format!("environment variable {name}={value}");
     }
     let mut offset = None;
     if let Ok(document) = toml::de::DeTable::parse(text) {

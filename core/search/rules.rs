@@ -2,7 +2,7 @@
 //!
 //! A rule is `GLOB=BITS`, with bits such as `w8a8` (both fixed), `w4,3,2` (weights only, a set) or `w4,3a8`. All rules that
 //! match a layer hold together. A share is `[weights:|acts:]WHAT`, where WHAT is a glob or one of the sets that the graph
-//! gives: `@residual`, `@depthwise`, `@inputs`.
+//! gives: `@residual`, `@concat`, `@depthwise`, `@inputs`.
 
 use super::{BitWidth, Candidates, Precision};
 use crate::{
@@ -23,7 +23,7 @@ pub enum RuleError {
     /// A share that cannot be read.
     #[error(
         "cannot read the share {0:?}: expected [weights:|acts:]LAYERS, where LAYERS is a glob such as layer1.* or one of \
-         @residual, @depthwise, @inputs"
+         @residual, @concat, @depthwise, @inputs"
     )]
     Share(String),
     /// A pattern that is none.
@@ -102,6 +102,8 @@ pub enum Joined {
     /// The layers whose outputs one addition sums, traced back through batch-norm and activation functions; another
     /// addition or a pooling ends the trace, as it makes a new tensor.
     Residual,
+    /// The layers whose outputs one concatenation joins, traced back in the same way.
+    Concat,
     /// A depthwise convolution and the layers that read its output.
     Depthwise,
     /// Layers that read the same tensor.
@@ -165,6 +167,7 @@ impl FromStr for Share {
         };
         let layers = match layers.trim() {
             "@residual" => Joined::Residual,
+            "@concat" => Joined::Concat,
             "@depthwise" => Joined::Depthwise,
             "@inputs" => Joined::Inputs,
             other if other.is_empty() || other.starts_with('@') => return Err(RuleError::Share(text.to_owned())),
@@ -184,6 +187,7 @@ impl fmt::Display for Share {
         match &self.layers {
             Joined::Matching(glob) => glob.fmt(f),
             Joined::Residual => f.write_str("@residual"),
+            Joined::Concat => f.write_str("@concat"),
             Joined::Depthwise => f.write_str("@depthwise"),
             Joined::Inputs => f.write_str("@inputs"),
         }
@@ -315,8 +319,9 @@ fn joined(graph: &Graph, layers: &[Layer], place: &BTreeMap<NodeId, usize>, whic
         Joined::Matching(glob) => {
             vec![(0..layers.len()).filter(|&layer| glob.matches(&layers[layer].name)).collect()]
         }
-        Joined::Residual => {
-            let sums = graph.nodes.iter().filter(|node| node.op == Op::Add);
+        Joined::Residual | Joined::Concat => {
+            let op = if *which == Joined::Residual { Op::Add } else { Op::Concat };
+            let sums = graph.nodes.iter().filter(|node| node.op == op);
             let producers = |inputs: &[NodeId]| {
                 let mut set: Vec<usize> =
                     inputs.iter().filter_map(|&input| place.get(&producer(graph, input)).copied()).collect();

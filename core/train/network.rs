@@ -321,6 +321,7 @@ impl Network {
                 Op::Input => images.clone(),
                 Op::Relu => burn::tensor::activation::relu(input(0)),
                 Op::Add => input(0) + input(1),
+                Op::Concat => Tensor::cat((0..node.inputs.len()).map(input).collect(), 1),
                 Op::MaxPool { kernel, stride, padding } => {
                     let (k, s, p) = (*kernel, *stride, *padding);
                     max_pool2d(input(0), MaxPoolOptions::new([k, k]).with_stride([s, s]).with_padding([p, p]))
