@@ -124,6 +124,14 @@ fn a_layer_can_be_held_at_bits_that_are_no_candidates() {
 }
 
 #[test]
+fn a_pin_holds_for_all_that_share_with_the_layer() {
+    let case = case(&["bitops=w4a4"], &["layer2.0.conv2=w8"], &["@residual"]);
+    let bits = case.found().unwrap().policy.precisions(&case.graph).unwrap();
+    assert_eq!(bits[case.place("layer2.0.downsample.0")].weight.get(), 8);
+    assert!(bits[case.place("layer3.0.conv2")].weight.get() <= 4);
+}
+
+#[test]
 fn layers_share_what_they_are_told_to() {
     for (share, weight, act) in
         [("@residual", true, true), ("weights:@residual", true, false), ("acts:@inputs", false, true)]
@@ -228,7 +236,8 @@ fn what_is_wrong_with_a_rule_is_said() {
         (wrong(&[], &["layer7*"]), "\"layer7*\" matches no searchable layer of resnet20"),
         (
             wrong(&["layer2.0.conv2=w2", "layer2.0.downsample.0=w4"], &["@residual"]),
-            "layers layer2.0.conv2, layer2.0.downsample.0 share bits, but no choice of bits is open to all of them",
+            "layers layer2.0.conv2, layer2.0.downsample.0 share their weight bits, but the rules on them have no bit-width in \
+             common",
         ),
     ];
     for (said, wanted) in checks {

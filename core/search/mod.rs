@@ -1,5 +1,6 @@
 //! The search half: bits, costs, indicators and the integer program. No tensor type is imported here.
 
+mod allowed;
 mod bits;
 mod budget;
 mod constraints;
@@ -16,6 +17,7 @@ mod search;
 mod share;
 mod solver;
 
+pub use allowed::{Allowed, Class};
 pub use bits::{BitWidth, BitsError, Candidates, Precision};
 pub use budget::{BudgetError, BudgetText, Limits};
 pub use constraints::{Budget, Constraints, ConstraintsError, Stated};
@@ -25,7 +27,7 @@ pub use infeasible::{Infeasible, Refused};
 pub use instance::{Instance, InstanceError, Origin};
 pub use policy::{LayerBits, POLICY_SCHEMA, Policy, PolicyError};
 pub use problem::{Choice, Group, Problem, Row};
-pub use rules::{Allowed, Class, Joined, Rule, RuleError, Rules, Share};
+pub use rules::{Joined, Rule, RuleError, Rules, Share};
 pub use search::{BudgetUse, Found, Named, Search, SearchError, Uniform};
 pub use share::ShareError;
 pub use solver::{Answer, Proof, Solved, Solver, SolverError, Status, solve};
