@@ -38,6 +38,8 @@ test:
 	cargo clippy --workspace --all-targets --features $(FEATURES) -- -D warnings
 	$(call heading,tests: units and documentation and contracts and commands of the README and licences)
 	cargo test --workspace --features $(FEATURES)
+	$(call heading,the search without tensors)
+	cargo clippy --no-default-features -- -D warnings
 	$(call heading,documentation)
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --workspace --features $(FEATURES)
 	$(call heading,licences)

@@ -5,13 +5,12 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use limpq as _;
-use limpq_core::graph::Graph;
+use limpq_core::graph::{Graph, Model};
 use limpq_core::registry::{build, entries};
 use limpq_core::search::{
     Accounting, Budget, Candidates, Constraints, CostModel, INDICATORS_SCHEMA, Indicators, LayerIndicators, Problem,
     Provenance, Rules, Search, Solver, SolverError,
 };
-use limpq_core::train::Model;
 use std::hint::black_box;
 use std::time::Duration;
 

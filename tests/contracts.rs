@@ -2,13 +2,13 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use limpq_core::{
-    graph::{Graph, Shape},
+    graph::{Graph, Model, Shape},
     registry::{Kind, entries},
     search::{
         Accounting, BitWidth, Choice, CostModel, Group, Precision, Problem, Row, Solved, Solver, SolverError, Status,
         solve,
     },
-    train::{Dataset, Grid, Model, Network, Plan, Quantizer, Role, Sensitivity, State},
+    train::{Dataset, Grid, Network, Plan, Quantizer, Role, Sensitivity, State},
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

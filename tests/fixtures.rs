@@ -2,10 +2,9 @@
 //! bits rise as step sizes do. They say nothing about any network.
 
 use assert_cmd::Command;
-use limpq_core::graph::Graph;
+use limpq_core::graph::{Graph, Model};
 use limpq_core::registry;
 use limpq_core::search::{BitWidth, Candidates, INDICATORS_SCHEMA, Indicators, LayerIndicators, Provenance};
-use limpq_core::train::Model;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

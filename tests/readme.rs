@@ -5,9 +5,9 @@
 //! are replaced by made-up ones.
 
 use crate::fixtures::limpq;
+use limpq_core::graph::Model;
 use limpq_core::registry;
 use limpq_core::search::{BitWidth, Candidates, INDICATORS_SCHEMA, Indicators, LayerIndicators, Provenance};
-use limpq_core::train::Model;
 use std::path::Path;
 use std::process::Command;
 

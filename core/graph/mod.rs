@@ -1,17 +1,21 @@
 //! A network as data: what it is made of, the shapes inside it, and which layers the search may choose bits for.
 //!
-//! A [`crate::train::Model`] describes a network once with the [`Builder`]. Costs, training and every report read the same
+//! A [`Model`] describes a network once with the [`Builder`]. Costs, training and every report read the same
 //! description. Layers are known by their PyTorch state-dict name everywhere; nothing joins them by position.
 
 mod build;
 mod layer;
+mod model;
 mod shape;
 
 pub use build::{Builder, Conv};
 pub use layer::{Layer, LayerKind};
+pub use model::Model;
 pub use shape::Shape;
 
 use serde::Serialize;
+
+crate::registry::kind!(Model, "model");
 
 /// Index of a node in its [`Graph`]; nodes are in execution order.
 pub type NodeId = usize;

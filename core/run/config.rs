@@ -230,7 +230,7 @@ impl Config {
             Ok(())
         }
         plugin::<dyn crate::train::Dataset>("dataset", &mut self.dataset)?;
-        plugin::<dyn crate::train::Model>("model", &mut self.model)?;
+        plugin::<dyn crate::graph::Model>("model", &mut self.model)?;
         plugin::<dyn crate::train::Quantizer>("quantizer", &mut self.quantizer)?;
         plugin::<dyn crate::train::Sensitivity>("sensitivity", &mut self.sensitivity)?;
         plugin::<dyn crate::search::Solver>("solver", &mut self.solver)?;

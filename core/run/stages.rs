@@ -91,7 +91,7 @@ pub struct Summary {
 pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summary, RunError> {
     let mut folder = Folder::open(out)?;
     let data = config.dataset.build::<dyn crate::train::Dataset>()?.load()?;
-    let model = config.model.build::<dyn crate::train::Model>()?;
+    let model = config.model.build::<dyn crate::graph::Model>()?;
     let mut graph = model.graph(data.shape, data.classes)?;
     graph.model.clone_from(&config.model.name);
     let quantizer: Arc<dyn Quantizer> = config.quantizer.build::<dyn Quantizer>()?.into();

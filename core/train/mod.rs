@@ -2,7 +2,6 @@
 
 mod dataset;
 mod fit;
-mod model;
 mod network;
 mod quantizer;
 mod recipe;
@@ -11,7 +10,6 @@ mod state;
 
 pub use dataset::{Data, Dataset, DatasetError, InMemory, Samples, mean_and_deviation};
 pub use fit::{Bench, Progress, Score, TrainError};
-pub use model::Model;
 pub use network::{Bits, Network, Plan};
 pub use quantizer::{Grid, NoIndicator, Quantizer, Role};
 pub use recipe::Recipe;
@@ -19,6 +17,5 @@ pub use sensitivity::{ByLayer, Lab, Sensitivity};
 pub use state::{Array, State, StateError};
 
 crate::registry::kind!(Dataset, "dataset");
-crate::registry::kind!(Model, "model");
 crate::registry::kind!(Quantizer, "quantizer");
 crate::registry::kind!(Sensitivity, "sensitivity");

@@ -2,11 +2,7 @@
 
 use anyhow::Context;
 use clap::Args;
-use limpq_core::{
-    run::Config,
-    search::Constraints,
-    train::{Dataset, Model},
-};
+use limpq_core::{graph::Model, run::Config, search::Constraints, train::Dataset};
 use std::{io::Write, path::PathBuf};
 
 /// Read a config, open its data and lay out its network, without training anything.

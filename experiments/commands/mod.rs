@@ -1,21 +1,25 @@
 //! The commands of `limpq`, one file each. A new command is a file, and a variant of [`Command`].
 
 mod arguments;
+#[cfg(feature = "train")]
 mod check;
 mod kinds;
 mod list;
 mod profile;
 mod question;
+#[cfg(feature = "train")]
 mod run;
 mod search;
 mod show;
 mod table;
 
 pub use arguments::{Network, Settings, accounting};
+#[cfg(feature = "train")]
 pub use check::Check;
 pub use kinds::{PluginKind, Registered};
 pub use list::List;
 pub use profile::Profile;
+#[cfg(feature = "train")]
 pub use run::Run;
 pub use search::Search;
 pub use show::Show;
@@ -45,8 +49,10 @@ pub enum Command {
     /// Find the bits of every layer that lose least within the budgets
     Search(Search),
     /// Read a config and say what it amounts to, without training anything
+    #[cfg(feature = "train")]
     Check(Check),
     /// Train, search, fine-tune and evaluate as a config says
+    #[cfg(feature = "train")]
     Run(Run),
 }
 
@@ -63,7 +69,9 @@ impl Command {
             Self::Show(show) => show.run(out),
             Self::Profile(profile) => profile.run(out),
             Self::Search(search) => search.run(out),
+            #[cfg(feature = "train")]
             Self::Check(check) => check.run(out),
+            #[cfg(feature = "train")]
             Self::Run(run) => run.run(out),
         }
     }
