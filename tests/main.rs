@@ -11,5 +11,6 @@ mod house;
 mod licences;
 mod limpq_reference;
 mod readme;
+mod refine;
 mod runs;
 mod torchvision;

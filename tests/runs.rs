@@ -266,3 +266,24 @@ fn rules_stand_in_a_config_and_hold_in_the_run() {
     let error = Config::parse("tiny.toml", &wrong, &[]).unwrap_err().to_string();
     assert!(error.contains("cannot read the share \"@residal\""), "{error}");
 }
+
+#[test]
+fn a_refined_policy_stands_next_to_the_found_one() {
+    let home = tempfile::tempdir().unwrap();
+    let config = tiny(&["refine.evaluations=4", "refine.images=32"]);
+    let (summary, stages) = go(&config, home.path());
+    assert_eq!(
+        stages,
+        ["pretrain", "indicators", "refine", "fine-tune found", "fine-tune refined", "fine-tune uniform"]
+    );
+    let names: Vec<&str> = summary.entrants.iter().map(|entrant| entrant.name.as_str()).collect();
+    assert_eq!(names[1..3], ["learned_step", "learned_step, refined"]);
+    let refined = summary.refined.clone().unwrap();
+    assert!(refined.evaluations == 4 && refined.loss_after <= refined.loss_before, "{refined:?}");
+    for (used, budget) in summary.entrants[2].used.iter().zip(&summary.budgets) {
+        assert!(*used <= budget.limit, "{}", budget.name);
+    }
+    let (again, stages) = go(&config, home.path());
+    assert_eq!(stages, [""; 0], "nothing is measured or trained again");
+    assert_eq!(again.entrants, summary.entrants);
+}

@@ -127,12 +127,31 @@ pub struct Config {
     pub indicators: Recipe,
     /// Budgets and how they are counted.
     pub search: SearchOptions,
+    /// Whether the found policy is refined by measurement before it is fine-tuned.
+    #[serde(default)]
+    pub refine: Refine,
     /// How the quantized network is fine-tuned.
     #[serde(default)]
     pub finetune: Recipe,
     /// Options of the cost models behind budgets, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub cost: BTreeMap<String, toml::Table>,
+}
+
+/// Refinement by measurement: bits are swapped while the loss measured on training images falls.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Refine {
+    /// How often the loss may be measured; 0 turns refinement off.
+    pub evaluations: usize,
+    /// Number of training images that it is measured on.
+    pub images: usize,
+}
+
+impl Default for Refine {
+    fn default() -> Self {
+        Self { evaluations: 0, images: 1024 }
+    }
 }
 
 /// A device that this build can run on.
@@ -244,6 +263,9 @@ impl Config {
         if !(self.search.alpha.is_finite() && self.search.alpha > 0.0) {
             let message = format!("must be a positive number, got {}", self.search.alpha);
             return Err(OptionsError { path: "search.alpha".into(), message });
+        }
+        if self.refine.images == 0 {
+            return Err(OptionsError { path: "refine.images".into(), message: "must be at least 1, got 0".into() });
         }
         if self.search.budgets.is_empty() {
             let message = "give at least one budget, for example bitops = \"w3a3\"".into();

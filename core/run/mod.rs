@@ -6,8 +6,9 @@
 
 mod config;
 mod folder;
+mod record;
 mod stages;
 
-pub use config::{Config, ConfigError, Device, Limit, Plugin, SearchOptions};
+pub use config::{Config, ConfigError, Device, Limit, Plugin, Refine, SearchOptions};
 pub use folder::{Folder, FolderError};
 pub use stages::{Entrant, RunError, Summary, run};

@@ -11,6 +11,7 @@ mod instance;
 mod pickle;
 mod policy;
 mod problem;
+mod refine;
 mod rules;
 #[expect(clippy::module_inception, reason = "the search itself is what this module is named after")]
 mod search;
@@ -27,6 +28,7 @@ pub use infeasible::{Infeasible, Refused};
 pub use instance::{Instance, InstanceError, Origin};
 pub use policy::{LayerBits, POLICY_SCHEMA, Policy, PolicyError};
 pub use problem::{Choice, Group, Problem, Row};
+pub use refine::{Refined, refine};
 pub use rules::{Joined, Rule, RuleError, Rules, Share};
 pub use search::{BudgetUse, Found, Named, Search, SearchError, Uniform};
 pub use share::ShareError;

@@ -209,7 +209,7 @@ impl Search<'_> {
         let Constraints { graph, candidates, accounting, rules, .. } = self.constraints;
         let bits = instance.bits(&solved.picks);
         Found {
-            budgets: self.uses(instance, &solved.picks, &bits),
+            budgets: self.uses(instance, &solved.picks),
             policy: Policy::new(graph, bits),
             objective: solved.objective,
             proof: solved.proof,
@@ -294,8 +294,10 @@ impl Search<'_> {
         Ok(self.constraints.candidates.pairs().map(uniform).collect())
     }
 
-    fn uses(&self, instance: &Instance, picks: &[usize], bits: &[Precision]) -> Vec<BudgetUse> {
+    /// How much of each budget a policy of an instance uses.
+    pub fn uses(&self, instance: &Instance, picks: &[usize]) -> Vec<BudgetUse> {
         let Instance { stated, problem, origins } = instance;
+        let bits = instance.bits(picks);
         let budgets = stated.tables.iter().zip(&stated.limits).zip(self.constraints.budgets).enumerate();
         budgets
             .map(|(index, ((table, limits), budget))| {

@@ -148,7 +148,8 @@ impl Network {
             let channels = [plan.graph.nodes[node].shape.channels];
             let plain = plan.graph.nodes[node].name.as_str();
             let of = |copy: &Option<BitWidth>| {
-                let own = norm_name(plain, *copy);
+                // A single copy of a network that had several: the one for the bits that are left.
+                let own = norm_name(plain, copy.or_else(|| plan.only_bits(node)));
                 let name = if state.0.contains_key(&format!("{own}.weight")) { own.as_str() } else { plain };
                 let part = |part: &str| state.get(&format!("{name}.{part}"), &channels);
                 Ok(Norm {
@@ -204,6 +205,11 @@ impl Network {
             steps.act = act;
         }
         self
+    }
+
+    /// Whether activation parameters are still to be started by [`Network::calibrate`].
+    pub fn is_uncalibrated(&self) -> bool {
+        self.steps.iter().any(|steps| steps.act.iter().any(Vec::is_empty))
     }
 
     /// Brings quantization parameters back into their domain after an optimizer step.
@@ -371,6 +377,16 @@ impl Network {
 }
 
 impl Plan {
+    /// Weight bits of the layer that a batch-norm normalises, if it runs at only one precision.
+    fn only_bits(&self, batch_norm: usize) -> Option<BitWidth> {
+        let node = self.graph.normalised_layer(batch_norm)?;
+        let layer = self.layers.iter().position(|layer| layer.node == node)?;
+        match self.slots[layer][..] {
+            [only] => Some(only.weight),
+            _ => None,
+        }
+    }
+
     /// Every batch-norm with the bit-widths of its copies: one for each slot of the convolution it normalises, or a
     /// single nameless one.
     fn norms(&self) -> Vec<(usize, Vec<Option<BitWidth>>)> {

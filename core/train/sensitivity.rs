@@ -13,7 +13,7 @@ use crate::{
 };
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{cell::OnceCell, collections::BTreeMap, sync::Arc};
 
 /// Indicators by layer name.
 pub type ByLayer = BTreeMap<String, LayerIndicators>;
@@ -42,6 +42,8 @@ pub struct Lab<'a> {
     pub recipe: &'a Recipe,
     /// Data, device, seed, progress.
     pub bench: Bench<'a>,
+    /// The numbers of the jointly trained network, once there is one.
+    pub joint: OnceCell<State>,
 }
 
 impl Lab<'_> {
@@ -68,7 +70,9 @@ impl Lab<'_> {
         let fixed: Vec<bool> = network.plan().layers.iter().map(|layer| layer.fixed).collect();
         let precisions: Vec<Precision> = uniform_precisions(self.candidates.iter()).collect();
         let mut passes = |random: &mut ChaCha8Rng| joint_passes(&precisions, &fixed, random);
-        self.bench.fit("indicators", "indicators", network, self.recipe, &mut passes)
+        let network = self.bench.fit("indicators", "indicators", network, self.recipe, &mut passes)?;
+        let _ = self.joint.set(network.state());
+        Ok(network)
     }
 
     /// The indicators that a network's step sizes stand for.

@@ -76,7 +76,15 @@ fn print(out: &mut dyn Write, summary: &Summary) -> anyhow::Result<()> {
         summary.seed,
         summary.entrants.first().map_or(0, |entrant| entrant.score.images)
     )?;
-    if summary.entrants.len() < 3 {
+    if let Some(refined) = &summary.refined {
+        let kept = if refined.swaps.is_empty() { "no swap helped".to_owned() } else { refined.swaps.join("; ") };
+        writeln!(
+            out,
+            "refined by {} measurements of the loss, {:.4} before and {:.4} after: {kept}",
+            refined.evaluations, refined.loss_before, refined.loss_after
+        )?;
+    }
+    if !summary.entrants.iter().any(|entrant| entrant.name.starts_with("uniform")) {
         writeln!(out, "no uniform policy keeps these budgets, so none stands beside it")?;
     }
     Ok(())
