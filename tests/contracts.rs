@@ -1,5 +1,6 @@
 //! What every registered plugin owes, whatever it is called.
 
+use crate::fixtures;
 use burn::tensor::{Device, Tensor, TensorData};
 use limpq_core::{
     graph::{Graph, Model, Shape},
@@ -57,7 +58,7 @@ struct Quantized {
 }
 
 fn quantized(quantizer: &dyn Quantizer, role: Role, grid: Grid, values: &[f32]) -> Quantized {
-    let device = Device::flex();
+    let device = fixtures::device();
     let rows = |values: &[f32], device: &Device| {
         Tensor::<2>::from_data(TensorData::new(values.to_vec(), [1, values.len()]), device)
     };
@@ -111,7 +112,7 @@ fn a_network_at_many_bits_is_close_to_full_precision() {
     let state = State::random(&graph, 3);
     for (name, quantizer) in all::<dyn Quantizer>() {
         let quantizer: Arc<dyn Quantizer> = quantizer.into();
-        let device = Device::flex();
+        let device = fixtures::device();
         let images = images(&graph, 4);
         let run = |bits: Option<u64>| {
             let bits = bits.map(|bits| Precision::uniform(bits).unwrap());
@@ -135,7 +136,7 @@ fn images(graph: &Graph, count: usize) -> Tensor<4> {
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let Shape { channels, height, width } = graph.input;
     let pixels: Vec<f32> = (0..count * graph.input.elements()).map(|_| random.random_range(-1.0f32..1.0)).collect();
-    Tensor::from_data(TensorData::new(pixels, [count, channels, height, width]), &Device::flex())
+    Tensor::from_data(TensorData::new(pixels, [count, channels, height, width]), &fixtures::device())
 }
 
 #[test]
@@ -152,7 +153,7 @@ fn models_run_and_their_figures_agree_with_the_run() {
             assert_eq!(layer.macs, layer.weights * pixels, "{name}: {}", layer.name);
         }
         let plan = Plan::full_precision(graph.clone(), quantizer.clone());
-        let network = Network::new(&plan, &state, &Device::flex()).unwrap();
+        let network = Network::new(&plan, &state, &fixtures::device()).unwrap();
         let scores = network.forward(images(&graph, 2), &plan.no_bits(), false);
         assert_eq!(scores.dims(), [2, 10], "{name}");
         assert!(scores.into_data().try_to_vec::<f32>().unwrap().iter().all(|v| v.is_finite()), "{name}");

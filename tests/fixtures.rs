@@ -14,6 +14,17 @@ pub fn limpq() -> Command {
     assert_cmd::cargo::cargo_bin_cmd!("limpq")
 }
 
+/// The device that training tests run on: that of the environment variable `LIMPQ_TEST_DEVICE`, or the CPU.
+pub fn device_name() -> String {
+    std::env::var("LIMPQ_TEST_DEVICE").unwrap_or_else(|_| "flex".to_owned())
+}
+
+/// The same, opened.
+pub fn device() -> burn::tensor::Device {
+    let device: limpq_core::run::Device = device_name().parse().unwrap_or_else(|error| panic!("{error}"));
+    device.open().unwrap_or_else(|error| panic!("{error}"))
+}
+
 /// Arguments for the network of [`graph`].
 pub const NETWORK: [&str; 8] =
     ["--model", "resnet20", "--input", "3x32x32", "--classes", "10", "--set", "model.blocks=1"];

@@ -1,5 +1,6 @@
 //! Whole runs on the embedded digits: repeatable to the last bit, resumable, and clear when a config is wrong.
 
+use crate::fixtures;
 use limpq_core::{
     registry::entries,
     run::{Config, Summary, run},
@@ -58,7 +59,8 @@ fn tiny(sets: &[&str]) -> Config {
         }
         None => TINY.to_owned(),
     };
-    let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+    let device = format!("device={}", fixtures::device_name());
+    let sets: Vec<String> = std::iter::once(device).chain(sets.iter().map(|set| (*set).to_owned())).collect();
     Config::parse("tiny.toml", &text, &sets).unwrap()
 }
 
@@ -209,7 +211,11 @@ fn wrong_configs_point_at_line_and_column() {
         ),
         ("bitops = ", "bitop = ", "no cost is called \"bitop\" (did you mean \"bitops\"?)"),
         ("seed = 5", "seed = ", "tiny.toml is not TOML: TOML parse error at line 2"),
-        ("seed = 5", "device = 'cuda'", "unknown variant `cuda`, expected `flex`"),
+        (
+            "seed = 5",
+            "device = 'cuda'",
+            "no device is called \"cuda\"; there are: flex, libtorch, libtorch:cuda:N and cuda:N",
+        ),
         (
             "size = \"9x\"",
             "size = \"9x\"\n[cost.size]\nbatch = 1",
@@ -241,7 +247,7 @@ fn a_resolved_config_has_every_default_and_reads_back() {
     let config = tiny(&["search.alpha=1.5"]);
     let text = config.to_toml();
     for default in
-        ["min_step", "weight_start", "alpha = 1.5", "label_smoothing", "accounting = \"exact\"", "device = \"flex\""]
+        ["min_step", "weight_start", "alpha = 1.5", "label_smoothing", "accounting = \"exact\"", "device = \""]
     {
         assert!(text.contains(default), "{default} is missing in\n{text}");
     }

@@ -1,5 +1,6 @@
 //! Experiment configs: one TOML file names everything a run does. Read strictly; errors point at line and column.
 
+use super::Device;
 use crate::{
     options::{self, OptionsError},
     registry::{self, Kind, RegistryError},
@@ -104,8 +105,8 @@ pub struct Config {
     /// Seeds starting weights, data order and sampling.
     #[serde(default)]
     pub seed: u64,
-    /// Where tensors live; `flex` is the CPU.
-    #[serde(default = "default_device")]
+    /// Where tensors live: "flex", "libtorch", "libtorch:cuda:0" or "cuda:0".
+    #[serde(default)]
     pub device: Device,
     /// Candidate bit-widths.
     pub bits: Candidates,
@@ -152,19 +153,6 @@ impl Default for Refine {
     fn default() -> Self {
         Self { evaluations: 0, images: 1024 }
     }
-}
-
-/// A device that this build can run on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum Device {
-    /// Pure Rust on the CPU.
-    Flex,
-}
-
-fn default_device() -> Device {
-    Device::Flex
 }
 
 /// What is wrong with a config.

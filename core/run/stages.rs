@@ -1,7 +1,8 @@
 //! The stages, one after another.
 
 use super::{
-    config::{Config, Device, Refine},
+    config::{Config, Refine},
+    device::DeviceError,
     folder::{Folder, FolderError, hash},
     record::{fingerprint, inputs, json, program, versions},
 };
@@ -30,6 +31,8 @@ pub enum RunError {
     Dataset(#[from] DatasetError),
     #[error("the model does not fit the data: {0}")]
     Graph(#[from] GraphError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     #[error("cannot read this program's own file, which is part of what results depend on: {0}")]
     Program(std::io::Error),
     #[error(transparent)]
@@ -110,9 +113,7 @@ pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summa
         rules: &rules,
     };
     constraints.preflight()?;
-    let device = match config.device {
-        Device::Flex => burn::tensor::Device::flex(),
-    };
+    let device = config.device.open()?;
     let program = program().map_err(RunError::Program)?;
     folder.remove(&["summary.json", "policy.json", "policy.yaml"])?;
     folder.write("config.toml", config.to_toml().as_bytes())?;

@@ -39,6 +39,7 @@ impl Check {
         };
         constraints.preflight()?;
         let stated = constraints.state()?;
+        config.device.open()?;
         write!(out, "{}", config.to_toml())?;
         writeln!(out)?;
         let (train, test) = (data.train.len(), data.test.len());
