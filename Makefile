@@ -1,18 +1,15 @@
 # make demo   a whole mixed-precision run on real data, on the CPU
 # make test   everything that a change must pass
 #
-# Both install what is missing first, by name. Beyond that they need git, make, a C compiler and Rust.
+# Both need git, make, a C compiler and Rust. The tests install what else they need, by name.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help demo test setup
 
-# Debian packages: HiGHS is built from source (cmake) and its bindings are generated (clang, libclang-dev);
-# the CBC library is for the tests only.
-HIGHS_PACKAGES := cmake clang libclang-dev
-CBC_PACKAGES := coinor-libcbc-dev
-PACKAGES ?= $(HIGHS_PACKAGES) $(CBC_PACKAGES)
+# Debian packages of the tests: HiGHS is built from source (cmake) and its bindings are generated (clang, libclang-dev).
+PACKAGES := cmake clang libclang-dev coinor-libcbc-dev
 
 FEATURES := highs,cbc
 heading = @printf '\n== %s\n' '$(1)'
@@ -21,9 +18,8 @@ help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
 demo:
-	@$(MAKE) --no-print-directory setup PACKAGES='$(HIGHS_PACKAGES)'
 	$(call heading,build)
-	cargo build --release --locked --features highs
+	cargo build --release --locked
 	$(call heading,run)
 	./target/release/limpq run experiments/configs/quickstart.toml --out runs/quickstart
 

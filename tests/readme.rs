@@ -65,10 +65,6 @@ fn the_program_s_commands_work() {
         assert!(uses(name), "the README does not show `limpq {name}`");
     }
     for command in &commands {
-        // HiGHS is what makes these possible at ResNet-50's size and what the configs name.
-        if !cfg!(feature = "highs") && ["search", "check", "run"].contains(&command[1].as_str()) {
-            continue;
-        }
         let moved = |word: &String| match ["pkl", "json", "yaml"].iter().any(|end| word.ends_with(&format!(".{end}"))) {
             true => folder.path().join(word).display().to_string(),
             false => word.clone(),
@@ -105,9 +101,6 @@ fn the_make_targets_exist() {
 
 #[test]
 fn the_config_in_the_readme_is_read() {
-    if !cfg!(feature = "highs") {
-        return;
-    }
     let text = readme();
     let config = text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a toml block");
     limpq_core::run::Config::parse("README.md", config, &[]).unwrap_or_else(|error| panic!("{error}"));

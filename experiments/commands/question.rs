@@ -160,7 +160,7 @@ impl Asked {
     pub fn explained(&self, error: SearchError) -> anyhow::Error {
         match error {
             SearchError::Solver(SolverError::TooLarge { .. }) if !self.solver_was_chosen => anyhow::Error::new(error)
-                .context("this problem needs a real solver: build with --features highs (or cbc)"),
+                .context("this problem needs another solver: leave --solver out, or build with --features highs"),
             other => other.into(),
         }
     }

@@ -44,7 +44,6 @@ pub(super) fn random(seed: u64, groups: usize, choices: usize, budgets: usize, l
 }
 
 /// Two budgets whose costs are almost the negated loss: the instances that no method solves quickly.
-#[cfg(any(feature = "highs", feature = "cbc"))]
 pub(super) fn correlated(seed: u64, groups: usize, choices: usize) -> Problem {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut group = |index: usize| Group {
@@ -171,7 +170,6 @@ fn handles_the_edges(solver: &dyn Solver) {
 }
 
 /// Whatever the time limit: an answer called optimal is optimal, every answer keeps the budgets, every bound holds.
-#[cfg(any(feature = "highs", feature = "cbc"))]
 pub(super) fn stops_honestly(limited: impl Fn(f64) -> Box<dyn Solver>) {
     // Hard enough that nobody finishes, and small enough that the oracle does.
     let large = correlated(1, 60, 25);
