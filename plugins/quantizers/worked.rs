@@ -5,6 +5,7 @@ use limpq_core::{
     search::BitWidth,
     train::{Grid, Quantizer, Role},
 };
+use serde::Deserialize;
 
 /// A quantizer's output and gradients; the gradient of a parameter is `None` when it gets none.
 pub(super) struct Worked {
@@ -73,5 +74,57 @@ pub(super) fn near(found: &[f32], wanted: &[f64]) {
     assert_eq!(found.len(), wanted.len());
     for (f, w) in found.iter().zip(wanted) {
         assert!((f64::from(*f) - w).abs() <= 2e-5 + 2e-5 * w.abs(), "{found:?} is not {wanted:?}");
+    }
+}
+
+/// A case of `tests/golden/quantizers.json`.
+#[derive(Deserialize)]
+pub(super) struct Golden {
+    quantizer: String,
+    name: String,
+    bits: u64,
+    signed: bool,
+    channels: usize,
+    values: Vec<f32>,
+    parameters: Vec<Vec<f32>>,
+    grad_out: Vec<f32>,
+    y: Vec<f64>,
+    grad_values: Vec<f64>,
+    grad_parameters: Vec<Vec<f64>>,
+}
+
+impl Golden {
+    /// The cases of one quantizer, at least so many.
+    pub fn read(quantizer: &str, least: usize) -> Vec<Self> {
+        #[derive(Deserialize)]
+        struct File {
+            cases: Vec<Golden>,
+        }
+        let file: File = serde_json::from_str(include_str!("../../tests/golden/quantizers.json")).unwrap();
+        let cases: Vec<Self> = file.cases.into_iter().filter(|case| case.quantizer == quantizer).collect();
+        assert!(cases.len() >= least, "{} cases of {quantizer}", cases.len());
+        cases
+    }
+
+    /// Compares outputs and all gradients.
+    pub fn compare(&self, quantizer: &dyn Quantizer, role: Role) {
+        println!("{}", self.name);
+        let parameters: Vec<&[f32]> = self.parameters.iter().map(Vec::as_slice).collect();
+        let worked = work_rows(
+            quantizer,
+            role,
+            grid(self.bits, self.signed),
+            &parameters,
+            &self.values,
+            &self.grad_out,
+            self.channels,
+        );
+        near(&worked.y, &self.y);
+        near(&worked.values, &self.grad_values);
+        let learned: Vec<&Vec<f32>> = worked.parameters.iter().flatten().collect();
+        assert_eq!(learned.len(), self.grad_parameters.len());
+        for (found, wanted) in learned.into_iter().zip(&self.grad_parameters) {
+            near(found, wanted);
+        }
     }
 }
