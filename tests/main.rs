@@ -10,6 +10,7 @@ mod fixtures;
 mod house;
 mod licences;
 mod limpq_reference;
+mod quantizers;
 mod readme;
 mod refine;
 mod runs;
