@@ -75,10 +75,18 @@ impl Policy {
     pub fn read(path: &Path) -> Result<Self, PolicyError> {
         let wrong = |why: String| PolicyError::Read { path: path.display().to_string(), why };
         let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-        let policy: Self = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
+        Self::from_bytes(&bytes).map_err(wrong)
+    }
+
+    /// Reads the content of a file in the JSON form.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let policy: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         match policy.schema {
             POLICY_SCHEMA => Ok(policy),
-            found => Err(wrong(format!("it has schema version {found}, this program reads {POLICY_SCHEMA}"))),
+            found => Err(format!("it has schema version {found}, this program reads {POLICY_SCHEMA}")),
         }
     }
 
