@@ -9,6 +9,7 @@ mod infeasible;
 mod instance;
 mod pickle;
 mod policy;
+mod policy_file;
 mod problem;
 mod rules;
 #[expect(clippy::module_inception, reason = "the search itself is what this module is named after")]

@@ -18,7 +18,7 @@ pub struct Search {
     /// Print what each layer may have, what is shared and the limits, without solving
     #[arg(long, conflicts_with_all = ["out", "json"])]
     dry_run: bool,
-    /// Also write the policy to this file: .json, or .yaml for LIMPQ's bit lists; may be repeated
+    /// Also write the policy to this file: .json, .csv, or .yaml for LIMPQ's bit lists; may be repeated
     #[arg(long, value_name = "FILE")]
     out: Vec<PathBuf>,
     /// Print one JSON object
@@ -70,8 +70,9 @@ fn format_of(path: &Path) -> anyhow::Result<Format> {
     match extension.as_deref() {
         Some("json") => Ok(|found, path| artifact::write_json(path, found)),
         Some("yaml" | "yml") => Ok(|found, path| artifact::write(path, found.policy.to_limpq_yaml().as_bytes())),
+        Some("csv") => Ok(|found, path| artifact::write(path, found.policy.to_csv().as_bytes())),
         _ => anyhow::bail!(
-            "--out {}: the name must end in .json (policy and proof) or .yaml (LIMPQ's bit lists)",
+            "--out {}: the name must end in .json (policy and proof), .yaml (LIMPQ's bit lists) or .csv (bits of each layer)",
             path.display()
         ),
     }
