@@ -67,6 +67,9 @@ pub enum Unit {
 #[error(transparent)]
 pub struct CostError(#[from] pub Box<dyn std::error::Error + Send + Sync>);
 
+/// What a layer at given bits adds to a sum.
+pub type Added<'a> = Box<dyn Fn(&Layer, Precision) -> u64 + 'a>;
+
 /// One moment of a cost that is a peak: what is counted then. See [`CostModel::steps`].
 pub struct Step<'a> {
     /// What happens at that moment, for reports.
@@ -74,7 +77,7 @@ pub struct Step<'a> {
     /// What is counted whatever the policy.
     pub constant: u64,
     /// What a layer adds at these bits; layers outside the search are asked at their fixed bits.
-    pub cost: Box<dyn Fn(&Layer, Precision) -> u64 + 'a>,
+    pub cost: Added<'a>,
 }
 
 /// A cost that adds up over layers, or the largest of several such sums.

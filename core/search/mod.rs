@@ -20,7 +20,7 @@ mod solver;
 pub use bits::{BitWidth, BitsError, Candidates, Precision};
 pub use budget::{BudgetError, BudgetText, Limits};
 pub use constraints::{Budget, Constraints, ConstraintsError, Stated};
-pub use cost::{Accounting, CostError, CostModel, CostTable, Step, Sum, Unit, uniform_precisions};
+pub use cost::{Accounting, Added, CostError, CostModel, CostTable, Step, Sum, Unit, uniform_precisions};
 pub use indicators::{INDICATORS_SCHEMA, Indicators, IndicatorsError, LayerIndicators, Provenance};
 pub use infeasible::{Infeasible, Refused};
 pub use instance::{Instance, InstanceError, Origin};

@@ -52,7 +52,7 @@ pub(super) fn groups(
         .into_iter()
         .map(|layers| {
             let choices = match layers[..] {
-                [only] => options[only].iter().map(|option| single(option)).collect(),
+                [only] => options[only].iter().map(single).collect(),
                 _ => joint(names, options, classes, &layers, PRUNED_FROM)?,
             };
             Ok(Group { layers: layers.iter().map(|&layer| names[layer].clone()).collect(), choices })
