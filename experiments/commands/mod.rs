@@ -2,8 +2,10 @@
 
 mod arguments;
 mod check;
+mod files;
 mod kinds;
 mod list;
+mod pareto;
 mod profile;
 mod question;
 mod run;
@@ -15,6 +17,7 @@ pub use arguments::{Network, Settings, accounting};
 pub use check::Check;
 pub use kinds::{PluginKind, Registered};
 pub use list::List;
+pub use pareto::Pareto;
 pub use profile::Profile;
 pub use run::Run;
 pub use search::Search;
@@ -44,6 +47,8 @@ pub enum Command {
     Profile(Profile),
     /// Find the bits of every layer that lose least within the budgets
     Search(Search),
+    /// Sweep one or two budgets: the best policy at every limit of a range
+    Pareto(Pareto),
     /// Read a config and say what it amounts to, without training anything
     Check(Check),
     /// Train, search, fine-tune and evaluate as a config says
@@ -63,6 +68,7 @@ impl Command {
             Self::Show(show) => show.run(out),
             Self::Profile(profile) => profile.run(out),
             Self::Search(search) => search.run(out),
+            Self::Pareto(pareto) => pareto.run(out),
             Self::Check(check) => check.run(out),
             Self::Run(run) => run.run(out),
         }
