@@ -17,6 +17,7 @@ mod rules;
 mod search;
 mod share;
 mod solver;
+mod top;
 
 pub use bits::{BitWidth, BitsError, Candidates, Precision};
 pub use budget::{BudgetError, BudgetText, Limits};
@@ -32,6 +33,7 @@ pub use rules::{Allowed, Class, Joined, Rule, RuleError, Rules, Share};
 pub use search::{BudgetUse, Found, Named, Search, SearchError, Uniform};
 pub use share::ShareError;
 pub use solver::{Answer, Proof, Solved, Solver, SolverError, Status, solve};
+pub use top::{Changed, Ranked, changed};
 
 crate::registry::kind!(CostModel, "cost");
 crate::registry::kind!(Solver, "solver");
