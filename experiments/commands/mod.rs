@@ -2,6 +2,7 @@
 
 mod arguments;
 mod check;
+mod compare;
 mod files;
 mod kinds;
 mod list;
@@ -15,6 +16,7 @@ mod table;
 
 pub use arguments::{Network, Settings, accounting};
 pub use check::Check;
+pub use compare::Compare;
 pub use kinds::{PluginKind, Registered};
 pub use list::List;
 pub use pareto::Pareto;
@@ -49,6 +51,8 @@ pub enum Command {
     Search(Search),
     /// Sweep one or two budgets: the best policy at every limit of a range
     Pareto(Pareto),
+    /// Put two policies side by side
+    Compare(Compare),
     /// Read a config and say what it amounts to, without training anything
     Check(Check),
     /// Train, search, fine-tune and evaluate as a config says
@@ -69,6 +73,7 @@ impl Command {
             Self::Profile(profile) => profile.run(out),
             Self::Search(search) => search.run(out),
             Self::Pareto(pareto) => pareto.run(out),
+            Self::Compare(compare) => compare.run(out),
             Self::Check(check) => check.run(out),
             Self::Run(run) => run.run(out),
         }
