@@ -12,6 +12,7 @@ mod question;
 mod run;
 mod search;
 mod show;
+mod sweep_alpha;
 mod table;
 
 pub use arguments::{Network, Settings, accounting};
@@ -24,6 +25,7 @@ pub use profile::Profile;
 pub use run::Run;
 pub use search::Search;
 pub use show::Show;
+pub use sweep_alpha::SweepAlpha;
 
 use clap::Parser;
 use limpq_core::registry::{self, RegistryError};
@@ -51,6 +53,8 @@ pub enum Command {
     Search(Search),
     /// Sweep one or two budgets: the best policy at every limit of a range
     Pareto(Pareto),
+    /// Sweep the weight of the weights' indicators against the activations'
+    SweepAlpha(SweepAlpha),
     /// Put two policies side by side
     Compare(Compare),
     /// Read a config and say what it amounts to, without training anything
@@ -73,6 +77,7 @@ impl Command {
             Self::Profile(profile) => profile.run(out),
             Self::Search(search) => search.run(out),
             Self::Pareto(pareto) => pareto.run(out),
+            Self::SweepAlpha(sweep) => sweep.run(out),
             Self::Compare(compare) => compare.run(out),
             Self::Check(check) => check.run(out),
             Self::Run(run) => run.run(out),
