@@ -17,6 +17,7 @@ mod rules;
 mod search;
 mod share;
 mod solver;
+mod stability;
 mod top;
 
 pub use bits::{BitWidth, BitsError, Candidates, Precision};
@@ -33,6 +34,7 @@ pub use rules::{Allowed, Class, Joined, Rule, RuleError, Rules, Share};
 pub use search::{BudgetUse, Found, Named, Search, SearchError, Uniform};
 pub use share::ShareError;
 pub use solver::{Answer, Proof, Solved, Solver, SolverError, Status, solve};
+pub use stability::{Flips, Spread, Stability, noisy};
 pub use top::{Changed, Ranked, changed};
 
 crate::registry::kind!(CostModel, "cost");

@@ -12,6 +12,7 @@ mod question;
 mod run;
 mod search;
 mod show;
+mod stability;
 mod sweep_alpha;
 mod table;
 
@@ -25,6 +26,7 @@ pub use profile::Profile;
 pub use run::Run;
 pub use search::Search;
 pub use show::Show;
+pub use stability::Stability;
 pub use sweep_alpha::SweepAlpha;
 
 use clap::Parser;
@@ -55,6 +57,8 @@ pub enum Command {
     Pareto(Pareto),
     /// Sweep the weight of the weights' indicators against the activations'
     SweepAlpha(SweepAlpha),
+    /// Find out which layers' bits hang on noise in the indicators
+    Stability(Stability),
     /// Put two policies side by side
     Compare(Compare),
     /// Read a config and say what it amounts to, without training anything
@@ -78,6 +82,7 @@ impl Command {
             Self::Search(search) => search.run(out),
             Self::Pareto(pareto) => pareto.run(out),
             Self::SweepAlpha(sweep) => sweep.run(out),
+            Self::Stability(stability) => stability.run(out),
             Self::Compare(compare) => compare.run(out),
             Self::Check(check) => check.run(out),
             Self::Run(run) => run.run(out),
