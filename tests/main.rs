@@ -3,9 +3,11 @@
 // Registers the plugins.
 use limpq as _;
 
+mod answers;
 mod command_line;
 mod contracts;
 mod fixtures;
+mod front;
 mod house;
 mod licences;
 mod limpq_reference;
