@@ -193,7 +193,12 @@ fn draw_curves(canvas: &Canvas, title: &str, axes: &[String; 2], log_x: bool, cu
     let all = || curves.iter().flat_map(|curve| &curve.points).map(place);
     let nothing = || anyhow::anyhow!("{title}: there is nothing to draw");
     let (x, y) = (range(all().map(|(x, _)| x), 0.05), range(all().map(|(_, y)| y), 0.08));
-    let mut chart = chart(canvas, title, x.ok_or_else(nothing)?, y.ok_or_else(nothing)?)?;
+    let (x, mut y) = (x.ok_or_else(nothing)?, y.ok_or_else(nothing)?);
+    if curves.len() > 1 {
+        // Room for the legend above everything that is drawn.
+        y.end += (y.end - y.start) * (0.04 + 0.06 * curves.len() as f64);
+    }
+    let mut chart = chart(canvas, title, x, y)?;
     mesh(&mut chart, [&axes[0], &axes[1]], log_x, true)?;
     let mut labelled = vec![];
     for (curve, colour) in curves.iter().zip(COLOURS.into_iter().cycle()) {

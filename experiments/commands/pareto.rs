@@ -79,8 +79,8 @@ fn print(out: &mut dyn Write, front: &Front) -> anyhow::Result<()> {
     }
     writeln!(out, "{rows}\n")?;
     writeln!(out, "{}", summary(front))?;
-    if let Some(start) = start(front) {
-        writeln!(out, "{start}")?;
+    for gap in gaps(front) {
+        writeln!(out, "{gap}")?;
     }
     writeln!(out, "bits are means over layers; every layer counts the same")?;
     writeln!(out, "accounting: {}", front.accounting)?;
@@ -115,24 +115,25 @@ fn summary(front: &Front) -> String {
     format!("{what}; solved {} times in {:.3} s", front.solves, front.seconds)
 }
 
-/// Where the front starts, when not every limit can be kept.
-fn start(front: &Front) -> Option<String> {
-    let without: Vec<_> = front.cells.iter().filter(|cell| cell.point.is_none()).collect();
-    let first = without.first()?;
-    let proven = without.iter().all(|cell| cell.proven);
-    let [axis] = &front.axes[..] else {
-        let said = if proven { "proven" } else { "not all proven: the time limit was reached" };
-        return Some(format!(
-            "{} of {} pairs of limits are kept by no policy ({said})",
-            without.len(),
-            front.cells.len()
-        ));
-    };
-    let (name, limit, unit) = (&axis.name, figure(first.limits[0]), axis.unit);
-    Some(match proven {
-        true => format!("no policy keeps {name} at {limit} {unit} or below: there the front starts"),
-        false => format!("at {name} of {limit} {unit} and below no policy was found within the time limit"),
-    })
+/// Where the front starts, when not every limit can be kept, and where the time was too short.
+fn gaps(front: &Front) -> Vec<String> {
+    let without = |proven: bool| front.cells.iter().filter(move |cell| cell.point.is_none() && cell.proven == proven);
+    let (all, none, unknown) = (front.cells.len(), without(true).count(), without(false).count());
+    let mut said = vec![];
+    match (&front.axes[..], without(true).next()) {
+        ([axis], Some(first)) => said.push(format!(
+            "no policy keeps {} at {} {} or below: there the front starts",
+            axis.name,
+            figure(first.limits[0]),
+            axis.unit
+        )),
+        (_, Some(_)) => said.push(format!("{none} of {all} pairs of limits are kept by no policy (proven)")),
+        (_, None) => {}
+    }
+    if unknown > 0 {
+        said.push(format!("at {unknown} of {all} limits the time limit ended the search before a policy was found"));
+    }
+    said
 }
 
 fn to_csv(front: &Front) -> anyhow::Result<String> {
