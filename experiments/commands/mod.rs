@@ -86,11 +86,11 @@ impl Command {
             Self::Show(show) => show.run(out),
             Self::Profile(profile) => profile.run(out),
             Self::Search(search) => search.run(out),
-            #[cfg(feature = "train")]
             Self::Pareto(pareto) => pareto.run(out),
             Self::SweepAlpha(sweep) => sweep.run(out),
             Self::Stability(stability) => stability.run(out),
             Self::Compare(compare) => compare.run(out),
+            #[cfg(feature = "train")]
             Self::Check(check) => check.run(out),
             #[cfg(feature = "train")]
             Self::Run(run) => run.run(out),
