@@ -1,12 +1,13 @@
 # make demo   a whole mixed-precision run on real data, on the CPU
 # make test   everything that a change must pass
+# make fuzz   every reader of what users bring, for a minute each
 #
 # Both need git, make, a C compiler and Rust. The tests install what else they need, by name.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup
+.PHONY: help demo test fuzz setup
 
 # Debian packages of the tests: HiGHS is built from source (cmake) and its bindings are generated (clang, libclang-dev).
 PACKAGES := cmake clang libclang-dev coinor-libcbc-dev
@@ -45,6 +46,20 @@ test:
 		echo 'cargo-deny is not installed; the tests have checked the licences'; \
 	fi
 	@printf '\nall passed\n'
+
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS := indicators policy rules budget
+
+# Runs every fuzz target on a copy of its corpus.
+fuzz:
+	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	@for target in $(FUZZ_TARGETS); do \
+		printf '\n== fuzz %s for %s s\n' "$$target" '$(FUZZ_SECONDS)'; \
+		corpus=$$(mktemp -d) && cp tests/fuzz/corpus/$$target/* "$$corpus"; \
+		( cd tests/fuzz && cargo fuzz run --fuzz-dir . --sanitizer none "$$target" "$$corpus" -- \
+			-max_total_time='$(FUZZ_SECONDS)' -print_final_stats=0 -verbosity=0 ); \
+		rm -r "$$corpus"; \
+	done
 
 # Installs the packages that are not there yet.
 setup:

@@ -1,7 +1,7 @@
 //! What every registered plugin owes, whatever it is called.
 
 use crate::fixtures;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use limpq_core::{
     graph::{Graph, Model, Shape},
     registry::{Kind, entries},
@@ -9,20 +9,21 @@ use limpq_core::{
         Accounting, BitWidth, Choice, CostModel, Group, Precision, Problem, Row, Solved, Solver, SolverError, Status,
         solve,
     },
-    train::{Dataset, Grid, Network, Plan, Quantizer, Role, Sensitivity, State},
+    train::{Dataset, Network, Plan, Quantizer, Sensitivity, State},
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
 
 /// Every plugin of a kind, made from its defaults.
-fn all<P: ?Sized + Kind>() -> Vec<(&'static str, Box<P>)> {
+pub fn all<P: ?Sized + Kind>() -> Vec<(&'static str, Box<P>)> {
     use limpq as _; // links the plugins in
     let made = entries::<P>().expect("plugins are linked and distinct").into_iter();
     made.map(|entry| (entry.name, (entry.build)(&toml::Table::new()).expect("defaults are valid"))).collect()
 }
 
-fn graph_of(model: &dyn Model, input: &str) -> Graph {
+/// The network that a model describes for an input such as `3x32x32` and ten classes.
+pub fn graph_of(model: &dyn Model, input: &str) -> Graph {
     model.graph(input.parse::<Shape>().unwrap(), 10).unwrap()
 }
 
@@ -49,90 +50,8 @@ fn every_kind_has_plugins_whose_options_are_described() {
     check::<dyn Dataset>();
 }
 
-/// Values, one gradient each, and the quantizer's output and gradients for them.
-struct Quantized {
-    start: Vec<Vec<f32>>,
-    output: Vec<f32>,
-    again: Vec<f32>,
-    gradients: Vec<f32>,
-}
-
-fn quantized(quantizer: &dyn Quantizer, role: Role, grid: Grid, values: &[f32]) -> Quantized {
-    let device = fixtures::device();
-    let rows = |values: &[f32], device: &Device| {
-        Tensor::<2>::from_data(TensorData::new(values.to_vec(), [1, values.len()]), device)
-    };
-    let start = quantizer.start(role, rows(values, &device), grid);
-    let host = |tensor: Tensor<1>| tensor.into_data().try_to_vec::<f32>().unwrap();
-    let start: Vec<Vec<f32>> = start.into_iter().map(host).collect();
-    let device = device.autodiff();
-    let parameters: Vec<Tensor<1>> = start
-        .iter()
-        .map(|values| Tensor::from_data(TensorData::new(values.clone(), [values.len()]), &device).require_grad())
-        .collect();
-    let tracked = rows(values, &device).require_grad();
-    let output = quantizer.quantize(role, tracked.clone(), &parameters, grid);
-    let gradients = output.clone().sum().backward();
-    let gradients = tracked.grad(&gradients).unwrap().into_data().try_to_vec().unwrap();
-    let again = quantizer.quantize(role, output.clone(), &parameters, grid).into_data().try_to_vec().unwrap();
-    Quantized { start, output: output.into_data().try_to_vec().unwrap(), again, gradients }
-}
-
-#[test]
-fn quantizers_round_to_a_grid_of_their_bits_and_pass_gradients() {
-    let mut random = ChaCha8Rng::seed_from_u64(7);
-    let values: Vec<f32> = (0..400).map(|_| random.random_range(-1.5f32..1.5)).collect();
-    for (name, quantizer) in all::<dyn Quantizer>() {
-        for role in Role::BOTH {
-            for (bits, signed) in [(2, true), (3, true), (4, false), (8, true), (6, false)] {
-                let case = format!("{name} {role:?} {bits} bits, signed {signed}");
-                let values: Vec<f32> = values.iter().map(|v| if signed { *v } else { v.abs() }).collect();
-                let grid = Grid { bits: BitWidth::new(bits).unwrap(), signed };
-                let q = quantized(quantizer.as_ref(), role, grid, &values);
-                assert!(q.start.iter().flatten().all(|p| p.is_finite()), "{case}: parameters start finite");
-                let mut levels = q.output.clone();
-                levels.sort_by(f32::total_cmp);
-                levels.dedup_by(|a, b| (*a - *b).abs() < 1e-6);
-                assert!(levels.len() <= 1 << bits, "{case}: {} levels", levels.len());
-                assert!(levels.len() > 2, "{case}: more than two levels are used");
-                let steady = q.output.iter().zip(&q.again).all(|(a, b)| (a - b).abs() <= 1e-5 * a.abs().max(1.0));
-                assert!(steady, "{case}: quantizing again changes nothing");
-                let inside = q.gradients.iter().filter(|g| **g != 0.0).count();
-                assert!(q.gradients.iter().all(|g| g.is_finite()) && inside > 100, "{case}: gradients flow");
-            }
-        }
-    }
-}
-
-#[test]
-fn a_network_at_many_bits_is_close_to_full_precision() {
-    let model =
-        &all::<dyn Model>().into_iter().find(|(name, _)| *name == "resnet20").expect("resnet20 is registered").1;
-    let graph = Arc::new(graph_of(model.as_ref(), "1x8x8"));
-    let state = State::random(&graph, 3);
-    for (name, quantizer) in all::<dyn Quantizer>() {
-        let quantizer: Arc<dyn Quantizer> = quantizer.into();
-        let device = fixtures::device();
-        let images = images(&graph, 4);
-        let run = |bits: Option<u64>| {
-            let bits = bits.map(|bits| Precision::uniform(bits).unwrap());
-            let slots = graph.layers().iter().map(|_| bits.into_iter().collect()).collect();
-            let plan = Plan::new(graph.clone(), slots, quantizer.clone());
-            let network = Network::new(&plan, &state, &device).unwrap().calibrate(images.clone());
-            let scores = network.forward(images.clone(), &vec![bits; plan.layers.len()], false);
-            scores.into_data().try_to_vec::<f32>().unwrap()
-        };
-        let full = run(None);
-        let distance = |other: &[f32]| {
-            let squares = |values: &mut dyn Iterator<Item = f32>| values.map(|v| f64::from(v * v)).sum::<f64>();
-            (squares(&mut full.iter().zip(other).map(|(a, b)| a - b)) / squares(&mut full.iter().copied())).sqrt()
-        };
-        let (eight, two) = (distance(&run(Some(8))), distance(&run(Some(2))));
-        assert!(eight < 0.1 && eight < two, "{name}: distance {eight} at 8 bits, {two} at 2");
-    }
-}
-
-fn images(graph: &Graph, count: usize) -> Tensor<4> {
+/// Random images for a network.
+pub fn images(graph: &Graph, count: usize) -> Tensor<4> {
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let Shape { channels, height, width } = graph.input;
     let pixels: Vec<f32> = (0..count * graph.input.elements()).map(|_| random.random_range(-1.0f32..1.0)).collect();

@@ -61,11 +61,12 @@ fn the_program_s_commands_work() {
     write_indicators(&folder.path().join(PUBLISHED));
     let commands = commands("limpq");
     let uses = |name: &str| commands.iter().any(|command| command.get(1).is_some_and(|word| word == name));
-    for name in ["list", "show", "profile", "search", "check", "run"] {
+    for name in ["list", "show", "profile", "search", "pareto", "sweep-alpha", "stability", "compare", "check", "run"] {
         assert!(uses(name), "the README does not show `limpq {name}`");
     }
     for command in &commands {
-        let moved = |word: &String| match ["pkl", "json", "yaml"].iter().any(|end| word.ends_with(&format!(".{end}"))) {
+        let ends = [".pkl", ".json", ".yaml", ".csv", ".svg", ".png"];
+        let moved = |word: &String| match ends.iter().any(|end| word.ends_with(end)) {
             true => folder.path().join(word).display().to_string(),
             false => word.clone(),
         };

@@ -5,7 +5,7 @@ use limpq_core::{
     registry::entries,
     run::{Config, Summary, run},
     search::Indicators,
-    train::{Progress, Sensitivity},
+    train::{Progress, Quantizer, Sensitivity, State},
 };
 use std::{cell::RefCell, path::Path};
 
@@ -134,6 +134,66 @@ fn every_sensitivity_gives_its_own_indicators() {
 }
 
 #[test]
+fn every_quantizer_runs_from_pretraining_to_evaluation() {
+    let home = tempfile::tempdir().unwrap();
+    let mut without = vec![];
+    for entry in entries::<dyn Quantizer>().unwrap() {
+        let name = entry.name;
+        let quantizer = format!("quantizer.name={name}");
+        let refused = Config::parse("tiny.toml", TINY, std::slice::from_ref(&quantizer)).is_err();
+        let sensitivity = if refused { "random" } else { "learned_step" };
+        if refused {
+            without.push(name);
+        }
+        let config = tiny(&[&quantizer, &format!("sensitivity.name={sensitivity}")]);
+        let (summary, stages) = go(&config, home.path());
+        let trained = ["fine-tune found", "fine-tune uniform"];
+        assert!(stages.ends_with(&trained.map(str::to_owned)), "{name}: {stages:?}");
+        assert_eq!(summary.entrants.len(), 3, "{name}");
+        for entrant in &summary.entrants {
+            assert!(entrant.score.loss.is_finite(), "{name}: {entrant:?}");
+            // Ten classes: a guess is right one time in ten.
+            assert!(entrant.score.accuracy > 0.2, "{name}: {entrant:?}");
+        }
+        for file in ["finetuned.safetensors", "uniform.safetensors"] {
+            let state = State::from_bytes(&std::fs::read(home.path().join(file)).unwrap(), file).unwrap();
+            for (tensor, array) in &state.0 {
+                assert!(array.values.iter().all(|value| value.is_finite()), "{name}: {tensor} in {file}");
+            }
+        }
+    }
+    assert_eq!(without, ["dorefa", "pact"], "those without step sizes for weights");
+}
+
+#[test]
+fn a_grid_that_is_not_learned_gives_the_indicators_it_starts_from() {
+    let home = tempfile::tempdir().unwrap();
+    let measure = |quantizer: &str, sensitivity: &str| {
+        let sets = [format!("quantizer.name={quantizer}"), format!("sensitivity.name={sensitivity}")];
+        go(&tiny(&[&sets[0], &sets[1], "finetune.epochs=0"]), home.path());
+        Indicators::from_bytes(&std::fs::read(home.path().join("indicators.json")).unwrap()).unwrap().layers
+    };
+    assert_eq!(measure("minmax", "learned_step"), measure("minmax", "static_step"));
+    assert_ne!(measure("ewgs", "learned_step"), measure("ewgs", "static_step"));
+}
+
+#[test]
+fn weight_decay_reaches_the_parameters_of_a_quantizer_that_asks_for_it() {
+    let home = tempfile::tempdir().unwrap();
+    let clips = |quantizer: &str, decay: &str| {
+        let sets = [format!("quantizer.name={quantizer}"), format!("finetune.weight_decay={decay}")];
+        go(&tiny(&[&sets[0], &sets[1], "sensitivity.name=random"]), home.path());
+        let file = std::fs::read(home.path().join("finetuned.safetensors")).unwrap();
+        let state = State::from_bytes(&file, "finetuned.safetensors").unwrap().0.into_iter();
+        let clips = state.filter(|(name, _)| name.contains("act_quantizer"));
+        clips.map(|(_, array)| f64::from(array.values[0])).sum::<f64>()
+    };
+    // Two dozen steps with momentum, at a mean rate of 0.005 * 2, shrink a number by a fifth or so.
+    let (strong, none) = (clips("pact", "0.1"), clips("pact", "0"));
+    assert!(strong < 0.95 * none, "{strong}, without decay {none}");
+}
+
+#[test]
 fn equal_policies_get_equal_scores() {
     let home = tempfile::tempdir().unwrap();
     // With one candidate the found policy is the uniform one.
@@ -220,6 +280,13 @@ fn wrong_configs_point_at_line_and_column() {
         ),
         ("bits = [4, 3, 2]", "bits = [2, 1]", "tiny.toml:3:1: bits: bit-width 1 cannot be trained"),
         ("name = \"lsq\"", "name = \"lsq\", min_step = -1.0", "quantizer.min_step: must be a positive number, got -1"),
+        (
+            "name = \"lsq\"",
+            "name = \"dorefa\"",
+            "tiny.toml:6:15: quantizer.name: sensitivity \"learned_step\" asks for importance indicators, but quantizer \
+             \"dorefa\" gives no importance indicator for weights: its levels are the same for every layer, and nothing about \
+             them is learned. Quantizers that give them: ewgs, lsq, lsq_plus, minmax. Sensitivities that do without: random",
+        ),
         ("name = \"tiny\"", "name = \"../tiny\"", "tiny.toml:1:1: name: must be a plain file name"),
         ("name = \"tiny\"", "", "missing field `name`"),
     ];

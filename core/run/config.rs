@@ -241,6 +241,7 @@ impl Config {
         plugin::<dyn crate::train::Quantizer>("quantizer", &mut self.quantizer)?;
         plugin::<dyn crate::train::Sensitivity>("sensitivity", &mut self.sensitivity)?;
         plugin::<dyn crate::search::Solver>("solver", &mut self.solver)?;
+        self.check_indicators()?;
         for (section, recipe) in
             [("pretrain", &self.pretrain), ("indicators", &self.indicators), ("finetune", &self.finetune)]
         {
@@ -283,6 +284,17 @@ impl Config {
             })?;
         }
         Ok(())
+    }
+
+    /// That the sensitivity gets from the quantizer what it asks for; hours of training must not end in finding out.
+    fn check_indicators(&self) -> Result<(), OptionsError> {
+        let fault = |path: &str, message: String| OptionsError { path: path.into(), message };
+        let sensitivity = self.sensitivity.build::<dyn crate::train::Sensitivity>();
+        let sensitivity = sensitivity.map_err(|error| fault("sensitivity", error.to_string()))?;
+        let quantizer = self.quantizer.build::<dyn crate::train::Quantizer>();
+        let quantizer = quantizer.map_err(|error| fault("quantizer", error.to_string()))?;
+        crate::train::preflight(&self.sensitivity.name, sensitivity.as_ref(), quantizer.as_ref())
+            .map_err(|error| fault("quantizer.name", error.to_string()))
     }
 
     /// The budgets with their cost models, made from the options in `cost`.

@@ -92,6 +92,19 @@ impl BudgetText {
         self.ends().into_iter().flatten().filter_map(|end| end.parse().ok())
     }
 
+    /// Whether the limit is written as a range.
+    pub fn is_range(&self) -> bool {
+        self.limit.contains("..")
+    }
+
+    /// The upper end of a range that has both ends, as a budget of its own.
+    pub fn upper(&self) -> Option<Self> {
+        match self.ends() {
+            [Some(_), Some(most)] => Some(Self { name: self.name.clone(), limit: most.to_owned() }),
+            _ => None,
+        }
+    }
+
     /// Lower and upper end as written; one that is not a range has an upper end only.
     fn ends(&self) -> [Option<&str>; 2] {
         let given = |end: &'_ str| (!end.is_empty()).then_some(());

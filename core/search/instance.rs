@@ -79,6 +79,19 @@ impl Instance {
         bits.into_iter().map(|bits| bits.expect("every layer is in a group")).collect()
     }
 
+    /// The picks that stand for bits in graph order; `None` when some layers may not have theirs.
+    pub fn picks(&self, bits: &[Precision]) -> Option<Vec<usize>> {
+        let of = |name: &String| {
+            let place = self.stated.allowed.iter().position(|layer| layer.layer == *name);
+            bits[place.expect("groups hold the searchable layers")]
+        };
+        let pick = |group: &Group| {
+            let wanted: Vec<Precision> = group.layers.iter().map(of).collect();
+            group.choices.iter().position(|choice| choice.bits == wanted)
+        };
+        self.problem.groups.iter().map(pick).collect()
+    }
+
     /// The limit of a row that stands for a whole-network limit, in the budget's integer unit.
     pub fn limit(&self, row: usize, whole: u64) -> i128 {
         let origin = self.origins[row];

@@ -204,6 +204,22 @@ impl Search<'_> {
         })
     }
 
+    /// Sums of the weights' and of the activations' indicators of a policy in graph order; `None` when one of them is not
+    /// known. A tensor that a rule holds at one bit-width counts as nothing if it has no indicator there.
+    pub fn sums(&self, bits: &[Precision]) -> Option<[f64; 2]> {
+        let graph = self.constraints.graph;
+        let pinned = self.constraints.rules.allowed(graph, self.constraints.candidates).ok()?;
+        let mut sums = [0.0; 2];
+        for (rule, bits) in pinned.iter().zip(bits) {
+            let of = self.indicators.layers.get(&rule.layer)?;
+            let tensors = [(&of.weight, bits.weight, rule.weight_pinned), (&of.act, bits.act, rule.act_pinned)];
+            for (sum, (values, bits, pinned)) in sums.iter_mut().zip(tensors) {
+                *sum += values.get(&bits).copied().or(pinned.then_some(0.0))?;
+            }
+        }
+        Some(sums)
+    }
+
     /// What a solved instance says.
     pub fn found(&self, instance: &Instance, solved: &Solved, solver: &str) -> Found {
         let Constraints { graph, candidates, accounting, rules, .. } = self.constraints;

@@ -13,7 +13,8 @@ pub use fit::{Bench, Progress, Score, TrainError};
 pub use network::{Bits, Network, Plan};
 pub use quantizer::{Grid, NoIndicator, Quantizer, Role};
 pub use recipe::Recipe;
-pub use sensitivity::{ByLayer, Lab, Sensitivity};
+pub(crate) use sensitivity::preflight;
+pub use sensitivity::{ByLayer, Lab, Sensitivity, Unindicated};
 pub use state::{Array, State, StateError};
 
 crate::registry::kind!(Dataset, "dataset");

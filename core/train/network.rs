@@ -2,7 +2,7 @@
 //! every convolution and fully connected layer.
 
 use super::{
-    Grid, Quantizer, Role,
+    Grid, NoIndicator, Quantizer, Role,
     state::{Array, State, StateError, has_bias, weight_shape},
 };
 use crate::{
@@ -241,9 +241,24 @@ impl Network {
         of.iter().map(|parameter| host(parameter.val())).collect()
     }
 
-    /// Identifiers of the parameters that weight decay applies to: weights, not biases, batch-norms or step sizes.
+    /// The importance indicator of one layer and tensor at one of its precisions.
+    ///
+    /// # Errors
+    /// When the quantizer has none.
+    pub fn indicator(&self, layer: usize, role: Role, bits: Precision) -> Result<f64, NoIndicator> {
+        self.plan.quantizer.indicator(role, &self.parameters(layer, role, bits), self.plan.grid(layer, role, bits))
+    }
+
+    /// Identifiers of the parameters that weight decay applies to: weights, and quantization parameters of a quantizer
+    /// that asks for it; not biases and batch-norms.
     pub fn decayed(&self) -> Vec<burn::module::ParamId> {
-        self.weights.iter().map(|weights| weights.kernel.id).collect()
+        let quantizer = &self.plan.quantizer;
+        let of = |role: Role, slots: &[Vec<Param<Tensor<1>>>]| match quantizer.decayed(role) {
+            true => slots.iter().flatten().map(|parameter| parameter.id).collect(),
+            false => vec![],
+        };
+        let steps = self.steps.iter().flat_map(|s| [of(Role::Weight, &s.weight), of(Role::Act, &s.act)]).flatten();
+        self.weights.iter().map(|weights| weights.kernel.id).chain(steps).collect()
     }
 
     /// All numbers by state-dict name. Batch-norm copies and quantization parameters carry their bit-width in the name
@@ -455,6 +470,6 @@ fn on(values: Tensor<1>, device: &Device) -> Tensor<1> {
 }
 
 /// A tensor's numbers.
-fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+pub(super) fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_to_vec().expect("networks hold 32-bit floats")
 }

@@ -3,26 +3,35 @@
 mod arguments;
 #[cfg(feature = "train")]
 mod check;
+mod compare;
+mod files;
 mod kinds;
 mod list;
+mod pareto;
 mod profile;
 mod question;
 #[cfg(feature = "train")]
 mod run;
 mod search;
 mod show;
+mod stability;
+mod sweep_alpha;
 mod table;
 
 pub use arguments::{Network, Settings, accounting};
 #[cfg(feature = "train")]
 pub use check::Check;
+pub use compare::Compare;
 pub use kinds::{PluginKind, Registered};
 pub use list::List;
+pub use pareto::Pareto;
 pub use profile::Profile;
 #[cfg(feature = "train")]
 pub use run::Run;
 pub use search::Search;
 pub use show::Show;
+pub use stability::Stability;
+pub use sweep_alpha::SweepAlpha;
 
 use clap::Parser;
 use limpq_core::registry::{self, RegistryError};
@@ -48,6 +57,14 @@ pub enum Command {
     Profile(Profile),
     /// Find the bits of every layer that lose least within the budgets
     Search(Search),
+    /// Sweep one or two budgets: the best policy at every limit of a range
+    Pareto(Pareto),
+    /// Sweep the weight of the weights' indicators against the activations'
+    SweepAlpha(SweepAlpha),
+    /// Find out which layers' bits hang on noise in the indicators
+    Stability(Stability),
+    /// Put two policies side by side
+    Compare(Compare),
     /// Read a config and say what it amounts to, without training anything
     #[cfg(feature = "train")]
     Check(Check),
@@ -69,6 +86,10 @@ impl Command {
             Self::Show(show) => show.run(out),
             Self::Profile(profile) => profile.run(out),
             Self::Search(search) => search.run(out),
+            Self::Pareto(pareto) => pareto.run(out),
+            Self::SweepAlpha(sweep) => sweep.run(out),
+            Self::Stability(stability) => stability.run(out),
+            Self::Compare(compare) => compare.run(out),
             #[cfg(feature = "train")]
             Self::Check(check) => check.run(out),
             #[cfg(feature = "train")]

@@ -72,6 +72,19 @@ pub struct Asked {
 }
 
 impl Question {
+    /// That there is a budget at all.
+    ///
+    /// # Errors
+    /// None is given.
+    pub fn some_budget(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            !self.budgets.is_empty(),
+            "no budget is given, and without one the answer is always the highest bits; \
+             give at least one --budget, for example --budget bitops=w3a4 or --budget size=12.2x"
+        );
+        Ok(())
+    }
+
     /// Reads and builds everything. `budgets` may differ from those on the command line.
     ///
     /// # Errors

@@ -2,9 +2,10 @@
 
 mod report;
 
-use super::question::Question;
+use super::question::{Asked, Question};
 use limpq_core::artifact;
-use limpq_core::search::Found;
+use limpq_core::search::{BudgetUse, Changed, Found, Instance, LayerBits, Ranked, Solved, changed};
+use serde::Serialize;
 use std::{
     io::Write,
     path::{Path, PathBuf},
@@ -18,9 +19,12 @@ pub struct Search {
     /// Print what each layer may have, what is shared and the limits, without solving
     #[arg(long, conflicts_with_all = ["out", "json"])]
     dry_run: bool,
-    /// Also write the policy to this file: .json, or .yaml for LIMPQ's bit lists; may be repeated
+    /// Also write the policy to this file: .json, .csv, or .yaml for LIMPQ's bit lists; may be repeated
     #[arg(long, value_name = "FILE")]
     out: Vec<PathBuf>,
+    /// The K best distinct policies instead of one
+    #[arg(long, value_name = "K", conflicts_with = "dry_run", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    top: Option<u16>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -33,11 +37,7 @@ impl Search {
     /// Arguments that do not fit together, indicators that do not fit the model, constraints that cannot be kept.
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let formats = self.out.iter().map(|path| format_of(path)).collect::<anyhow::Result<Vec<_>>>()?;
-        anyhow::ensure!(
-            !self.question.budgets.is_empty(),
-            "no budget is given, and without one the answer is always the highest bits; \
-             give at least one --budget, for example --budget bitops=w3a4 or --budget size=12.2x"
-        );
+        self.question.some_budget()?;
         let asked = self.question.ask(&self.question.budgets)?;
         let search = asked.search();
         if self.dry_run {
@@ -47,14 +47,19 @@ impl Search {
         search
             .shadow_prices(&mut instance, &solved, asked.solver(), &mut found.budgets)
             .map_err(|error| asked.explained(error))?;
+        let alternatives = self.top.map(|count| alternatives(&asked, &instance, solved, &found, count));
+        let answer = Answer { found, alternatives: alternatives.transpose()? };
         for (path, format) in self.out.iter().zip(formats) {
-            format(&found, path)?;
+            format(&answer, path)?;
         }
         if self.json {
-            writeln!(out, "{}", serde_json::to_string_pretty(&found)?)?;
+            writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?;
             return Ok(());
         }
-        report::print(out, &search, &found)?;
+        report::print(out, &search, &answer.found)?;
+        if let Some(alternatives) = &answer.alternatives {
+            report::alternatives(out, &answer.found, alternatives, self.top.map_or(0, usize::from))?;
+        }
         for path in &self.out {
             writeln!(out, "written: {}", path.display())?;
         }
@@ -62,16 +67,67 @@ impl Search {
     }
 }
 
-type Format = fn(&Found, &Path) -> Result<(), artifact::WriteError>;
+/// What is printed and written as JSON.
+#[derive(Serialize)]
+struct Answer {
+    #[serde(flatten)]
+    found: Found,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alternatives: Option<Vec<Alternative>>,
+}
+
+/// One of the best policies, the best one included.
+#[derive(Serialize)]
+struct Alternative {
+    rank: usize,
+    objective: f64,
+    /// How much higher its objective is than the best one's.
+    difference: f64,
+    /// Whether it is proven that only those before it are better or as good.
+    proven: bool,
+    /// Layers whose bits are not those of the best policy.
+    changed: Vec<Changed>,
+    policy: Vec<LayerBits>,
+    budgets: Vec<BudgetUse>,
+}
+
+fn alternatives(
+    asked: &Asked,
+    instance: &Instance,
+    solved: Solved,
+    best: &Found,
+    count: u16,
+) -> anyhow::Result<Vec<Alternative>> {
+    let search = asked.search();
+    let ranked = search.top(instance, solved, asked.solver(), count.into()).map_err(|error| asked.explained(error))?;
+    let alternative = |(place, Ranked { solved, proven }): (usize, Ranked)| {
+        let found = search.found(instance, &solved, asked.solver().name);
+        Alternative {
+            rank: place + 1,
+            objective: found.objective,
+            difference: found.objective - best.objective,
+            proven,
+            changed: changed(&best.policy, &found.policy),
+            policy: found.policy.policy,
+            budgets: found.budgets,
+        }
+    };
+    Ok(ranked.into_iter().enumerate().map(alternative).collect())
+}
+
+type Format = fn(&Answer, &Path) -> Result<(), artifact::WriteError>;
 
 /// How a file is written, by its extension.
 fn format_of(path: &Path) -> anyhow::Result<Format> {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
     match extension.as_deref() {
-        Some("json") => Ok(|found, path| artifact::write_json(path, found)),
-        Some("yaml" | "yml") => Ok(|found, path| artifact::write(path, found.policy.to_limpq_yaml().as_bytes())),
+        Some("json") => Ok(|answer, path| artifact::write_json(path, answer)),
+        Some("yaml" | "yml") => {
+            Ok(|answer, path| artifact::write(path, answer.found.policy.to_limpq_yaml().as_bytes()))
+        }
+        Some("csv") => Ok(|answer, path| artifact::write(path, answer.found.policy.to_csv().as_bytes())),
         _ => anyhow::bail!(
-            "--out {}: the name must end in .json (policy and proof) or .yaml (LIMPQ's bit lists)",
+            "--out {}: the name must end in .json (policy and proof), .yaml (LIMPQ's bit lists) or .csv (bits of each layer)",
             path.display()
         ),
     }

@@ -1,5 +1,6 @@
 //! What a search found, for people: policy, budgets, the uniform policies next to it, and how far to trust it.
 
+use super::Alternative;
 use crate::commands::table::{figure, table};
 use limpq_core::search::{BitWidth, Found, LayerBits, Precision, Proof, Search, Status, Uniform};
 use std::io::Write;
@@ -126,6 +127,28 @@ fn verdict(search: &Search, uniform: &Uniform, best: Option<Precision>) -> Strin
         }
         (true, closed) => format!("yes, but rules or the accounting forbid it in {closed} layers"),
     }
+}
+
+/// The best policies and where they differ from the best one.
+pub fn alternatives(out: &mut dyn Write, best: &Found, list: &[Alternative], asked: usize) -> anyhow::Result<()> {
+    const SHOWN: usize = 4;
+    let used: Vec<String> = best.budgets.iter().map(|b| format!(">{} ({})", b.name, b.unit)).collect();
+    let headings = [">rank", ">objective", ">above the best"].into_iter().chain(used.iter().map(String::as_str));
+    let mut rows = table(&headings.chain([">layers changed", "which", "proven"]).collect::<Vec<_>>());
+    for Alternative { rank, objective, difference, proven, changed, budgets, .. } in list {
+        let which = changed.iter().take(SHOWN).map(|c| format!("{} {} -> {}", c.layer, c.from, c.to));
+        let more = if changed.len() > SHOWN { ", ..." } else { "" };
+        let mut row = vec![rank.to_string(), format!("{objective:.9}"), format!("{difference:.3e}")];
+        row.extend(budgets.iter().map(|budget| figure(budget.used)));
+        row.extend([changed.len().to_string(), which.collect::<Vec<_>>().join(", ") + more]);
+        row.push(if *proven { "yes" } else { "no" }.to_owned());
+        rows.add_row(row);
+    }
+    writeln!(out, "\n{rows}\n")?;
+    if list.len() < asked {
+        writeln!(out, "{asked} policies were asked for; no more than {} were found within the budgets", list.len())?;
+    }
+    Ok(())
 }
 
 /// The proof in plain words; only a proven answer is called optimal.
