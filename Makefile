@@ -48,7 +48,7 @@ test:
 	@printf '\nall passed\n'
 
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS := indicators policy rules budget
+FUZZ_TARGETS := indicators policy rules budget table
 
 # Runs every fuzz target on a copy of its corpus.
 fuzz:

@@ -10,6 +10,7 @@ mod contracts;
 mod fixtures;
 mod front;
 mod house;
+mod latency;
 mod licences;
 mod limpq_reference;
 mod quantizers;

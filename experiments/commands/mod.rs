@@ -6,6 +6,8 @@ mod check;
 mod compare;
 mod files;
 mod kinds;
+mod latency_check;
+mod latency_template;
 mod list;
 mod pareto;
 mod profile;
@@ -23,6 +25,8 @@ pub use arguments::{Network, Settings, accounting};
 pub use check::Check;
 pub use compare::Compare;
 pub use kinds::{PluginKind, Registered};
+pub use latency_check::LatencyCheck;
+pub use latency_template::LatencyTemplate;
 pub use list::List;
 pub use pareto::Pareto;
 pub use profile::Profile;
@@ -65,6 +69,10 @@ pub enum Command {
     Stability(Stability),
     /// Put two policies side by side
     Compare(Compare),
+    /// Write the file to fill in with latencies measured on a device
+    LatencyTemplate(LatencyTemplate),
+    /// Look a file of measured latencies over
+    LatencyCheck(LatencyCheck),
     /// Read a config and say what it amounts to, without training anything
     #[cfg(feature = "train")]
     Check(Check),
@@ -90,6 +98,8 @@ impl Command {
             Self::SweepAlpha(sweep) => sweep.run(out),
             Self::Stability(stability) => stability.run(out),
             Self::Compare(compare) => compare.run(out),
+            Self::LatencyTemplate(template) => template.run(out),
+            Self::LatencyCheck(check) => check.run(out),
             #[cfg(feature = "train")]
             Self::Check(check) => check.run(out),
             #[cfg(feature = "train")]

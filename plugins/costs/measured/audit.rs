@@ -5,6 +5,7 @@ use super::{Measured, Quantity};
 use limpq_core::graph::{FIXED_BITS, Graph, Layer};
 use limpq_core::registry::nearest;
 use limpq_core::search::Precision;
+use serde::Serialize;
 
 /// What is wrong between a file and a network.
 #[derive(Debug, thiserror::Error)]
@@ -12,7 +13,7 @@ use limpq_core::search::Precision;
 pub struct MeasuredError(Vec<String>);
 
 /// All there is to say about a file and a network.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct Audit {
     /// Entries with a number.
     pub measured: usize,
@@ -115,8 +116,8 @@ impl Measured {
                         values.iter().filter(|(bits, _)| same(**bits) == same(low) && other(**bits) > other(low));
                     higher.min_by_key(|(bits, _)| other(**bits))
                 };
-                let (weight, act): (fn(Precision) -> u64, fn(Precision) -> u64) =
-                    (|bits| bits.weight.get(), |bits| bits.act.get());
+                let weight: fn(Precision) -> u64 = |bits| bits.weight.get();
+                let act: fn(Precision) -> u64 = |bits| bits.act.get();
                 for (&high, &at_high) in [above(weight, act), above(act, weight)].into_iter().flatten() {
                     if at_high < at_low {
                         let shown = |value| Quantity::shown(self.quantity, value);

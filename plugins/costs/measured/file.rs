@@ -1,6 +1,6 @@
 //! Reading a file of measurements: every fault by its place, not only the first.
 
-use super::Quantity;
+use super::{Format, Quantity};
 use limpq_core::graph::{Layer, LayerKind, Shape};
 use limpq_core::registry::nearest;
 use limpq_core::search::{BitWidth, Precision};
@@ -155,15 +155,32 @@ pub(super) fn read(path: &str, quantity: Quantity) -> Result<Vec<Entry>, FileErr
     if path.is_empty() {
         return Err(FileError::NoPath);
     }
-    let extension = Path::new(path).extension().map(|extension| extension.to_string_lossy().to_lowercase());
-    let rows = match extension.as_deref() {
-        Some("csv") => csv_rows,
-        Some("json") => json_rows,
-        _ => return Err(FileError::Extension(path.to_owned())),
-    };
+    let form = form(path)?;
     let text = std::fs::read_to_string(path).map_err(|error| FileError::Read { path: path.to_owned(), error })?;
+    parse(path, &text, form, quantity)
+}
+
+/// The form that a file's extension names.
+pub(super) fn form(path: &str) -> Result<Format, FileError> {
+    let extension = Path::new(path).extension().map(|extension| extension.to_string_lossy().to_lowercase());
+    match extension.as_deref() {
+        Some("csv") => Ok(Format::Csv),
+        Some("json") => Ok(Format::Json),
+        _ => Err(FileError::Extension(path.to_owned())),
+    }
+}
+
+/// Reads all entries of a text; `path` is what it is called.
+///
+/// # Errors
+/// All faults, by line.
+pub(super) fn parse(path: &str, text: &str, form: Format, quantity: Quantity) -> Result<Vec<Entry>, FileError> {
+    let rows = match form {
+        Format::Csv => csv_rows,
+        Format::Json => json_rows,
+    };
     let mut faults = vec![];
-    let rows = rows(path, &text, quantity, &mut faults)?;
+    let rows = rows(path, text, quantity, &mut faults)?;
     let mut entries = vec![];
     for (place, row) in rows {
         match entry(&place, &row, quantity) {

@@ -24,7 +24,7 @@ pub use audit::{Audit, MeasuredError};
 pub use file::FileError;
 pub use template::{Format, template};
 
-use file::{Key, Signature, Subject};
+use file::{Entry, Key, Signature, Subject};
 use limpq_core::graph::Layer;
 use limpq_core::search::{Precision, Unit};
 use schemars::JsonSchema;
@@ -132,6 +132,19 @@ impl Measured {
     /// No file, or what is wrong in it, by line.
     pub fn read(options: MeasuredOptions, quantity: Quantity) -> Result<Self, FileError> {
         let entries = file::read(&options.path, quantity)?;
+        Self::of(entries, options, quantity)
+    }
+
+    /// Reads a text in place of the file that the options name.
+    ///
+    /// # Errors
+    /// What is wrong in it, by line.
+    pub fn parse(text: &str, options: MeasuredOptions, quantity: Quantity) -> Result<Self, FileError> {
+        let entries = file::parse(&options.path, text, file::form(&options.path)?, quantity)?;
+        Self::of(entries, options, quantity)
+    }
+
+    fn of(entries: Vec<Entry>, options: MeasuredOptions, quantity: Quantity) -> Result<Self, FileError> {
         let blank = entries.iter().filter(|entry| entry.value.is_none()).count();
         let subjects = file::subjects(entries, quantity)?;
         Ok(Self { options, quantity, subjects, blank })
