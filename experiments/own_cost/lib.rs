@@ -28,6 +28,7 @@ limpq_core::plugin!(CostModel, "cache_misses", "bits of weights that do not fit 
 
 #[test]
 fn layers_that_fit_cost_nothing() {
+    use limpq as _; // brings the models
     let options = "cache_bits = 15000".parse().unwrap();
     let cost = limpq_core::registry::build::<dyn CostModel>("cache_misses", &options).unwrap();
     let model = limpq_core::registry::build::<dyn limpq_core::graph::Model>("resnet20", &Default::default()).unwrap();
