@@ -1,18 +1,16 @@
 # make demo   a whole mixed-precision run on real data, on the CPU
 # make test   everything that a change must pass
+# make fuzz   every reader of what users bring, for a minute each
 #
-# Both install what is missing first, by name. Beyond that they need git, make, a C compiler and Rust.
+# Both need git, make, a C compiler and Rust. The tests install what else they need, by name.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup
+.PHONY: help demo test fuzz setup
 
-# Debian packages: HiGHS is built from source (cmake) and its bindings are generated (clang, libclang-dev);
-# the CBC library is for the tests only.
-HIGHS_PACKAGES := cmake clang libclang-dev
-CBC_PACKAGES := coinor-libcbc-dev
-PACKAGES ?= $(HIGHS_PACKAGES) $(CBC_PACKAGES)
+# Debian packages of the tests: HiGHS is built from source (cmake) and its bindings are generated (clang, libclang-dev).
+PACKAGES := cmake clang libclang-dev coinor-libcbc-dev
 
 FEATURES := highs,cbc
 heading = @printf '\n== %s\n' '$(1)'
@@ -21,9 +19,8 @@ help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
 demo:
-	@$(MAKE) --no-print-directory setup PACKAGES='$(HIGHS_PACKAGES)'
 	$(call heading,build)
-	cargo build --release --locked --features highs
+	cargo build --release --locked
 	$(call heading,run)
 	./target/release/limpq run experiments/configs/quickstart.toml --out runs/quickstart
 
@@ -38,6 +35,8 @@ test:
 	cargo clippy --workspace --all-targets --features $(FEATURES) -- -D warnings
 	$(call heading,tests: units and documentation and contracts and commands of the README and licences)
 	cargo test --workspace --features $(FEATURES)
+	$(call heading,the search without tensors)
+	cargo clippy --no-default-features -- -D warnings
 	$(call heading,documentation)
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --workspace --features $(FEATURES)
 	$(call heading,licences)
@@ -47,6 +46,20 @@ test:
 		echo 'cargo-deny is not installed; the tests have checked the licences'; \
 	fi
 	@printf '\nall passed\n'
+
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS := indicators policy rules budget table
+
+# Runs every fuzz target on a copy of its corpus.
+fuzz:
+	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	@for target in $(FUZZ_TARGETS); do \
+		printf '\n== fuzz %s for %s s\n' "$$target" '$(FUZZ_SECONDS)'; \
+		corpus=$$(mktemp -d) && cp tests/fuzz/corpus/$$target/* "$$corpus"; \
+		( cd tests/fuzz && cargo fuzz run --fuzz-dir . --sanitizer none "$$target" "$$corpus" -- \
+			-max_total_time='$(FUZZ_SECONDS)' -print_final_stats=0 -verbosity=0 ); \
+		rm -r "$$corpus"; \
+	done
 
 # Installs the packages that are not there yet.
 setup:

@@ -2,9 +2,9 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use limpq as _;
+use limpq_core::graph::Model;
 use limpq_core::registry::{build, entries};
 use limpq_core::search::{Accounting, Candidates, CostModel, CostTable};
-use limpq_core::train::Model;
 use std::hint::black_box;
 
 const MODELS: [&str; 2] = ["resnet50", "mobilenet_v1"];

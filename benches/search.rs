@@ -5,13 +5,12 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use limpq as _;
-use limpq_core::graph::Graph;
+use limpq_core::graph::{Graph, Model};
 use limpq_core::registry::{build, entries};
 use limpq_core::search::{
-    Accounting, Budget, Candidates, CostModel, INDICATORS_SCHEMA, Indicators, LayerIndicators, Problem, Provenance,
-    Search, Solver, SolverError,
+    Accounting, Budget, Candidates, Constraints, CostModel, INDICATORS_SCHEMA, Indicators, LayerIndicators, Problem,
+    Provenance, Rules, Search, Solver, SolverError,
 };
-use limpq_core::train::Model;
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -57,19 +56,19 @@ fn search(criterion: &mut Criterion) {
     let candidates = Candidates::of(&BITS).expect("bit-widths");
     let indicators = indicators(&graph, &candidates);
     let budgets = budgets();
-    let search = Search {
+    let constraints = Constraints {
         graph: &graph,
-        indicators: &indicators,
         candidates: &candidates,
-        alpha: 2.0,
         accounting: Accounting::Exact,
         budgets: &budgets,
+        rules: &Rules::default(),
     };
-    let (problem, _) = search.problem().expect("the indicators fit");
+    let search = Search { constraints, indicators: &indicators, alpha: 2.0 };
+    let problem = search.instance().expect("the indicators fit").problem;
 
     let mut group = criterion.benchmark_group("search_resnet50");
     group.sample_size(10).measurement_time(Duration::from_secs(10));
-    group.bench_function("state_the_problem", |bencher| bencher.iter(|| search.problem().expect("as before")));
+    group.bench_function("state_the_problem", |bencher| bencher.iter(|| search.instance().expect("as before")));
     for entry in entries::<dyn Solver>().expect("plugins are linked") {
         let solver = build::<dyn Solver>(entry.name, &toml::Table::new()).expect("its defaults work");
         if can(solver.as_ref(), &problem) {

@@ -1,15 +1,19 @@
 //! Core of limpq: the plugin traits, the data they exchange and the stages of a run. It names no plugin.
 //!
 //! [`graph`] describes networks, [`search`] turns importance indicators and budgets into a policy without touching a
-//! tensor, [`train`] runs networks, and [`registry`] finds plugins by name.
+//! tensor, `train` runs networks, and [`registry`] finds plugins by name.
+//!
+//! Without the feature `train` (on by default) there are no tensors: what is left counts and searches, and builds quickly.
 
 pub mod artifact;
 pub mod graph;
 mod hash;
 pub mod options;
 pub mod registry;
+#[cfg(feature = "train")]
 pub mod run;
 pub mod search;
+#[cfg(feature = "train")]
 pub mod train;
 
 pub use inventory;

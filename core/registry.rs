@@ -142,11 +142,14 @@ pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Opti
 /// A clash in any kind, else the first kind that has nothing registered.
 pub fn check() -> Result<(), RegistryError> {
     let kinds = [
-        entries::<dyn crate::train::Quantizer>().err(),
-        entries::<dyn crate::train::Model>().err(),
+        entries::<dyn crate::graph::Model>().err(),
         entries::<dyn crate::search::CostModel>().err(),
         entries::<dyn crate::search::Solver>().err(),
+        #[cfg(feature = "train")]
+        entries::<dyn crate::train::Quantizer>().err(),
+        #[cfg(feature = "train")]
         entries::<dyn crate::train::Sensitivity>().err(),
+        #[cfg(feature = "train")]
         entries::<dyn crate::train::Dataset>().err(),
     ];
     let (clashes, others): (Vec<_>, Vec<_>) =

@@ -1,6 +1,7 @@
 //! The command line of limpq, and the only place that links the plugins in.
 
 pub mod commands;
+pub mod plot;
 
 // A crate that is linked but never named is dropped by the linker, and its plugins with it.
 use limpq_plugins as _;

@@ -1,9 +1,12 @@
 //! The plugins: one file each, registered by name. Nothing lists them; linking this crate is enough.
 
 pub mod costs;
+#[cfg(feature = "train")]
 pub mod datasets;
 pub mod models;
+#[cfg(feature = "train")]
 pub mod quantizers;
+#[cfg(feature = "train")]
 pub mod sensitivities;
 pub mod solvers;
 

@@ -256,7 +256,6 @@ mod found {
     }
 
     #[test]
-    #[cfg(any(feature = "highs", feature = "cbc"))]
     fn candidates_may_have_holes() {
         let folder = tempfile::tempdir().unwrap();
         let path = fixtures::write_json(folder.path(), &fixtures::indicators(&[2, 4, 8]));
@@ -275,7 +274,7 @@ mod found {
             json(easy(&path).args(arguments).assert())["objective"].as_f64().unwrap()
         };
         let brute_force = objective("brute_force");
-        for solver in ["highs", "cbc"] {
+        for solver in ["exact", "highs", "cbc"] {
             assert!((objective(solver) - brute_force).abs() < 1e-9, "{solver}");
         }
     }

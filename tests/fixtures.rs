@@ -2,10 +2,9 @@
 //! bits rise as step sizes do. They say nothing about any network.
 
 use assert_cmd::Command;
-use limpq_core::graph::Graph;
+use limpq_core::graph::{Graph, Model};
 use limpq_core::registry;
 use limpq_core::search::{BitWidth, Candidates, INDICATORS_SCHEMA, Indicators, LayerIndicators, Provenance};
-use limpq_core::train::Model;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,6 +12,17 @@ use std::path::{Path, PathBuf};
 /// The program.
 pub fn limpq() -> Command {
     assert_cmd::cargo::cargo_bin_cmd!("limpq")
+}
+
+/// The device that training tests run on: that of the environment variable `LIMPQ_TEST_DEVICE`, or the CPU.
+pub fn device_name() -> String {
+    std::env::var("LIMPQ_TEST_DEVICE").unwrap_or_else(|_| "flex".to_owned())
+}
+
+/// The same, opened.
+pub fn device() -> burn::tensor::Device {
+    let device: limpq_core::run::Device = device_name().parse().unwrap_or_else(|error| panic!("{error}"));
+    device.open().unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Arguments for the network of [`graph`].

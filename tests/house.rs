@@ -1,8 +1,9 @@
 //! The rules of the house that a compiler does not check.
 
+use limpq_core::graph::Model;
 use limpq_core::registry::{Kind, entries};
 use limpq_core::search::{CostModel, Solver};
-use limpq_core::train::{Dataset, Model, Quantizer, Sensitivity};
+use limpq_core::train::{Dataset, Quantizer, Sensitivity};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

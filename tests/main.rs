@@ -3,13 +3,19 @@
 // Registers the plugins.
 use limpq as _;
 
+mod answers;
 mod command_line;
+mod constraints;
 mod contracts;
 mod fixtures;
+mod front;
 mod house;
+mod latency;
 mod licences;
 mod limpq_reference;
+mod quantizers;
 mod readme;
+mod refine;
 mod runs;
 mod torchvision;
 mod weights;

@@ -5,9 +5,9 @@
 //! are replaced by made-up ones.
 
 use crate::fixtures::limpq;
+use limpq_core::graph::Model;
 use limpq_core::registry;
 use limpq_core::search::{BitWidth, Candidates, INDICATORS_SCHEMA, Indicators, LayerIndicators, Provenance};
-use limpq_core::train::Model;
 use std::path::Path;
 use std::process::Command;
 
@@ -61,15 +61,12 @@ fn the_program_s_commands_work() {
     write_indicators(&folder.path().join(PUBLISHED));
     let commands = commands("limpq");
     let uses = |name: &str| commands.iter().any(|command| command.get(1).is_some_and(|word| word == name));
-    for name in ["list", "show", "profile", "search", "check", "run"] {
+    for name in ["list", "show", "profile", "search", "pareto", "sweep-alpha", "stability", "compare", "check", "run"] {
         assert!(uses(name), "the README does not show `limpq {name}`");
     }
     for command in &commands {
-        // HiGHS is what makes these possible at ResNet-50's size and what the configs name.
-        if !cfg!(feature = "highs") && ["search", "check", "run"].contains(&command[1].as_str()) {
-            continue;
-        }
-        let moved = |word: &String| match ["pkl", "json", "yaml"].iter().any(|end| word.ends_with(&format!(".{end}"))) {
+        let ends = [".pkl", ".json", ".yaml", ".csv", ".svg", ".png"];
+        let moved = |word: &String| match ends.iter().any(|end| word.ends_with(end)) {
             true => folder.path().join(word).display().to_string(),
             false => word.clone(),
         };
@@ -105,9 +102,6 @@ fn the_make_targets_exist() {
 
 #[test]
 fn the_config_in_the_readme_is_read() {
-    if !cfg!(feature = "highs") {
-        return;
-    }
     let text = readme();
     let config = text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a toml block");
     limpq_core::run::Config::parse("README.md", config, &[]).unwrap_or_else(|error| panic!("{error}"));

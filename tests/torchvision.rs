@@ -2,9 +2,9 @@
 //! `tests/golden/torchvision_shapes.py` made the file.
 
 use limpq_core::{
-    graph::LayerKind,
+    graph::{LayerKind, Model},
     registry,
-    train::{Model, State},
+    train::State,
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;

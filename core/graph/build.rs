@@ -102,6 +102,24 @@ impl Builder {
         self.push("", Op::Add, &[left, right], a.shape)
     }
 
+    /// The channels of several inputs of one height and width, one after another.
+    pub fn concat(&mut self, inputs: &[NodeId]) -> NodeId {
+        let first = inputs.first().map_or(self.graph.input, |&input| self.graph.nodes[input].shape);
+        for &input in inputs {
+            let other = &self.graph.nodes[input];
+            if (other.shape.height, other.shape.width) != (first.height, first.width) {
+                let (right, right_shape) = (other.name.clone(), other.shape);
+                let left = self.graph.nodes[inputs[0]].name.clone();
+                self.fail(GraphError::ConcatShapes { left, left_shape: first, right, right_shape });
+            }
+        }
+        if inputs.is_empty() {
+            self.fail(GraphError::Zero { what: "inputs of a concatenation" });
+        }
+        let channels = inputs.iter().map(|&input| self.channels(input)).sum();
+        self.push("", Op::Concat, inputs, Shape { channels, ..first })
+    }
+
     /// Maximum over windows.
     pub fn max_pool(&mut self, x: NodeId, kernel: usize, stride: usize, padding: usize) -> NodeId {
         let input = self.graph.nodes[x].shape;
@@ -188,6 +206,25 @@ mod tests {
         b.conv("c", x, Conv::new(4, 3));
         let error = b.finish().unwrap_err().to_string();
         assert!(error.starts_with("c: a 5x5 window with padding 0 does not fit a 3x2x2 input"), "{error}");
+    }
+
+    #[test]
+    fn concatenates_channels_of_one_size() {
+        let (mut b, x) = Builder::new("fork", Shape::new(3, 4, 4).unwrap(), 5);
+        let narrow = b.conv("narrow", x, Conv::new(2, 1));
+        let narrow = b.relu(narrow);
+        let wide = b.conv("wide", x, Conv::new(5, 3));
+        let both = b.concat(&[narrow, wide]);
+        b.classifier("fc", both);
+        let graph = b.finish().unwrap();
+        assert_eq!(graph.nodes[both].shape.to_string(), "7x4x4");
+        assert!(graph.can_be_negative(both) && !graph.can_be_negative(narrow));
+
+        let (mut b, x) = Builder::new("bad", Shape::new(3, 4, 4).unwrap(), 5);
+        let small = b.conv("small", x, Conv::new(2, 1).stride(2));
+        b.concat(&[x, small]);
+        let error = b.finish().unwrap_err().to_string();
+        assert!(error.contains("cannot concatenate") && error.contains("small (2x2x2)"), "{error}");
     }
 
     #[test]

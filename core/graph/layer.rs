@@ -28,6 +28,15 @@ pub struct Layer {
     /// Multiply-accumulates as LIMPQ's published search counts them; see [`crate::search::Accounting::Limpq`].
     #[serde(skip)]
     pub limpq_macs: u64,
+    /// Side of the square kernel; 1 for a fully connected layer.
+    #[serde(skip)]
+    pub kernel: usize,
+    /// Step between windows, in pixels.
+    #[serde(skip)]
+    pub stride: usize,
+    /// Groups of channels that do not mix; as many as channels in a depthwise convolution.
+    #[serde(skip)]
+    pub groups: usize,
     /// Number of weights (without bias).
     pub weights: u64,
     /// Shape of one input sample.
@@ -63,12 +72,19 @@ impl Layer {
             }
             _ => return None,
         };
+        let (kernel, stride, groups) = match &node.op {
+            Op::Conv(conv) => (conv.kernel, conv.stride, conv.groups),
+            _ => (1, 1, 1),
+        };
         Some(Self {
             name: node.name.clone(),
             node: id,
             kind,
             macs,
             limpq_macs,
+            kernel,
+            stride,
+            groups,
             weights,
             in_shape,
             out_shape: node.shape,

@@ -1,17 +1,21 @@
 //! A network as data: what it is made of, the shapes inside it, and which layers the search may choose bits for.
 //!
-//! A [`crate::train::Model`] describes a network once with the [`Builder`]. Costs, training and every report read the same
+//! A [`Model`] describes a network once with the [`Builder`]. Costs, training and every report read the same
 //! description. Layers are known by their PyTorch state-dict name everywhere; nothing joins them by position.
 
 mod build;
 mod layer;
+mod model;
 mod shape;
 
 pub use build::{Builder, Conv};
 pub use layer::{Layer, LayerKind};
+pub use model::Model;
 pub use shape::Shape;
 
 use serde::Serialize;
+
+crate::registry::kind!(Model, "model");
 
 /// Index of a node in its [`Graph`]; nodes are in execution order.
 pub type NodeId = usize;
@@ -32,6 +36,8 @@ pub enum Op {
     Relu,
     /// Element-wise sum of two inputs of one shape.
     Add,
+    /// The channels of several inputs of one height and width, one after another.
+    Concat,
     /// Maximum over square windows.
     MaxPool {
         /// Side of the window, in pixels.
@@ -106,6 +112,18 @@ pub enum GraphError {
         /// Its shape.
         right_shape: Shape,
     },
+    /// Inputs of a concatenation differ in height or width.
+    #[error("cannot concatenate {left} ({left_shape}) and {right} ({right_shape}): height or width differ")]
+    ConcatShapes {
+        /// Where the first input comes from.
+        left: String,
+        /// Its shape.
+        left_shape: Shape,
+        /// Where the other input comes from.
+        right: String,
+        /// Its shape.
+        right_shape: Shape,
+    },
     /// A name was given twice.
     #[error("two layers are called {0:?}; layer names are keys and must differ")]
     DuplicateName(String),
@@ -165,7 +183,7 @@ impl Graph {
         let node = &self.nodes[id];
         match node.op {
             Op::Relu => false,
-            Op::MaxPool { .. } | Op::GlobalAvgPool | Op::Add => {
+            Op::MaxPool { .. } | Op::GlobalAvgPool | Op::Add | Op::Concat => {
                 node.inputs.iter().any(|&input| self.can_be_negative(input))
             }
             Op::Input | Op::Conv(_) | Op::BatchNorm | Op::Linear { .. } => true,

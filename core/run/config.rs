@@ -1,9 +1,10 @@
 //! Experiment configs: one TOML file names everything a run does. Read strictly; errors point at line and column.
 
+use super::Device;
 use crate::{
     options::{self, OptionsError},
     registry::{self, Kind, RegistryError},
-    search::{Accounting, Budget, BudgetText, Candidates, CostModel},
+    search::{Accounting, Budget, BudgetText, Candidates, CostModel, Rule, RuleError, Rules, Share},
     train::{Recipe, Weights},
 };
 use schemars::JsonSchema;
@@ -43,6 +44,13 @@ pub struct SearchOptions {
     pub accounting: Accounting,
     /// Limits by cost model: bitops = "w3a3", size = "10x", average_weight_bits = 3.
     pub budgets: BTreeMap<String, Limit>,
+    /// Bits that layers may have, by glob: "layer1.0.conv1" = "w8a8", "layer4.*" = "w4,3,2".
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub layers: BTreeMap<String, String>,
+    /// Layers that share bits: a glob, "@residual", "@concat", "@depthwise" or "@inputs"; after "weights:" or
+    /// "acts:" only those.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub share: Vec<String>,
 }
 
 fn default_alpha() -> f64 {
@@ -71,6 +79,21 @@ impl SearchOptions {
         };
         self.budgets.iter().map(|(name, limit)| BudgetText { name: name.clone(), limit: text(limit) }).collect()
     }
+
+    /// The rules on single layers and the shares.
+    ///
+    /// # Errors
+    /// The key of the first that cannot be read, and why.
+    pub fn rules(&self) -> Result<Rules, (String, RuleError)> {
+        let rule = |(layers, bits): (&String, &String)| {
+            format!("{layers}={bits}").parse::<Rule>().map_err(|error| (format!("search.layers.{layers}"), error))
+        };
+        let share = |text: &String| text.parse::<Share>().map_err(|error| ("search.share".to_owned(), error));
+        Ok(Rules {
+            rules: self.layers.iter().map(rule).collect::<Result<_, _>>()?,
+            shares: self.share.iter().map(share).collect::<Result<_, _>>()?,
+        })
+    }
 }
 
 /// A whole experiment.
@@ -82,8 +105,8 @@ pub struct Config {
     /// Seeds starting weights, data order and sampling.
     #[serde(default)]
     pub seed: u64,
-    /// Where tensors live; `flex` is the CPU.
-    #[serde(default = "default_device")]
+    /// Where tensors live: "flex", "libtorch", "libtorch:cuda:0" or "cuda:0".
+    #[serde(default)]
     pub device: Device,
     /// Candidate bit-widths.
     pub bits: Candidates,
@@ -108,6 +131,9 @@ pub struct Config {
     pub indicators: Recipe,
     /// Budgets and how they are counted.
     pub search: SearchOptions,
+    /// Whether the found policy is refined by measurement before it is fine-tuned.
+    #[serde(default)]
+    pub refine: Refine,
     /// How the quantized network is fine-tuned.
     #[serde(default)]
     pub finetune: Recipe,
@@ -116,17 +142,20 @@ pub struct Config {
     pub cost: BTreeMap<String, toml::Table>,
 }
 
-/// A device that this build can run on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum Device {
-    /// Pure Rust on the CPU.
-    Flex,
+/// Refinement by measurement: bits are swapped while the loss measured on training images falls.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Refine {
+    /// How often the loss may be measured; 0 turns refinement off.
+    pub evaluations: usize,
+    /// Number of training images that it is measured on.
+    pub images: usize,
 }
 
-fn default_device() -> Device {
-    Device::Flex
+impl Default for Refine {
+    fn default() -> Self {
+        Self { evaluations: 0, images: 1024 }
+    }
 }
 
 /// What is wrong with a config.
@@ -217,10 +246,11 @@ impl Config {
             Ok(())
         }
         plugin::<dyn crate::train::Dataset>("dataset", &mut self.dataset)?;
-        plugin::<dyn crate::train::Model>("model", &mut self.model)?;
+        plugin::<dyn crate::graph::Model>("model", &mut self.model)?;
         plugin::<dyn crate::train::Quantizer>("quantizer", &mut self.quantizer)?;
         plugin::<dyn crate::train::Sensitivity>("sensitivity", &mut self.sensitivity)?;
         plugin::<dyn crate::search::Solver>("solver", &mut self.solver)?;
+        self.check_indicators()?;
         for (section, recipe) in
             [("pretrain", &self.pretrain), ("indicators", &self.indicators), ("finetune", &self.finetune)]
         {
@@ -231,6 +261,9 @@ impl Config {
         if !(self.search.alpha.is_finite() && self.search.alpha > 0.0) {
             let message = format!("must be a positive number, got {}", self.search.alpha);
             return Err(OptionsError { path: "search.alpha".into(), message });
+        }
+        if self.refine.images == 0 {
+            return Err(OptionsError { path: "refine.images".into(), message: "must be at least 1, got 0".into() });
         }
         if self.search.budgets.is_empty() {
             let message = "give at least one budget, for example bitops = \"w3a3\"".into();
@@ -246,6 +279,7 @@ impl Config {
                 "bit-width 1 cannot be trained: a signed grid of 1 bit holds no positive number; use 2 or more";
             return Err(OptionsError { path: "bits".into(), message: message.into() });
         }
+        self.search.rules().map_err(|(path, error)| OptionsError { path, message: error.to_string() })?;
         for name in self.search.budgets.keys() {
             registry::find::<dyn CostModel>(name)
                 .map_err(|error| OptionsError { path: format!("search.budgets.{name}"), message: error.to_string() })?;
@@ -259,6 +293,17 @@ impl Config {
             })?;
         }
         Ok(())
+    }
+
+    /// That the sensitivity gets from the quantizer what it asks for; hours of training must not end in finding out.
+    fn check_indicators(&self) -> Result<(), OptionsError> {
+        let fault = |path: &str, message: String| OptionsError { path: path.into(), message };
+        let sensitivity = self.sensitivity.build::<dyn crate::train::Sensitivity>();
+        let sensitivity = sensitivity.map_err(|error| fault("sensitivity", error.to_string()))?;
+        let quantizer = self.quantizer.build::<dyn crate::train::Quantizer>();
+        let quantizer = quantizer.map_err(|error| fault("quantizer", error.to_string()))?;
+        crate::train::preflight(&self.sensitivity.name, sensitivity.as_ref(), quantizer.as_ref())
+            .map_err(|error| fault("quantizer.name", error.to_string()))
     }
 
     /// The budgets with their cost models, made from the options in `cost`.
@@ -290,10 +335,14 @@ fn value_of(text: &str) -> config::Value {
     holder.map_or_else(|_| config::Value::from(text), |holder| holder.value)
 }
 
-/// Where a key stands: the pair that set it, or line and column in the file; the nearest enclosing table if it is missing.
+/// Where a key stands: the pair or the environment variable that set it, or line and column in the file; the nearest enclosing table if it is missing.
 fn locate(path: &str, text: &str, sets: &[String], key: &str) -> String {
     if let Some(set) = sets.iter().find(|set| set.split('=').next().map(str::trim) == Some(key)) {
         return format!("--set {set}");
+    }
+    let variable = format!("LIMPQ__{}", key.replace('.', "__"));
+    if let Some((name, value)) = std::env::vars().find(|(name, _)| name.eq_ignore_ascii_case(&variable)) {
+        return format!("environment variable {name}={value}");
     }
     let mut offset = None;
     if let Ok(document) = toml::de::DeTable::parse(text) {

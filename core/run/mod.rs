@@ -5,9 +5,12 @@
 //! ```
 
 mod config;
+mod device;
 mod folder;
+mod record;
 mod stages;
 
-pub use config::{Config, ConfigError, Device, Limit, Plugin, SearchOptions};
+pub use config::{Config, ConfigError, Limit, Plugin, Refine, SearchOptions};
+pub use device::{Device, DeviceError};
 pub use folder::{Folder, FolderError};
 pub use stages::{Entrant, RunError, Summary, run};

@@ -1,25 +1,27 @@
 //! The stages, one after another.
 
 use super::{
-    config::{Config, Device},
+    config::{Config, Refine},
+    device::DeviceError,
     folder::{Folder, FolderError},
+    record::{fingerprint, inputs, json, program, versions},
 };
 use crate::{
     graph::{FIXED_BITS, Graph, GraphError},
-    hash::{self, hex},
+    hash,
     registry::RegistryError,
     search::{
-        BudgetUse, Found, INDICATORS_SCHEMA, Indicators, IndicatorsError, Policy, PolicyError, Precision, Proof,
-        Provenance, Search, SearchError,
+        BudgetUse, Constraints, ConstraintsError, Found, INDICATORS_SCHEMA, Indicators, IndicatorsError, Instance,
+        InstanceError, Named, Policy, PolicyError, Precision, Proof, Provenance, Refined, Rules, Search, SearchError,
+        refine,
     },
     train::{
-        Bench, Data, DatasetError, Lab, Loaded, Network, Plan, Progress, Quantizer, Recipe, Score, State, StateError,
+        Bench, DatasetError, Lab, Loaded, Network, Plan, Progress, Quantizer, Recipe, Score, State, StateError,
         TrainError, WeightsError,
     },
 };
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use std::{path::Path, sync::Arc};
+use std::{cell::OnceCell, path::Path, sync::Arc};
 
 /// Why a run ended early. Artifacts of finished stages stay; the same command goes on after them.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +33,8 @@ pub enum RunError {
     Dataset(#[from] DatasetError),
     #[error("the model does not fit the data: {0}")]
     Graph(#[from] GraphError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     #[error("cannot read this program's own file, which is part of what results depend on: {0}")]
     Program(std::io::Error),
     #[error(transparent)]
@@ -56,8 +60,8 @@ pub struct Entrant {
     pub name: String,
     /// Accuracy and loss on the test set.
     pub score: Score,
-    /// Use of each budget, in the order of [`Summary::budgets`]; as printed there.
-    pub used: Vec<f64>,
+    /// Use of each budget, in the order of [`Summary::budgets`]; as printed there. `None` where a cost is not known.
+    pub used: Vec<Option<f64>>,
     /// Objective of the integer program.
     pub objective: Option<f64>,
 }
@@ -81,7 +85,10 @@ pub struct Summary {
     pub budgets: Vec<BudgetUse>,
     /// Proof of the found policy.
     pub proof: Proof,
-    /// The networks side by side: full precision, found, best uniform (when one keeps the budgets).
+    /// What refinement by measurement did, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refined: Option<Refined>,
+    /// The networks side by side: full precision, found, refined (if asked for), best uniform (when one keeps the budgets).
     pub entrants: Vec<Entrant>,
     /// The found bits.
     pub policy: Policy,
@@ -94,42 +101,44 @@ pub struct Summary {
 pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summary, RunError> {
     let mut folder = Folder::open(out)?;
     let data = config.dataset.build::<dyn crate::train::Dataset>()?.load()?;
-    let model = config.model.build::<dyn crate::train::Model>()?;
+    let model = config.model.build::<dyn crate::graph::Model>()?;
     let mut graph = model.graph(data.shape, data.classes)?;
     graph.model.clone_from(&config.model.name);
     let quantizer: Arc<dyn Quantizer> = config.quantizer.build::<dyn Quantizer>()?.into();
     // Bad budgets and unknown solvers must not come to light after hours of training.
     let budgets = config.budgets()?;
     let solver = config.solver.build::<dyn crate::search::Solver>()?;
-    Search::preflight(&graph, &config.bits, config.search.accounting, &budgets)?;
-    let weights = config.weights.as_ref().map(|weights| weights.load(&graph, config.seed)).transpose()?;
-    let device = match config.device {
-        Device::Flex => burn::tensor::Device::flex(),
+    let rules = config.search.rules().map_err(|(_, error)| constraints_error(error))?;
+    let constraints = Constraints {
+        graph: &graph,
+        candidates: &config.bits,
+        accounting: config.search.accounting,
+        budgets: &budgets,
+        rules: &rules,
     };
-    let program = program()?;
+    constraints.preflight()?;
+    let weights = config.weights.as_ref().map(|weights| weights.load(&graph, config.seed)).transpose()?;
+    let device = config.device.open()?;
+    let program = program().map_err(RunError::Program)?;
     folder.remove(&["summary.json", "policy.json", "policy.yaml"])?;
     folder.write("config.toml", config.to_toml().as_bytes())?;
     folder.write("versions.json", versions(&program, config, weights.as_ref()).as_bytes())?;
     let stages = Stages {
         config,
-        graph: Arc::new(graph),
+        graph: Arc::new(graph.clone()),
         quantizer,
         bench: Bench { data: &data, device: &device, seed: config.seed, progress },
         basis: inputs(&[&program, &config.seed, &config.device, &config.dataset, &config.model, &fingerprint(&data)?]),
     };
     let pretrained = stages.pretrain(&mut folder, weights)?;
     let indicators = stages.indicators(&mut folder, &pretrained)?;
-    let search = Search {
-        graph: &stages.graph,
-        indicators: &indicators,
-        candidates: &config.bits,
-        alpha: config.search.alpha,
-        accounting: config.search.accounting,
-        budgets: &budgets,
-    };
-    let found = search.run(&config.solver.name, solver.as_ref())?;
+    let search = Search { constraints, indicators: &indicators, alpha: config.search.alpha };
+    let instance = search.instance()?;
+    let solved = search.solve(&instance, Named { name: &config.solver.name, solver: solver.as_ref() }, None)?;
+    let found = search.found(&instance, &solved, &config.solver.name);
     folder.write("policy.json", &json(&found))?;
     folder.write("policy.yaml", found.policy.to_limpq_yaml().as_bytes())?;
+    let refined = stages.refine(&mut folder, &pretrained, &instance, &solved.picks)?;
     let full = stages.full_precision(&pretrained)?;
     let mut entrants = vec![Entrant {
         name: "full precision".into(),
@@ -140,9 +149,19 @@ pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summa
     entrants.push(Entrant {
         name: config.sensitivity.name.clone(),
         score: stages.finetune(&mut folder, "finetuned", &pretrained, &found.policy)?,
-        used: found.budgets.iter().map(|budget| budget.used).collect(),
+        used: found.budgets.iter().map(|budget| Some(budget.used)).collect(),
         objective: Some(found.objective),
     });
+    if let Some((refined, policy)) = &refined {
+        let used = search.uses(&instance, &refined.picks);
+        entrants.push(Entrant {
+            name: format!("{}, refined", config.sensitivity.name),
+            score: stages.finetune(&mut folder, "refined", &pretrained, policy)?,
+            used: used.iter().map(|budget| Some(budget.used)).collect(),
+            objective: Some(instance.problem.objective(&refined.picks)),
+        });
+    }
+    let before = entrants.len();
     if let Some(uniform) = search.best_uniform()? {
         let bits = uniform.bits;
         entrants.push(Entrant {
@@ -152,15 +171,19 @@ pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summa
             objective: Some(uniform.objective),
         });
     }
-    if entrants.len() < 3 {
+    if entrants.len() == before {
         folder.remove(&["uniform.safetensors", "uniform.json"])?;
     }
-    let summary = summary(config, &stages.graph, found, entrants);
+    let summary = summary(config, &stages.graph, found, refined.map(|(refined, _)| refined), entrants);
     folder.write("summary.json", &json(&summary))?;
     Ok(summary)
 }
 
-fn summary(config: &Config, graph: &Graph, found: Found, entrants: Vec<Entrant>) -> Summary {
+fn constraints_error(error: impl Into<ConstraintsError>) -> RunError {
+    SearchError::Instance(InstanceError::Constraints(error.into())).into()
+}
+
+fn summary(config: &Config, graph: &Graph, found: Found, refined: Option<Refined>, entrants: Vec<Entrant>) -> Summary {
     Summary {
         name: config.name.clone(),
         model: graph.model.clone(),
@@ -170,10 +193,23 @@ fn summary(config: &Config, graph: &Graph, found: Found, entrants: Vec<Entrant>)
         sensitivity: config.sensitivity.name.clone(),
         budgets: found.budgets,
         proof: found.proof,
+        refined,
         entrants,
         policy: found.policy,
     }
 }
+
+/// What refinement leaves in the folder.
+#[derive(Serialize, Deserialize)]
+struct Refinement {
+    #[serde(flatten)]
+    refined: Refined,
+    picks: Vec<usize>,
+    policy: Policy,
+}
+
+/// The jointly trained network that the indicators come from.
+const JOINT: &str = "joint.safetensors";
 
 struct Stages<'a> {
     config: &'a Config,
@@ -208,7 +244,7 @@ impl Stages<'_> {
     fn indicators(&self, folder: &mut Folder, pretrained: &State) -> Result<Indicators, RunError> {
         const NAME: &str = "indicators.json";
         let Config { bits, quantizer, sensitivity, indicators: recipe, .. } = self.config;
-        let key = inputs(&[&self.basis, &hash::of_bytes(&pretrained.to_bytes()), bits, quantizer, sensitivity, recipe]);
+        let key = self.indicators_key(pretrained);
         if let Some(bytes) = folder.find(NAME, &key) {
             return Ok(Indicators::from_bytes(&bytes)?);
         }
@@ -220,6 +256,7 @@ impl Stages<'_> {
             quantizer: self.quantizer.clone(),
             recipe,
             bench: self.bench,
+            joint: OnceCell::new(),
         };
         let indicators = Indicators {
             schema: INDICATORS_SCHEMA,
@@ -233,11 +270,68 @@ impl Stages<'_> {
             },
             layers: metric.measure(&lab)?,
         };
-        indicators.check(&self.graph, bits)?;
+        let plain = Rules::default().allowed(&self.graph, bits).expect("no rule, no fault");
+        indicators.check(&self.graph, &plain)?;
+        if let Some(joint) = lab.joint.get() {
+            folder.keep(JOINT, &key, &joint.to_bytes())?;
+        }
         let bytes = json(&indicators);
         folder.keep(NAME, &key, &bytes)?;
         // What is used is what was written, so that a run that goes on later computes with the same numbers.
         Ok(Indicators::from_bytes(&bytes)?)
+    }
+
+    fn indicators_key(&self, pretrained: &State) -> String {
+        let Config { bits, quantizer, sensitivity, indicators: recipe, .. } = self.config;
+        inputs(&[&self.basis, &hash::of_bytes(&pretrained.to_bytes()), bits, quantizer, sensitivity, recipe])
+    }
+
+    /// Swaps bits of the found policy while the loss on training images falls. Measured with the jointly trained network, or
+    /// with the pre-trained one and calibrated step sizes when the sensitivity trains none.
+    fn refine(
+        &self,
+        folder: &mut Folder,
+        pretrained: &State,
+        instance: &Instance,
+        picks: &[usize],
+    ) -> Result<Option<(Refined, Policy)>, RunError> {
+        const NAME: &str = "refinement.json";
+        let Refine { evaluations, images } = self.config.refine;
+        if evaluations == 0 {
+            folder.remove(&[NAME, "refined.safetensors", "refined.json"])?;
+            return Ok(None);
+        }
+        let policy = |picks: &[usize]| Policy::new(&self.graph, instance.bits(picks));
+        let finetune = self.config.finetune.batch_size;
+        let key = inputs(&[&self.indicators_key(pretrained), &policy(picks), &self.config.refine, &finetune]);
+        let done = folder.find(NAME, &key).and_then(|bytes| serde_json::from_slice::<Refinement>(&bytes).ok());
+        if let Some(Refinement { refined, picks, policy }) = done {
+            return Ok(Some((Refined { picks, ..refined }, policy)));
+        }
+        let joint = folder.find(JOINT, &self.indicators_key(pretrained));
+        let state = joint.map(|bytes| State::from_bytes(&bytes, JOINT)).transpose()?;
+        let state = state.as_ref().unwrap_or(pretrained);
+        let calibration = self.bench.first_batch(self.config.finetune.batch_size)?;
+        let measured_on = self.bench.some_training_images(images);
+        self.bench.progress.start("refine", evaluations);
+        let measure = |searched: &[Precision]| -> Result<f64, TrainError> {
+            let mut searched = searched.iter().copied();
+            let bits: crate::train::Bits =
+                self.graph.layers().iter().map(|layer| if layer.fixed { None } else { searched.next() }).collect();
+            let slots = bits.iter().map(|bits| bits.iter().copied().collect()).collect();
+            let plan = Plan::new(self.graph.clone(), slots, self.quantizer.clone());
+            let network = Network::new(&plan, state, self.bench.device)?;
+            let network = if network.is_uncalibrated() { network.calibrate(calibration.clone()) } else { network };
+            let score = self.bench.evaluate_on(&network, &bits, self.bench.data.train.as_ref(), &measured_on)?;
+            self.bench.progress.step(&format!("loss {:.4}", score.loss));
+            Ok(score.loss)
+        };
+        let refined = refine(instance, picks, evaluations, measure)?;
+        self.bench.progress.finish();
+        let policy = policy(&refined.picks);
+        let made = Refinement { refined: refined.clone(), picks: refined.picks.clone(), policy: policy.clone() };
+        folder.keep(NAME, &key, &json(&made))?;
+        Ok(Some((refined, policy)))
     }
 
     /// Fine-tunes at a policy's bits from the pre-trained numbers, and measures it. Stem and classifier are quantized to
@@ -250,7 +344,11 @@ impl Stages<'_> {
         policy: &Policy,
     ) -> Result<Score, RunError> {
         let (name, result) = (format!("{file}.safetensors"), format!("{file}.json"));
-        let label = if file == "uniform" { "fine-tune uniform" } else { "fine-tune found" };
+        let label = match file {
+            "finetuned" => "fine-tune found",
+            "refined" => "fine-tune refined",
+            _ => "fine-tune uniform",
+        };
         let recipe = &self.config.finetune;
         let quantizer = &self.config.quantizer;
         let key = inputs(&[&self.basis, &hash::of_bytes(&pretrained.to_bytes()), quantizer, recipe, &policy.policy]);
@@ -292,51 +390,4 @@ impl Stages<'_> {
         let network = Network::new(plan, start, &self.bench.device.clone().autodiff())?;
         Ok(self.bench.fit(stage, label, network, recipe, &mut |_| vec![bits.clone()])?)
     }
-}
-
-/// Hash of a stage's inputs.
-fn inputs(parts: &[&dyn erased_serde::Serialize]) -> String {
-    hash::of_bytes(&serde_json::to_vec(parts).expect("inputs are plain data"))
-}
-
-/// Hash of every sample of a data set, as networks see it.
-fn fingerprint(data: &Data) -> Result<String, DatasetError> {
-    let mut pixels = vec![0f32; data.shape.elements()];
-    let mut digest = Sha256::new();
-    digest.update(format!("{} {}", data.shape, data.classes));
-    for set in [&data.train, &data.test] {
-        digest.update(set.len().to_le_bytes());
-        for index in 0..set.len() {
-            digest.update(set.sample(index, &mut pixels)?.to_le_bytes());
-            digest.update(pixels.iter().flat_map(|pixel| pixel.to_le_bytes()).collect::<Vec<u8>>());
-        }
-    }
-    Ok(hex(&digest.finalize()))
-}
-
-/// Hash of the running program: another build may compute other numbers, whatever its version says.
-fn program() -> Result<String, RunError> {
-    let bytes = std::env::current_exe().and_then(std::fs::read).map_err(RunError::Program)?;
-    Ok(hash::of_bytes(&bytes))
-}
-
-fn versions(program: &str, config: &Config, weights: Option<&Loaded>) -> String {
-    let mut versions = serde_json::json!({
-        "limpq": env!("CARGO_PKG_VERSION"),
-        "program_sha256": program,
-        "burn": "0.22.1",
-        "os": std::env::consts::OS,
-        "architecture": std::env::consts::ARCH,
-        "threads": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-    });
-    if let (Some(weights), Some(loaded)) = (&config.weights, weights) {
-        versions["weights"] = serde_json::json!({ "path": weights.path, "sha256": loaded.sha256 });
-    }
-    format!("{versions:#}\n")
-}
-
-fn json(value: &impl Serialize) -> Vec<u8> {
-    let mut text = serde_json::to_vec_pretty(value).expect("artifacts are plain data with text keys");
-    text.push(b'\n');
-    text
 }

@@ -56,9 +56,31 @@ pub enum Unit {
     Bits,
     /// A mean number of bits over elements.
     MeanBits,
+    /// Time in nanoseconds. Printed in microseconds.
+    Nanoseconds,
+    /// Energy in picojoules. Printed in microjoules.
+    Picojoules,
 }
 
-/// A cost that adds up over layers.
+/// What is wrong between a cost model and a network; each cost model has errors of its own.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct CostError(#[from] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// What a layer at given bits adds to a sum.
+pub type Added<'a> = Box<dyn Fn(&Layer, Precision) -> u64 + 'a>;
+
+/// One moment of a cost that is a peak: what is counted then. See [`CostModel::steps`].
+pub struct Step<'a> {
+    /// What happens at that moment, for reports.
+    pub name: String,
+    /// What is counted whatever the policy.
+    pub constant: u64,
+    /// What a layer adds at these bits; layers outside the search are asked at their fixed bits.
+    pub cost: Added<'a>,
+}
+
+/// A cost that adds up over layers, or the largest of several such sums.
 ///
 /// ```
 /// # use limpq_core::{graph::Layer, search::{Accounting, CostModel, Precision, Unit}};
@@ -77,7 +99,7 @@ pub trait CostModel: Send + Sync {
     /// What it counts.
     fn unit(&self) -> Unit;
 
-    /// Cost of one layer at these bits; must not fall when bits rise.
+    /// Cost of one layer at these bits. Formulas must not fall when bits rise.
     fn cost(&self, layer: &Layer, bits: Precision, accounting: Accounting) -> u64;
 
     /// Whether the layers outside the search (stem, classifier) count too, at their fixed bits.
@@ -89,22 +111,54 @@ pub trait CostModel: Send + Sync {
     fn elements(&self, _layer: &Layer) -> u64 {
         0
     }
+
+    /// Whether [`Self::cost`] knows this layer at these bits. Formulas know all; measured tables may not.
+    fn covers(&self, _layer: &Layer, _bits: Precision) -> bool {
+        true
+    }
+
+    /// Whether this cost fits the network at all.
+    ///
+    /// # Errors
+    /// What does not fit, by name: for example a measured layer that the network does not have.
+    fn check(&self, _graph: &Graph) -> Result<(), CostError> {
+        Ok(())
+    }
+
+    /// The moments of a cost that is a peak, such as memory in use: its value is the largest of their sums, so a budget
+    /// becomes one row of the integer program for each, which is exact. Empty for a cost that is one sum of
+    /// [`Self::cost`].
+    fn steps<'a>(&'a self, _graph: &'a Graph) -> Vec<Step<'a>> {
+        vec![]
+    }
 }
 
-/// A cost worked out for one graph: a table of integers that no longer needs the graph.
+/// A cost worked out for one graph: integers that no longer need the graph.
 #[derive(Clone, Debug)]
 pub struct CostTable {
     /// Name of the cost model or of the budget on it.
     pub name: String,
     /// What it counts.
     pub unit: Unit,
-    /// Cost of the layers outside the search.
-    pub fixed: u64,
-    /// The same at 32 bits for weights and activations: what compression ratios compare against.
-    pub fixed_at_32: u64,
     /// Sum of elements for a mean, else 1.
     pub divisor: u64,
-    layers: Vec<(Layer, BTreeMap<Precision, u64>)>,
+    /// The sums whose largest is the cost; one for most costs.
+    pub sums: Vec<Sum>,
+    /// Layers outside the search that count, but whose cost at their fixed bits is not known.
+    pub unknown: Vec<String>,
+}
+
+/// One sum over layers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sum {
+    /// The moment that it stands for; empty when there is only one.
+    pub name: String,
+    /// What the layers outside the search cost, and whatever does not depend on the policy.
+    pub fixed: u64,
+    /// The same at 32 bits; `None` when the cost model does not know it.
+    pub fixed_at_32: Option<u64>,
+    /// For each searchable layer in graph order, its cost at the precisions that the cost model knows.
+    pub layers: Vec<BTreeMap<Precision, u64>>,
 }
 
 impl CostTable {
@@ -116,50 +170,96 @@ impl CostTable {
         precisions: impl IntoIterator<Item = Precision>,
         accounting: Accounting,
     ) -> Self {
-        let eight = Precision::uniform(FIXED_BITS.into()).expect("8 is a bit-width");
-        let full = Precision::uniform(32).expect("32 is a bit-width");
-        let precisions: Vec<_> = precisions.into_iter().chain([full]).collect();
-        let layers: Vec<_> = graph
-            .searchable()
-            .into_iter()
-            .map(|layer| {
-                let costs = precisions.iter().map(|&bits| (bits, model.cost(&layer, bits, accounting))).collect();
-                (layer, costs)
-            })
-            .collect();
+        let mut precisions: Vec<_> = precisions.into_iter().chain([full()]).collect();
+        precisions.sort_unstable();
+        precisions.dedup();
+        let searchable = graph.searchable();
         let fixed = if model.counts_fixed_layers(accounting) { graph.fixed() } else { vec![] };
-        let sum = |bits| fixed.iter().map(|layer| model.cost(layer, bits, accounting)).sum();
-        let elements: u64 = layers.iter().map(|(layer, _)| model.elements(layer)).sum();
-        Self {
-            name: name.to_owned(),
-            unit: model.unit(),
-            fixed: sum(eight),
-            fixed_at_32: sum(full),
-            divisor: elements.max(1),
-            layers,
-        }
+        let sum = |name: String, constant: u64, cost: &dyn Fn(&Layer, Precision) -> u64| {
+            let known = |layer: &Layer, bits| model.covers(layer, bits).then(|| cost(layer, bits));
+            let all_fixed = |bits| fixed.iter().map(|layer| known(layer, bits)).sum::<Option<u64>>();
+            let at = |layer: &Layer| precisions.iter().filter_map(|&bits| Some((bits, known(layer, bits)?))).collect();
+            Sum {
+                name,
+                fixed: constant + all_fixed(eight()).unwrap_or_default(),
+                fixed_at_32: all_fixed(full()).map(|fixed| constant + fixed),
+                layers: searchable.iter().map(at).collect(),
+            }
+        };
+        let sums = match model.steps(graph) {
+            steps if steps.is_empty() => {
+                vec![sum(String::new(), 0, &|layer, bits| model.cost(layer, bits, accounting))]
+            }
+            steps => undominated(steps.into_iter().map(|s| sum(s.name, s.constant, &*s.cost)).collect()),
+        };
+        let elements: u64 = searchable.iter().map(|layer| model.elements(layer)).sum();
+        let unknown = fixed.iter().filter(|layer| !model.covers(layer, eight())).map(|layer| layer.name.clone());
+        let unknown = unknown.collect();
+        Self { name: name.to_owned(), unit: model.unit(), divisor: elements.max(1), sums, unknown }
     }
 
-    /// Cost of one searchable layer (by place in graph order) at one of the precisions the table was made for.
-    pub fn of(&self, layer: usize, bits: Precision) -> u64 {
-        self.layers[layer].1[&bits]
+    /// Whether the cost of one searchable layer (by place in graph order) is known at these bits.
+    pub fn covers(&self, layer: usize, bits: Precision) -> bool {
+        self.sums[0].layers[layer].contains_key(&bits)
+    }
+
+    /// Whole-network cost of a policy, given as bits in graph order; `None` when one of them is not known.
+    pub fn total(&self, bits: impl Iterator<Item = Precision> + Clone) -> Option<u64> {
+        let of = |sum: &Sum| {
+            let layers = sum.layers.iter().zip(bits.clone()).map(|(costs, bits)| costs.get(&bits)).sum::<Option<u64>>();
+            layers.map(|layers| sum.fixed + layers)
+        };
+        self.sums.iter().map(of).try_fold(0, |most, total| Some(most.max(total?)))
     }
 
     /// Whole-network cost when every searchable layer has these bits.
-    pub fn uniform(&self, bits: Precision) -> u64 {
-        self.fixed + self.layers.iter().map(|(_, costs)| costs[&bits]).sum::<u64>()
+    pub fn uniform(&self, bits: Precision) -> Option<u64> {
+        self.total(std::iter::repeat(bits))
     }
 
     /// Whole-network cost at 32 bits, stem and classifier too.
-    pub fn at_32_bits(&self) -> u64 {
-        let full = Precision::uniform(32).expect("32 is a bit-width");
-        self.fixed_at_32 + self.layers.iter().map(|(_, costs)| costs[&full]).sum::<u64>()
+    pub fn at_32_bits(&self) -> Option<u64> {
+        let of = |sum: &Sum| {
+            let layers = sum.layers.iter().map(|costs| costs.get(&full())).sum::<Option<u64>>();
+            Some(sum.fixed_at_32? + layers?)
+        };
+        self.sums.iter().map(of).try_fold(0, |most, total| Some(most.max(total?)))
     }
 
     /// An integer cost in the unit it is printed in.
     pub fn printed(&self, cost: u64) -> f64 {
         cost as f64 / self.unit.scale(self.divisor)
     }
+}
+
+fn eight() -> Precision {
+    Precision::uniform(FIXED_BITS.into()).expect("8 is a bit-width")
+}
+
+fn full() -> Precision {
+    Precision::uniform(32).expect("32 is a bit-width")
+}
+
+/// Leaves out sums that can never be the largest: another one is at least as large in every part. Of equal ones the
+/// first stays.
+fn undominated(sums: Vec<Sum>) -> Vec<Sum> {
+    let covers = |big: &Sum, small: &Sum| {
+        big.fixed >= small.fixed
+            && big.fixed_at_32 >= small.fixed_at_32
+            && big
+                .layers
+                .iter()
+                .zip(&small.layers)
+                .all(|(big, small)| small.iter().all(|(bits, cost)| big[bits] >= *cost))
+    };
+    let mut kept: Vec<Sum> = vec![];
+    for sum in sums {
+        if !kept.iter().any(|other| covers(other, &sum)) {
+            kept.retain(|other| !covers(&sum, other));
+            kept.push(sum);
+        }
+    }
+    kept
 }
 
 impl Unit {
@@ -169,6 +269,8 @@ impl Unit {
             Self::BitOps => "GBitOPs",
             Self::Bits => "MiB",
             Self::MeanBits => "bits",
+            Self::Nanoseconds => "us",
+            Self::Picojoules => "uJ",
         }
     }
 
@@ -178,6 +280,8 @@ impl Unit {
             Self::BitOps => 1e9,
             Self::Bits => (8 << 20) as f64,
             Self::MeanBits => divisor as f64,
+            Self::Nanoseconds => 1e3,
+            Self::Picojoules => 1e6,
         }
     }
 
@@ -202,6 +306,8 @@ impl Unit {
                 ("B", 8),
             ],
             Self::MeanBits => &[],
+            Self::Nanoseconds => &[("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000)],
+            Self::Picojoules => &[("pJ", 1), ("nJ", 1_000), ("uJ", 1_000_000), ("mJ", 1_000_000_000)],
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Importance indicators: for every searchable layer, one number for its weights and one for its input activations at
 //! each candidate bit-width. Read from our JSON or from LIMPQ's pickle, told apart by content.
 
-use super::{BitWidth, Candidates, pickle};
+use super::{Allowed, BitWidth, Candidates, pickle};
 use crate::{graph::Graph, registry::nearest};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::Path};
@@ -194,11 +194,12 @@ impl Indicators {
         Ok(indicators)
     }
 
-    /// Checks that these indicators are for this graph and cover these candidates with usable numbers.
+    /// Checks that these indicators are for this graph and cover what each searchable layer may have (in graph order) with
+    /// usable numbers. A tensor held at one bit-width needs no indicator there.
     ///
     /// # Errors
     /// Says which model, layer, tensor or bit-width does not fit.
-    pub fn check(&self, graph: &Graph, candidates: &Candidates) -> Result<(), IndicatorsError> {
+    pub fn check(&self, graph: &Graph, allowed: &[Allowed]) -> Result<(), IndicatorsError> {
         if let Some(found) = self.model.as_ref().filter(|model| **model != graph.model) {
             return Err(IndicatorsError::WrongModel { found: found.clone(), wanted: graph.model.clone() });
         }
@@ -219,18 +220,23 @@ impl Indicators {
                 left_over: format!("{}{hint}", listed("not in the model", &left_over)),
             });
         }
-        for (layer, indicators) in &self.layers {
-            for (tensor, values) in [("weight", &indicators.weight), ("act", &indicators.act)] {
-                for bits in candidates.iter() {
-                    let value = *values.get(&bits).ok_or_else(|| IndicatorsError::Bits {
-                        layer: layer.clone(),
-                        tensor,
-                        bits,
-                        has: match values.is_empty() {
-                            true => "none".into(),
-                            false => values.keys().rev().map(BitWidth::to_string).collect::<Vec<_>>().join(","),
-                        },
-                    })?;
+        for Allowed { layer, weight, act, weight_pinned, act_pinned } in allowed {
+            let indicators = &self.layers[layer];
+            for (tensor, values, bits, pinned) in
+                [("weight", &indicators.weight, weight, weight_pinned), ("act", &indicators.act, act, act_pinned)]
+            {
+                for &bits in bits {
+                    let value = match values.get(&bits) {
+                        Some(&value) => value,
+                        None if *pinned => continue,
+                        None => {
+                            let has = match values.is_empty() {
+                                true => "none".into(),
+                                false => values.keys().rev().map(BitWidth::to_string).collect::<Vec<_>>().join(","),
+                            };
+                            return Err(IndicatorsError::Bits { layer: layer.clone(), tensor, bits, has });
+                        }
+                    };
                     if !value.is_finite() || value < 0.0 {
                         return Err(IndicatorsError::Value { layer: layer.clone(), tensor, bits, value });
                     }

@@ -1,23 +1,45 @@
 //! The search half: bits, costs, indicators and the integer program. No tensor type is imported here.
 
+mod allowed;
 mod bits;
 mod budget;
+mod constraints;
 mod cost;
+mod front;
 mod indicators;
+mod infeasible;
+mod instance;
 mod pickle;
 mod policy;
+mod policy_file;
 mod problem;
-mod run;
+mod refine;
+mod rules;
+#[expect(clippy::module_inception, reason = "the search itself is what this module is named after")]
+mod search;
+mod share;
 mod solver;
+mod stability;
+mod top;
 
+pub use allowed::{Allowed, Class};
 pub use bits::{BitWidth, BitsError, Candidates, Precision};
-pub use budget::{BudgetError, BudgetText};
-pub use cost::{Accounting, CostModel, CostTable, Unit, uniform_precisions};
+pub use budget::{BudgetError, BudgetText, Limits};
+pub use constraints::{Budget, Constraints, ConstraintsError, Stated};
+pub use cost::{Accounting, Added, CostError, CostModel, CostTable, Step, Sum, Unit, uniform_precisions};
+pub use front::{Axis, Cell, Front, FrontBudget, FrontError, FrontPoint, MOST_POINTS, Steps, upper_ends};
 pub use indicators::{INDICATORS_SCHEMA, Indicators, IndicatorsError, LayerIndicators, Provenance};
+pub use infeasible::{Infeasible, Refused};
+pub use instance::{Instance, InstanceError, Origin};
 pub use policy::{LayerBits, POLICY_SCHEMA, Policy, PolicyError};
 pub use problem::{Choice, Group, Problem, Row};
-pub use run::{Budget, BudgetUse, Found, Infeasible, Refused, Search, SearchError, Uniform};
-pub use solver::{Answer, Proof, Solver, SolverError, Status, solve};
+pub use refine::{Refined, refine};
+pub use rules::{Joined, Rule, RuleError, Rules, Share};
+pub use search::{BudgetUse, Found, Named, Search, SearchError, Uniform};
+pub use share::ShareError;
+pub use solver::{Answer, Proof, Solved, Solver, SolverError, Status, solve};
+pub use stability::{Flips, Spread, Stability, noisy};
+pub use top::{Changed, Ranked, changed};
 
 crate::registry::kind!(CostModel, "cost");
 crate::registry::kind!(Solver, "solver");

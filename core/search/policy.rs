@@ -1,9 +1,8 @@
-//! A policy: the bits of every searchable layer. Written as our JSON and as LIMPQ's YAML bit lists.
+//! A policy: the bits of every searchable layer.
 
 use super::Precision;
 use crate::graph::Graph;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 
 /// Version of the JSON layout.
 pub const POLICY_SCHEMA: u32 = 1;
@@ -24,8 +23,8 @@ pub struct LayerBits {
 pub struct Policy {
     /// Version of this layout.
     pub schema: u32,
-    /// The model it is for.
-    pub model: String,
+    /// The model it is for; not every form says it.
+    pub model: Option<String>,
     /// One entry for each searchable layer, in graph order.
     pub policy: Vec<LayerBits>,
 }
@@ -40,6 +39,31 @@ pub enum PolicyError {
         path: String,
         /// What went wrong.
         why: String,
+    },
+    /// LIMPQ's lists without the names of a graph.
+    #[error(
+        "{path} has bits of {layers} layers without names, as LIMPQ lists them; give --model (with --input, --classes and --set \
+         where they matter) to name them"
+    )]
+    NeedsModel {
+        /// The file.
+        path: String,
+        /// How many.
+        layers: usize,
+    },
+    /// A list that is too long or too short.
+    #[error("{path}: {list} has {found} entries; {model} has {layers} layers whose bits are chosen")]
+    Length {
+        /// The file.
+        path: String,
+        /// Which list.
+        list: &'static str,
+        /// Its length.
+        found: usize,
+        /// The model.
+        model: String,
+        /// Number of layers it should cover.
+        layers: usize,
     },
     /// For another model or with other layers.
     #[error("the policy is for {found}, not for {wanted}: {why}")]
@@ -65,21 +89,7 @@ impl Policy {
         let policy = layers
             .map(|(layer, bits)| LayerBits { layer: layer.name, weight_bits: bits.weight, act_bits: bits.act })
             .collect();
-        Self { schema: POLICY_SCHEMA, model: graph.model.clone(), policy }
-    }
-
-    /// Reads the JSON form.
-    ///
-    /// # Errors
-    /// Missing or malformed files.
-    pub fn read(path: &Path) -> Result<Self, PolicyError> {
-        let wrong = |why: String| PolicyError::Read { path: path.display().to_string(), why };
-        let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-        let policy: Self = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
-        match policy.schema {
-            POLICY_SCHEMA => Ok(policy),
-            found => Err(wrong(format!("it has schema version {found}, this program reads {POLICY_SCHEMA}"))),
-        }
+        Self { schema: POLICY_SCHEMA, model: Some(graph.model.clone()), policy }
     }
 
     /// The bits of each searchable layer of a graph, in graph order, joined by name.
@@ -88,7 +98,7 @@ impl Policy {
     /// When a layer is missing or left over.
     pub fn precisions(&self, graph: &Graph) -> Result<Vec<Precision>, PolicyError> {
         let mismatch =
-            |why: String| PolicyError::Mismatch { found: self.model.clone(), wanted: graph.model.clone(), why };
+            |why: String| PolicyError::Mismatch { found: self.named().to_owned(), wanted: graph.model.clone(), why };
         let layers = graph.searchable();
         if let Some(extra) = self.policy.iter().find(|bits| layers.iter().all(|layer| layer.name != bits.layer)) {
             return Err(mismatch(format!("layer {:?} is not in the model", extra.layer)));
@@ -103,17 +113,16 @@ impl Policy {
             .collect()
     }
 
-    /// LIMPQ's form: two lists in graph order, to be pasted into its fine-tuning configs.
-    pub fn to_limpq_yaml(&self) -> String {
-        let list = |bits: fn(&LayerBits) -> super::BitWidth| {
-            self.policy.iter().map(|layer| bits(layer).to_string()).collect::<Vec<_>>().join(", ")
+    /// The model's name, in words where there is none.
+    pub(super) fn named(&self) -> &str {
+        self.model.as_deref().unwrap_or("a model that it does not name")
+    }
+
+    /// Mean weight and mean activation bits; every layer counts the same.
+    pub fn mean_bits(&self) -> [f64; 2] {
+        let mean = |bits: fn(&LayerBits) -> super::BitWidth| {
+            self.policy.iter().map(|layer| bits(layer).get()).sum::<u64>() as f64 / self.policy.len().max(1) as f64
         };
-        format!(
-            "# {}, {} layers in network order\nweight_bits: [{}]\nact_bits: [{}]\n",
-            self.model,
-            self.policy.len(),
-            list(|layer| layer.weight_bits),
-            list(|layer| layer.act_bits)
-        )
+        [mean(|layer| layer.weight_bits), mean(|layer| layer.act_bits)]
     }
 }

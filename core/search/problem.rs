@@ -1,26 +1,33 @@
-//! The search as an integer program: pick one option per layer, least total loss, every budget kept.
+//! The search as an integer program: pick one option per group of layers, least total loss, every budget kept.
 //!
 //! A multiple-choice knapsack with one row for each budget. Losses are floats; costs and limits are integers, so that
 //! whether a budget is kept is never a matter of tolerance.
 
 use super::Precision;
 
-/// One way to quantize a layer.
+/// One way to quantize the layers of a group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Choice {
-    /// Its bits.
-    pub bits: Precision,
+    /// Bits of each layer of the group, in its order.
+    pub bits: Vec<Precision>,
     /// What choosing it adds to the objective.
     pub loss: f64,
     /// What it costs, one number for each budget of the problem.
     pub costs: Vec<u64>,
 }
 
-/// A layer and its options.
+impl Choice {
+    /// Weight and activation bits, summed over the layers: of equally good policies the one with fewer bits wins.
+    pub fn total_bits(&self) -> u64 {
+        self.bits.iter().map(|bits| bits.weight.get() + bits.act.get()).sum()
+    }
+}
+
+/// What is chosen together and its options: a layer, or several whose bits depend on each other because they share some.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
-    /// State-dict name of the layer.
-    pub layer: String,
+    /// State-dict names of its layers; at least one.
+    pub layers: Vec<String>,
     /// At least one option.
     pub choices: Vec<Choice>,
 }
@@ -37,7 +44,7 @@ pub struct Row {
 /// The whole problem.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
-    /// Layers in graph order.
+    /// What is chosen, in the graph's order of first layers.
     pub groups: Vec<Group>,
     /// Budgets; `Choice::costs` is in their order.
     pub rows: Vec<Row>,

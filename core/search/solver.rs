@@ -27,6 +27,9 @@ pub struct Proof {
     pub gap: f64,
     /// Time the solver took, in seconds.
     pub seconds: f64,
+    /// How many parts of the problem it looked at, where the solver counts them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<u64>,
 }
 
 /// What a solver found.
@@ -38,6 +41,8 @@ pub struct Answer {
     pub status: Status,
     /// No feasible policy has a smaller objective; `None` when the solver knows none.
     pub bound: Option<f64>,
+    /// How many parts of the problem were looked at; `None` when the solver does not count.
+    pub nodes: Option<u64>,
 }
 
 /// Why there is no answer.
@@ -95,12 +100,40 @@ pub trait Solver: Send + Sync {
     /// # Errors
     /// [`SolverError::Infeasible`] only when that is proven.
     fn solve(&self, problem: &Problem) -> Result<Answer, SolverError>;
+
+    /// The same, told the answer of a similar problem, which may or may not keep the budgets of this one. It may save
+    /// time and must not change the answer.
+    ///
+    /// # Errors
+    /// As [`Self::solve`].
+    fn solve_near(&self, problem: &Problem, _near: Option<&[usize]>) -> Result<Answer, SolverError> {
+        self.solve(problem)
+    }
 }
 
-/// Runs a solver, checks what it returns in exact arithmetic and times it.
-pub fn solve(name: &str, solver: &dyn Solver, problem: &Problem) -> Result<(Vec<usize>, f64, Proof), SolverError> {
+/// A checked answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Solved {
+    /// Index of the chosen option of each group.
+    pub picks: Vec<usize>,
+    /// Total loss.
+    pub objective: f64,
+    /// How far it can be trusted.
+    pub proof: Proof,
+}
+
+/// Runs a solver, checks what it returns in exact arithmetic and times it. `near` is the answer of a similar problem.
+///
+/// # Errors
+/// Those of the solver, and an answer that overruns a budget.
+pub fn solve(
+    name: &str,
+    solver: &dyn Solver,
+    problem: &Problem,
+    near: Option<&[usize]>,
+) -> Result<Solved, SolverError> {
     let start = std::time::Instant::now();
-    let answer = solver.solve(problem)?;
+    let answer = solver.solve_near(problem, near)?;
     let seconds = start.elapsed().as_secs_f64();
     for (index, row) in problem.rows.iter().enumerate() {
         let excess = problem.used(&answer.picks, index) - row.limit;
@@ -115,7 +148,8 @@ pub fn solve(name: &str, solver: &dyn Solver, problem: &Problem) -> Result<(Vec<
         (_, None) => relaxed(problem),
     };
     let gap = if objective == bound { 0.0 } else { (objective - bound) / objective.abs().max(f64::MIN_POSITIVE) };
-    Ok((answer.picks, objective, Proof { status: answer.status, bound, gap, seconds }))
+    let proof = Proof { status: answer.status, bound, gap, seconds, nodes: answer.nodes };
+    Ok(Solved { picks: answer.picks, objective, proof })
 }
 
 /// The bound that needs no solver: every layer at its least loss, budgets ignored.

@@ -111,6 +111,15 @@ impl Bench<'_> {
         Ok(self.batch(self.data.train.as_ref(), &order, self.device)?.0)
     }
 
+    /// Places of so many training images, drawn evenly and the same for the same seed.
+    pub fn some_training_images(&self, count: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.data.train.len()).collect();
+        order.shuffle(&mut self.random("refine"));
+        order.truncate(count);
+        order.sort_unstable();
+        order
+    }
+
     /// Trains a network. `stage` is the config's section and fixes the data order, `label` is shown to people; `passes`
     /// gives the bits of each pass of a step.
     ///
@@ -170,12 +179,26 @@ impl Bench<'_> {
     /// # Errors
     /// Unreadable samples.
     pub fn evaluate(&self, network: &Network, bits: &Bits) -> Result<Score, TrainError> {
+        let all: Vec<usize> = (0..self.data.test.len()).collect();
+        self.evaluate_on(network, bits, self.data.test.as_ref(), &all)
+    }
+
+    /// Accuracy and loss on some samples of a set with every layer at the given bits.
+    ///
+    /// # Errors
+    /// Unreadable samples.
+    pub fn evaluate_on(
+        &self,
+        network: &Network,
+        bits: &Bits,
+        set: &dyn Samples,
+        indices: &[usize],
+    ) -> Result<Score, TrainError> {
         const BATCH: usize = 256;
         let network = network.clone().valid();
         let (mut right, mut loss) = (0usize, 0f64);
-        let indices: Vec<usize> = (0..self.data.test.len()).collect();
         for chunk in indices.chunks(BATCH) {
-            let (images, labels) = self.batch(self.data.test.as_ref(), chunk, self.device)?;
+            let (images, labels) = self.batch(set, chunk, self.device)?;
             let scores = network.forward(images, bits, false);
             let targets = smoothed(&labels, self.data.classes, 0.0, self.device);
             let mean: f32 = cross_entropy(scores.clone(), targets).into_scalar();

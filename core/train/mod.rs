@@ -2,7 +2,6 @@
 
 mod dataset;
 mod fit;
-mod model;
 mod network;
 mod quantizer;
 mod recipe;
@@ -12,15 +11,14 @@ mod weights;
 
 pub use dataset::{Data, Dataset, DatasetError, InMemory, Samples, mean_and_deviation};
 pub use fit::{Bench, Progress, Score, TrainError};
-pub use model::Model;
 pub use network::{Bits, Network, Plan};
 pub use quantizer::{Grid, NoIndicator, Quantizer, Role};
 pub use recipe::Recipe;
-pub use sensitivity::{ByLayer, Lab, Sensitivity};
+pub(crate) use sensitivity::preflight;
+pub use sensitivity::{ByLayer, Lab, Sensitivity, Unindicated};
 pub use state::{Array, State, StateError};
 pub use weights::{Loaded, Weights, WeightsError};
 
 crate::registry::kind!(Dataset, "dataset");
-crate::registry::kind!(Model, "model");
 crate::registry::kind!(Quantizer, "quantizer");
 crate::registry::kind!(Sensitivity, "sensitivity");

@@ -2,7 +2,7 @@
 //! every convolution and fully connected layer.
 
 use super::{
-    Grid, Quantizer, Role,
+    Grid, NoIndicator, Quantizer, Role,
     state::{Array, State, StateError, has_bias, weight_shape},
 };
 use crate::{
@@ -148,7 +148,8 @@ impl Network {
             let channels = [plan.graph.nodes[node].shape.channels];
             let plain = plan.graph.nodes[node].name.as_str();
             let of = |copy: &Option<BitWidth>| {
-                let own = norm_name(plain, *copy);
+                // A single copy of a network that had several: the one for the bits that are left.
+                let own = norm_name(plain, copy.or_else(|| plan.only_bits(node)));
                 let name = if state.0.contains_key(&format!("{own}.weight")) { own.as_str() } else { plain };
                 let part = |part: &str| state.get(&format!("{name}.{part}"), &channels);
                 Ok(Norm {
@@ -206,6 +207,11 @@ impl Network {
         self
     }
 
+    /// Whether activation parameters are still to be started by [`Network::calibrate`].
+    pub fn is_uncalibrated(&self) -> bool {
+        self.steps.iter().any(|steps| steps.act.iter().any(Vec::is_empty))
+    }
+
     /// Brings quantization parameters back into their domain after an optimizer step.
     pub fn project(mut self) -> Self {
         let quantizer = self.plan.quantizer.clone();
@@ -235,9 +241,24 @@ impl Network {
         of.iter().map(|parameter| host(parameter.val())).collect()
     }
 
-    /// Identifiers of the parameters that weight decay applies to: weights, not biases, batch-norms or step sizes.
+    /// The importance indicator of one layer and tensor at one of its precisions.
+    ///
+    /// # Errors
+    /// When the quantizer has none.
+    pub fn indicator(&self, layer: usize, role: Role, bits: Precision) -> Result<f64, NoIndicator> {
+        self.plan.quantizer.indicator(role, &self.parameters(layer, role, bits), self.plan.grid(layer, role, bits))
+    }
+
+    /// Identifiers of the parameters that weight decay applies to: weights, and quantization parameters of a quantizer
+    /// that asks for it; not biases and batch-norms.
     pub fn decayed(&self) -> Vec<burn::module::ParamId> {
-        self.weights.iter().map(|weights| weights.kernel.id).collect()
+        let quantizer = &self.plan.quantizer;
+        let of = |role: Role, slots: &[Vec<Param<Tensor<1>>>]| match quantizer.decayed(role) {
+            true => slots.iter().flatten().map(|parameter| parameter.id).collect(),
+            false => vec![],
+        };
+        let steps = self.steps.iter().flat_map(|s| [of(Role::Weight, &s.weight), of(Role::Act, &s.act)]).flatten();
+        self.weights.iter().map(|weights| weights.kernel.id).chain(steps).collect()
     }
 
     /// All numbers by state-dict name. Batch-norm copies and quantization parameters carry their bit-width in the name
@@ -321,6 +342,7 @@ impl Network {
                 Op::Input => images.clone(),
                 Op::Relu => burn::tensor::activation::relu(input(0)),
                 Op::Add => input(0) + input(1),
+                Op::Concat => Tensor::cat((0..node.inputs.len()).map(input).collect(), 1),
                 Op::MaxPool { kernel, stride, padding } => {
                     let (k, s, p) = (*kernel, *stride, *padding);
                     max_pool2d(input(0), MaxPoolOptions::new([k, k]).with_stride([s, s]).with_padding([p, p]))
@@ -370,6 +392,16 @@ impl Network {
 }
 
 impl Plan {
+    /// Weight bits of the layer that a batch-norm normalises, if it runs at only one precision.
+    fn only_bits(&self, batch_norm: usize) -> Option<BitWidth> {
+        let node = self.graph.normalised_layer(batch_norm)?;
+        let layer = self.layers.iter().position(|layer| layer.node == node)?;
+        match self.slots[layer][..] {
+            [only] => Some(only.weight),
+            _ => None,
+        }
+    }
+
     /// Every batch-norm with the bit-widths of its copies: one for each slot of the convolution it normalises, or a
     /// single nameless one.
     fn norms(&self) -> Vec<(usize, Vec<Option<BitWidth>>)> {
@@ -438,6 +470,6 @@ fn on(values: Tensor<1>, device: &Device) -> Tensor<1> {
 }
 
 /// A tensor's numbers.
-fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+pub(super) fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_to_vec().expect("networks hold 32-bit floats")
 }

@@ -1,7 +1,7 @@
 //! The quantizer kind: fake quantization of weights and activations, with learned parameters.
 
 use crate::search::BitWidth;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 /// Which tensor of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,9 +23,17 @@ impl Role {
             Self::Act => "act",
         }
     }
+
+    /// `weights` or `activations`, for people.
+    fn plural(self) -> &'static str {
+        match self {
+            Self::Weight => "weights",
+            Self::Act => "activations",
+        }
+    }
 }
 
-/// The integers a tensor is rounded to: `-qn..=qp`.
+/// The integers a tensor is rounded to, `-qn..=qp`, or any other 2^b levels with as many steps between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {
     /// Number of bits.
@@ -45,14 +53,24 @@ impl Grid {
         let bits = self.bits.get() as i32 - i32::from(self.signed);
         2f64.powi(bits) - 1.0
     }
+
+    /// Steps from the lowest of 2^b levels to the highest: 2^b - 1.
+    pub fn steps(self) -> f64 {
+        self.qn() + self.qp()
+    }
 }
 
-/// The quantizer has no number that could serve as an importance indicator.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error(
-    "this quantizer has no learned step size, so it gives no importance indicator; use another quantizer (lsq) for the indicators"
-)]
-pub struct NoIndicator;
+/// A tensor's quantization has no number that could serve as an importance indicator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("quantizer {quantizer:?} gives no importance indicator for {}: {why}", role.plural())]
+pub struct NoIndicator {
+    /// The quantizer's registered name.
+    pub quantizer: &'static str,
+    /// Which tensors have none.
+    pub role: Role,
+    /// Why there is none.
+    pub why: &'static str,
+}
 
 /// Fake quantization. Tensors come as `[channels, elements]`: one row for the whole tensor, or one for each output
 /// channel when [`Quantizer::per_channel`] says so.
@@ -75,9 +93,31 @@ pub trait Quantizer: Send + Sync {
         parameters
     }
 
-    /// The importance indicator that trained parameters stand for.
+    /// Whether the optimizer's weight decay applies to the parameters: `decay * p` is added to the gradient of p, an L2
+    /// penalty of `decay / 2 * p^2` in the loss.
+    fn decayed(&self, _role: Role) -> bool {
+        false
+    }
+
+    /// The importance indicator that parameters stand for: the distance of neighbouring levels, in the tensor's own unit.
+    /// Whether there is one must depend on `role` alone, so that core finds out before any training.
     ///
     /// # Errors
-    /// When the method learns nothing that could serve as one.
-    fn indicator(&self, parameters: &[Vec<f32>]) -> Result<f64, NoIndicator>;
+    /// When the method keeps nothing that could serve as one.
+    fn indicator(&self, role: Role, parameters: &[Vec<f32>], grid: Grid) -> Result<f64, NoIndicator>;
+}
+
+/// Whether a quantizer gives importance indicators, tried on what its parameters start from.
+///
+/// # Errors
+/// When weights or activations have none.
+pub(crate) fn try_indicators(quantizer: &dyn Quantizer) -> Result<(), NoIndicator> {
+    let grid = Grid { bits: BitWidth::new(4).expect("4 is a bit-width"), signed: true };
+    for role in Role::BOTH {
+        let values = Tensor::<2>::from_floats([[-1.0, 1.0]], &Device::flex());
+        let start = quantizer.start(role, values, grid).into_iter();
+        let start: Vec<Vec<f32>> = start.map(super::network::host).collect();
+        quantizer.indicator(role, &start, grid)?;
+    }
+    Ok(())
 }

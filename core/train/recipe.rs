@@ -21,7 +21,8 @@ pub struct Recipe {
     pub momentum: f64,
     /// Whether the momentum looks ahead (Nesterov).
     pub nesterov: bool,
-    /// Weight decay of weights; biases, batch-norm and step sizes get none.
+    /// Weight decay of weights, and of quantization parameters where the quantizer asks for it; biases and batch-norm get
+    /// none.
     pub weight_decay: f64,
     /// Share of the target spread evenly over all classes.
     pub label_smoothing: f64,

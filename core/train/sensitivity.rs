@@ -3,17 +3,18 @@
 use super::{
     fit::{Bench, TrainError},
     network::{Bits, Network, Plan},
-    quantizer::{Quantizer, Role},
+    quantizer::{NoIndicator, Quantizer, Role, try_indicators},
     recipe::Recipe,
     state::State,
 };
 use crate::{
     graph::Graph,
+    registry::{self, Kind},
     search::{Candidates, LayerIndicators, Precision, uniform_precisions},
 };
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{cell::OnceCell, collections::BTreeMap, sync::Arc};
 
 /// Indicators by layer name.
 pub type ByLayer = BTreeMap<String, LayerIndicators>;
@@ -26,6 +27,56 @@ pub trait Sensitivity: Send + Sync {
     /// # Errors
     /// Training that diverges; a quantizer that has no indicator.
     fn measure(&self, lab: &Lab) -> Result<ByLayer, TrainError>;
+
+    /// Whether it asks the quantizer for importance indicators ([`Lab::indicators`]). Then a quantizer that has none is
+    /// refused with the config instead of after the training.
+    fn asks_for_indicators(&self) -> bool {
+        false
+    }
+}
+
+/// The sensitivity asks for indicators that the quantizer does not give.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "sensitivity {sensitivity:?} asks for importance indicators, but {error}. Quantizers that give them: {quantizers}. \
+     Sensitivities that do without: {sensitivities}"
+)]
+pub struct Unindicated {
+    /// The sensitivity's registered name.
+    pub sensitivity: String,
+    /// What the quantizer says.
+    pub error: NoIndicator,
+    /// Names of the quantizers that give indicators.
+    pub quantizers: String,
+    /// Names of the sensitivities that ask for none.
+    pub sensitivities: String,
+}
+
+/// Whether a sensitivity, registered under `name`, gets from a quantizer what it asks for.
+///
+/// # Errors
+/// When it asks for indicators and the quantizer has none for weights or for activations.
+pub(crate) fn preflight(
+    name: &str,
+    sensitivity: &dyn Sensitivity,
+    quantizer: &dyn Quantizer,
+) -> Result<(), Unindicated> {
+    if !sensitivity.asks_for_indicators() {
+        return Ok(());
+    }
+    try_indicators(quantizer).map_err(|error| Unindicated {
+        sensitivity: name.to_owned(),
+        error,
+        quantizers: names::<dyn Quantizer>(|quantizer| try_indicators(quantizer).is_ok()),
+        sensitivities: names::<dyn Sensitivity>(|sensitivity| !sensitivity.asks_for_indicators()),
+    })
+}
+
+/// The registered plugins of a kind that fit as they are by default, in words.
+fn names<P: ?Sized + Kind>(fits: impl Fn(&P) -> bool) -> String {
+    let entries = registry::entries::<P>().unwrap_or_default().into_iter();
+    let built = entries.filter_map(|entry| Some((entry.name, (entry.build)(&toml::Table::new()).ok()?)));
+    built.filter(|(_, plugin)| fits(plugin)).map(|(name, _)| name).collect::<Vec<_>>().join(", ")
 }
 
 /// What a sensitivity can work with: the pre-trained network, data, and the joint training of all bit-widths.
@@ -42,6 +93,8 @@ pub struct Lab<'a> {
     pub recipe: &'a Recipe,
     /// Data, device, seed, progress.
     pub bench: Bench<'a>,
+    /// The numbers of the jointly trained network, once there is one.
+    pub joint: OnceCell<State>,
 }
 
 impl Lab<'_> {
@@ -68,7 +121,9 @@ impl Lab<'_> {
         let fixed: Vec<bool> = network.plan().layers.iter().map(|layer| layer.fixed).collect();
         let precisions: Vec<Precision> = uniform_precisions(self.candidates.iter()).collect();
         let mut passes = |random: &mut ChaCha8Rng| joint_passes(&precisions, &fixed, random);
-        self.bench.fit("indicators", "indicators", network, self.recipe, &mut passes)
+        let network = self.bench.fit("indicators", "indicators", network, self.recipe, &mut passes)?;
+        let _ = self.joint.set(network.state());
+        Ok(network)
     }
 
     /// The indicators that a network's step sizes stand for.
@@ -80,7 +135,7 @@ impl Lab<'_> {
         for (index, layer) in network.plan().layers.iter().enumerate().filter(|(_, layer)| !layer.fixed) {
             let of = |role: Role| {
                 uniform_precisions(self.candidates.iter())
-                    .map(|bits| Ok((bits.weight, self.quantizer.indicator(&network.parameters(index, role, bits))?)))
+                    .map(|bits| Ok((bits.weight, network.indicator(index, role, bits)?)))
                     .collect::<Result<BTreeMap<_, _>, TrainError>>()
             };
             let indicators = LayerIndicators { weight: of(Role::Weight)?, act: of(Role::Act)? };

@@ -2,10 +2,9 @@
 
 use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use limpq_core::graph::{Graph, Shape};
+use limpq_core::graph::{Graph, Model, Shape};
 use limpq_core::registry::{self, nearest};
 use limpq_core::search::Accounting;
-use limpq_core::train::Model;
 
 /// Images have no more rows or columns than this, so that products of sizes stay far from overflow.
 const LARGEST_SIDE: usize = 1 << 14;

@@ -2,11 +2,7 @@
 
 use anyhow::Context;
 use clap::Args;
-use limpq_core::{
-    run::Config,
-    search::{Budget, CostTable, Search},
-    train::{Dataset, Model},
-};
+use limpq_core::{graph::Model, run::Config, search::Constraints, train::Dataset};
 use std::{io::Write, path::PathBuf};
 
 /// Read a config, open its data and lay out its network, without training anything.
@@ -33,8 +29,18 @@ impl Check {
             .graph(data.shape, data.classes)
             .context("[model] does not fit the data")?;
         let budgets = config.budgets()?;
-        Search::preflight(&graph, &config.bits, config.search.accounting, &budgets)?;
+        let rules = config.search.rules().map_err(|(key, error)| anyhow::anyhow!("{key}: {error}"))?;
+        let constraints = Constraints {
+            graph: &graph,
+            candidates: &config.bits,
+            accounting: config.search.accounting,
+            budgets: &budgets,
+            rules: &rules,
+        };
+        constraints.preflight()?;
         let weights = config.weights.as_ref().map(|weights| weights.load(&graph, config.seed)).transpose()?;
+        let stated = constraints.state()?;
+        config.device.open()?;
         write!(out, "{}", config.to_toml())?;
         writeln!(out)?;
         let (train, test) = (data.train.len(), data.test.len());
@@ -44,11 +50,12 @@ impl Check {
         if let Some(weights) = weights {
             writeln!(out, "# weights: {} tensors fit, SHA-256 of the file {}", weights.state.0.len(), weights.sha256)?;
         }
-        for Budget { text, cost } in budgets {
-            let precisions = config.bits.pairs().chain(text.precision());
-            let table = CostTable::new(&text.name, cost.as_ref(), &graph, precisions, config.search.accounting);
-            let (limit, full) = (table.printed(text.limit(&table)?), table.printed(table.at_32_bits()));
-            writeln!(out, "# budget {text}: {limit:.6} {}; at 32 bits {full:.6}", table.unit.symbol())?;
+        for ((budget, table), limits) in budgets.iter().zip(&stated.tables).zip(&stated.limits) {
+            let number = |cost: u64| format!("{:.6} {}", table.printed(cost), table.unit.symbol());
+            let least = limits.least.map(|least| format!("at least {}, ", number(least))).unwrap_or_default();
+            let most = limits.most.map(|most| format!("at most {}", number(most))).unwrap_or_default();
+            let full = table.at_32_bits().map(|full| format!("; at 32 bits {}", number(full))).unwrap_or_default();
+            writeln!(out, "# budget {}: {least}{most}{full}", budget.text)?;
         }
         writeln!(out, "# ok: limpq run {} --out DIR", self.config.display())?;
         Ok(())

@@ -1,14 +1,17 @@
 //! The plugin kinds by name, so that one command serves all of them.
 
+use limpq_core::graph::Model;
 use limpq_core::options::Options;
 use limpq_core::registry::{self, Entry, Kind, RegistryError};
 use limpq_core::search::{CostModel, Solver};
-use limpq_core::train::{Dataset, Model, Quantizer, Sensitivity};
+#[cfg(feature = "train")]
+use limpq_core::train::{Dataset, Quantizer, Sensitivity};
 
 /// A kind of plugin, as it is called on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum PluginKind {
     /// Fake quantization of weights and activations
+    #[cfg(feature = "train")]
     Quantizer,
     /// Networks
     Model,
@@ -17,8 +20,10 @@ pub enum PluginKind {
     /// Solvers of the integer program
     Solver,
     /// What the search minimises
+    #[cfg(feature = "train")]
     Sensitivity,
     /// Labelled images
+    #[cfg(feature = "train")]
     Dataset,
 }
 
@@ -48,11 +53,14 @@ impl<P: ?Sized + Kind> From<&'static Entry<P>> for Registered {
 macro_rules! of_kind {
     ($kind:expr, $function:ident($($argument:expr)?)) => {
         match $kind {
+            #[cfg(feature = "train")]
             PluginKind::Quantizer => $function::<dyn Quantizer>($($argument)?),
             PluginKind::Model => $function::<dyn Model>($($argument)?),
             PluginKind::Cost => $function::<dyn CostModel>($($argument)?),
             PluginKind::Solver => $function::<dyn Solver>($($argument)?),
+            #[cfg(feature = "train")]
             PluginKind::Sensitivity => $function::<dyn Sensitivity>($($argument)?),
+            #[cfg(feature = "train")]
             PluginKind::Dataset => $function::<dyn Dataset>($($argument)?),
         }
     };

@@ -1,23 +1,41 @@
 //! The commands of `limpq`, one file each. A new command is a file, and a variant of [`Command`].
 
 mod arguments;
+#[cfg(feature = "train")]
 mod check;
+mod compare;
+mod files;
 mod kinds;
+mod latency_check;
+mod latency_template;
 mod list;
+mod pareto;
 mod profile;
+mod question;
+#[cfg(feature = "train")]
 mod run;
 mod search;
 mod show;
+mod stability;
+mod sweep_alpha;
 mod table;
 
 pub use arguments::{Network, Settings, accounting};
+#[cfg(feature = "train")]
 pub use check::Check;
+pub use compare::Compare;
 pub use kinds::{PluginKind, Registered};
+pub use latency_check::LatencyCheck;
+pub use latency_template::LatencyTemplate;
 pub use list::List;
+pub use pareto::Pareto;
 pub use profile::Profile;
+#[cfg(feature = "train")]
 pub use run::Run;
 pub use search::Search;
 pub use show::Show;
+pub use stability::Stability;
+pub use sweep_alpha::SweepAlpha;
 
 use clap::Parser;
 use limpq_core::registry::{self, RegistryError};
@@ -43,9 +61,23 @@ pub enum Command {
     Profile(Profile),
     /// Find the bits of every layer that lose least within the budgets
     Search(Search),
+    /// Sweep one or two budgets: the best policy at every limit of a range
+    Pareto(Pareto),
+    /// Sweep the weight of the weights' indicators against the activations'
+    SweepAlpha(SweepAlpha),
+    /// Find out which layers' bits hang on noise in the indicators
+    Stability(Stability),
+    /// Put two policies side by side
+    Compare(Compare),
+    /// Write the file to fill in with latencies measured on a device
+    LatencyTemplate(LatencyTemplate),
+    /// Look a file of measured latencies over
+    LatencyCheck(LatencyCheck),
     /// Read a config and say what it amounts to, without training anything
+    #[cfg(feature = "train")]
     Check(Check),
     /// Train, search, fine-tune and evaluate as a config says
+    #[cfg(feature = "train")]
     Run(Run),
 }
 
@@ -62,7 +94,15 @@ impl Command {
             Self::Show(show) => show.run(out),
             Self::Profile(profile) => profile.run(out),
             Self::Search(search) => search.run(out),
+            Self::Pareto(pareto) => pareto.run(out),
+            Self::SweepAlpha(sweep) => sweep.run(out),
+            Self::Stability(stability) => stability.run(out),
+            Self::Compare(compare) => compare.run(out),
+            Self::LatencyTemplate(template) => template.run(out),
+            Self::LatencyCheck(check) => check.run(out),
+            #[cfg(feature = "train")]
             Self::Check(check) => check.run(out),
+            #[cfg(feature = "train")]
             Self::Run(run) => run.run(out),
         }
     }

@@ -134,9 +134,10 @@ impl Profile {
             let precisions = PRECISIONS.map(|text| (text, text.parse::<Precision>().expect("a constant that is one")));
             let bits = precisions.iter().map(|&(_, bits)| bits);
             let table = CostTable::new(name, model.as_ref(), graph, bits, self.accounting);
-            let mut at: BTreeMap<_, _> =
-                precisions.iter().map(|&(text, bits)| (text, table.printed(table.uniform(bits)))).collect();
-            at.insert(FULL, table.printed(table.at_32_bits()));
+            let totals = precisions.iter().map(|&(text, bits)| (text, table.uniform(bits)));
+            let totals = totals.chain([(FULL, table.at_32_bits())]);
+            let known = |cost: Option<u64>| cost.expect("these costs are formulas, which know every layer");
+            let at = totals.map(|(text, cost)| (text, table.printed(known(cost)))).collect();
             costs.push(Cost { name, unit: table.unit.symbol(), at });
         }
         Ok(costs)

@@ -54,12 +54,12 @@ fn print(out: &mut dyn Write, summary: &Summary) -> anyhow::Result<()> {
     let mut networks = table(&head);
     for entrant in &summary.entrants {
         let mut row = vec![entrant.name.clone(), accuracy(entrant.score), format!("{:.4}", entrant.score.loss)];
-        row.extend(entrant.used.iter().map(|&used| figure(used)));
+        row.extend(entrant.used.iter().map(|&used| used.map_or("not known".into(), figure)));
         row.push(entrant.objective.map_or("-".into(), figure));
         networks.add_row(row);
     }
     let mut limits = vec!["(budget)".to_owned(), String::new(), String::new()];
-    limits.extend(summary.budgets.iter().map(|budget| figure(budget.limit)));
+    limits.extend(summary.budgets.iter().map(|budget| budget.limit.map(figure).unwrap_or_default()));
     networks.add_row(limits);
     writeln!(out, "{networks}\n")?;
     let (proof, accounting) = (&summary.proof, summary.accounting);
@@ -76,7 +76,15 @@ fn print(out: &mut dyn Write, summary: &Summary) -> anyhow::Result<()> {
         summary.seed,
         summary.entrants.first().map_or(0, |entrant| entrant.score.images)
     )?;
-    if summary.entrants.len() < 3 {
+    if let Some(refined) = &summary.refined {
+        let kept = if refined.swaps.is_empty() { "no swap helped".to_owned() } else { refined.swaps.join("; ") };
+        writeln!(
+            out,
+            "refined by {} measurements of the loss, {:.4} before and {:.4} after: {kept}",
+            refined.evaluations, refined.loss_before, refined.loss_after
+        )?;
+    }
+    if !summary.entrants.iter().any(|entrant| entrant.name.starts_with("uniform")) {
         writeln!(out, "no uniform policy keeps these budgets, so none stands beside it")?;
     }
     Ok(())

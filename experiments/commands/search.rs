@@ -1,167 +1,133 @@
-//! `limpq search`: from an indicator file and budgets to a policy with its proof.
+//! `limpq search`: from an indicator file and constraints to a policy with its proof.
 
 mod report;
 
-use super::{Network, Settings, accounting};
-use anyhow::Context;
+use super::question::{Asked, Question};
 use limpq_core::artifact;
-use limpq_core::registry;
-use limpq_core::search::{
-    Accounting, Budget, BudgetText, Candidates, CostModel, Found, Indicators, Solver, SolverError,
-};
-use limpq_core::search::{Search as Problem, SearchError};
+use limpq_core::search::{BudgetUse, Changed, Found, Instance, LayerBits, Ranked, Solved, changed};
+use serde::Serialize;
 use std::{
     io::Write,
     path::{Path, PathBuf},
 };
 
-/// Solvers in order of preference when none is asked for.
-const PREFERRED: [&str; 3] = ["highs", "cbc", "brute_force"];
-
 /// Arguments of `limpq search`.
 #[derive(Debug, clap::Args)]
 pub struct Search {
-    /// Importance indicators: this program's JSON or LIMPQ's pickle
-    #[arg(long, value_name = "FILE")]
-    indicators: PathBuf,
-    /// Name of the model that they belong to (see `limpq list model`)
-    #[arg(long, value_name = "NAME")]
-    model: String,
     #[command(flatten)]
-    network: Network,
-    /// Bit-widths to choose from, such as 6,5,4,3,2, in any order [default: those of the file]
-    #[arg(long)]
-    bits: Option<Candidates>,
-    /// What must be kept, for example bitops=w3a4, bitops=48.3G, size=12.2x, size=8MiB or average_weight_bits=3
-    #[arg(long = "budget", value_name = "COST=LIMIT")]
-    budgets: Vec<BudgetText>,
-    /// Weight of the weights' indicators against the activations'
-    #[arg(long, default_value_t = 2.0, allow_negative_numbers = true)]
-    alpha: f64,
-    /// How costs are counted
-    #[arg(long, default_value = "exact", value_parser = accounting())]
-    accounting: Accounting,
-    /// Name of the solver [default: the best of highs, cbc and brute_force that is built in]
-    #[arg(long, value_name = "NAME")]
-    solver: Option<String>,
-    /// An option of the solver, the model or a cost, such as solver.time_limit_s=5, model.width=8 or
-    /// cost.average_bits.of=activations
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
-    /// Also write the policy to this file: .json, or .yaml for LIMPQ's bit lists; may be repeated
+    question: Question,
+    /// Print what each layer may have, what is shared and the limits, without solving
+    #[arg(long, conflicts_with_all = ["out", "json"])]
+    dry_run: bool,
+    /// Also write the policy to this file: .json, .csv, or .yaml for LIMPQ's bit lists; may be repeated
     #[arg(long, value_name = "FILE")]
     out: Vec<PathBuf>,
+    /// The K best distinct policies instead of one
+    #[arg(long, value_name = "K", conflicts_with = "dry_run", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    top: Option<u16>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-}
-
-/// What `--set` gave for each part.
-struct Options {
-    model: toml::Table,
-    solver: toml::Table,
-    cost: Settings,
 }
 
 impl Search {
     /// Solves, writes the files asked for, prints. Nothing is written unless there is an answer.
     ///
     /// # Errors
-    /// Arguments that do not fit together, indicators that do not fit the model, budgets that cannot be kept.
+    /// Arguments that do not fit together, indicators that do not fit the model, constraints that cannot be kept.
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let formats = self.out.iter().map(|path| format_of(path)).collect::<anyhow::Result<Vec<_>>>()?;
-        anyhow::ensure!(
-            !self.budgets.is_empty(),
-            "no budget is given, and without one the answer is always the highest bits; \
-             give at least one --budget, for example --budget bitops=w3a4 or --budget size=12.2x"
-        );
-        let options = self.options()?;
-        let graph = self.network.graph(&self.model, &options.model)?;
-        let budgets = self.budgets(options.cost)?;
-        let solver_name = self.solver_name()?;
-        let solver = registry::build::<dyn Solver>(solver_name, &options.solver)?;
-        let indicators = Indicators::read(&self.indicators)?;
-        let problem = Problem {
-            graph: &graph,
-            indicators: &indicators,
-            candidates: self.bits.as_ref().unwrap_or(&indicators.candidates),
-            alpha: self.alpha,
-            accounting: self.accounting,
-            budgets: &budgets,
-        };
-        let found = self.solve(&problem, solver_name, solver.as_ref())?;
+        self.question.some_budget()?;
+        let asked = self.question.ask(&self.question.budgets)?;
+        let search = asked.search();
+        if self.dry_run {
+            return report::constraints(out, &search);
+        }
+        let (mut instance, solved, mut found) = asked.solve()?;
+        search
+            .shadow_prices(&mut instance, &solved, asked.solver(), &mut found.budgets)
+            .map_err(|error| asked.explained(error))?;
+        let alternatives = self.top.map(|count| alternatives(&asked, &instance, solved, &found, count));
+        let answer = Answer { found, alternatives: alternatives.transpose()? };
         for (path, format) in self.out.iter().zip(formats) {
-            format(&found, path)?;
+            format(&answer, path)?;
         }
         if self.json {
-            writeln!(out, "{}", serde_json::to_string_pretty(&found)?)?;
+            writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?;
             return Ok(());
         }
-        report::print(out, &problem, &found)?;
+        report::print(out, &search, &answer.found)?;
+        if let Some(alternatives) = &answer.alternatives {
+            report::alternatives(out, &answer.found, alternatives, self.top.map_or(0, usize::from))?;
+        }
         for path in &self.out {
             writeln!(out, "written: {}", path.display())?;
         }
         Ok(())
     }
-
-    fn options(&self) -> anyhow::Result<Options> {
-        let mut settings = Settings::new(&self.set)?;
-        let options = Options {
-            model: settings.take("model")?,
-            solver: settings.take("solver")?,
-            cost: Settings::from(settings.take("cost")?),
-        };
-        settings.finish(&["model", "solver", "cost.NAME"])?;
-        Ok(options)
-    }
-
-    fn budgets(&self, mut options: Settings) -> anyhow::Result<Vec<Budget>> {
-        let mut budgets = vec![];
-        for text in &self.budgets {
-            // Two budgets on one cost read the same options.
-            let table = options.clone().take(&text.name)?;
-            let cost = registry::build::<dyn CostModel>(&text.name, &table)?;
-            budgets.push(Budget { text: text.clone(), cost });
-        }
-        for text in &self.budgets {
-            options.take(&text.name)?;
-        }
-        let names: Vec<&str> = self.budgets.iter().map(|text| text.name.as_str()).collect();
-        options.finish(&names).context("an option is set for a cost that no --budget is on")?;
-        Ok(budgets)
-    }
-
-    fn solver_name(&self) -> anyhow::Result<&str> {
-        if let Some(name) = &self.solver {
-            return Ok(name);
-        }
-        let registered = registry::entries::<dyn Solver>()?;
-        let best = PREFERRED.into_iter().find(|name| registered.iter().any(|entry| entry.name == *name));
-        Ok(best.unwrap_or(registered[0].name))
-    }
-
-    fn solve(&self, problem: &Problem, name: &str, solver: &dyn Solver) -> anyhow::Result<Found> {
-        problem.run(name, solver).map_err(|error| {
-            let chosen = self.solver.is_none();
-            match error {
-                SearchError::Solver(SolverError::TooLarge { .. }) if chosen => anyhow::Error::new(error)
-                    .context("this problem needs a real solver: build with --features highs (or cbc)"),
-                other => other.into(),
-            }
-        })
-    }
 }
 
-type Format = fn(&Found, &Path) -> Result<(), artifact::WriteError>;
+/// What is printed and written as JSON.
+#[derive(Serialize)]
+struct Answer {
+    #[serde(flatten)]
+    found: Found,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alternatives: Option<Vec<Alternative>>,
+}
+
+/// One of the best policies, the best one included.
+#[derive(Serialize)]
+struct Alternative {
+    rank: usize,
+    objective: f64,
+    /// How much higher its objective is than the best one's.
+    difference: f64,
+    /// Whether it is proven that only those before it are better or as good.
+    proven: bool,
+    /// Layers whose bits are not those of the best policy.
+    changed: Vec<Changed>,
+    policy: Vec<LayerBits>,
+    budgets: Vec<BudgetUse>,
+}
+
+fn alternatives(
+    asked: &Asked,
+    instance: &Instance,
+    solved: Solved,
+    best: &Found,
+    count: u16,
+) -> anyhow::Result<Vec<Alternative>> {
+    let search = asked.search();
+    let ranked = search.top(instance, solved, asked.solver(), count.into()).map_err(|error| asked.explained(error))?;
+    let alternative = |(place, Ranked { solved, proven }): (usize, Ranked)| {
+        let found = search.found(instance, &solved, asked.solver().name);
+        Alternative {
+            rank: place + 1,
+            objective: found.objective,
+            difference: found.objective - best.objective,
+            proven,
+            changed: changed(&best.policy, &found.policy),
+            policy: found.policy.policy,
+            budgets: found.budgets,
+        }
+    };
+    Ok(ranked.into_iter().enumerate().map(alternative).collect())
+}
+
+type Format = fn(&Answer, &Path) -> Result<(), artifact::WriteError>;
 
 /// How a file is written, by its extension.
 fn format_of(path: &Path) -> anyhow::Result<Format> {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
     match extension.as_deref() {
-        Some("json") => Ok(|found, path| artifact::write_json(path, found)),
-        Some("yaml" | "yml") => Ok(|found, path| artifact::write(path, found.policy.to_limpq_yaml().as_bytes())),
+        Some("json") => Ok(|answer, path| artifact::write_json(path, answer)),
+        Some("yaml" | "yml") => {
+            Ok(|answer, path| artifact::write(path, answer.found.policy.to_limpq_yaml().as_bytes()))
+        }
+        Some("csv") => Ok(|answer, path| artifact::write(path, answer.found.policy.to_csv().as_bytes())),
         _ => anyhow::bail!(
-            "--out {}: the name must end in .json (policy and proof) or .yaml (LIMPQ's bit lists)",
+            "--out {}: the name must end in .json (policy and proof), .yaml (LIMPQ's bit lists) or .csv (bits of each layer)",
             path.display()
         ),
     }

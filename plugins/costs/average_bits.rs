@@ -85,7 +85,7 @@ mod tests {
         let [high, low] = ["w4a2", "w2a8"].map(|bits| bits.parse().unwrap());
         let mean = |of| {
             let table = CostTable::new("mean", &AverageBits { of }, &tiny(), [high, low], Accounting::Exact);
-            table.printed(table.fixed + table.of(0, high) + table.of(1, low))
+            table.printed(table.total([high, low].into_iter()).unwrap())
         };
         assert_eq!(mean(Of::Weights), (8.0 * 4.0 + 36.0 * 2.0) / 44.0);
         assert_eq!(mean(Of::Activations), (32.0 * 2.0 + 16.0 * 8.0) / 48.0);
@@ -97,8 +97,8 @@ mod tests {
         for (name, bits) in [("average_bits", 3.0), ("average_weight_bits", 3.0), ("average_act_bits", 4.0)] {
             let model = registry::build::<dyn CostModel>(name, &Default::default()).unwrap();
             let table = CostTable::new(name, &*model, &tiny(), [w3a4], Accounting::Exact);
-            assert_eq!(table.printed(table.uniform(w3a4)), bits, "{name}");
-            assert_eq!(table.printed(table.at_32_bits()), 32.0, "{name}");
+            assert_eq!(table.printed(table.uniform(w3a4).unwrap()), bits, "{name}");
+            assert_eq!(table.printed(table.at_32_bits().unwrap()), 32.0, "{name}");
         }
     }
 

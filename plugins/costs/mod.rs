@@ -1,12 +1,26 @@
 //! Costs: each file says what a layer costs at given bits, for budgets and reports.
 
+mod activation_memory;
 mod average_bits;
 mod bitops;
+mod device;
+mod energy;
+mod latency_roofline;
+mod latency_table;
+pub mod measured;
+mod memory;
 mod size;
+mod total_memory;
 
+pub use activation_memory::ActivationMemory;
 pub use average_bits::{AverageBits, Of};
 pub use bitops::BitOps;
+pub use device::{Device, DeviceError, Native, PRESETS};
+pub use energy::Energy;
+pub use latency_roofline::{LatencyRoofline, RooflineOptions};
+pub use latency_table::LatencyTable;
 pub use size::Size;
+pub use total_memory::TotalMemory;
 
 /// LIMPQ's published policy for ResNet-50 at W3A4 and 12.2x compression, with what its code reports for it.
 #[cfg(test)]
@@ -35,7 +49,7 @@ pub(crate) mod published {
             WEIGHT_BITS.iter().zip(ACT_BITS).map(|(&w, a)| Precision { weight: bits(w), act: bits(a) }).collect();
         let w3a4 = "w3a4".parse().unwrap();
         let table = CostTable::new("cost", model, &graph(), policy.iter().copied().chain([w3a4]), accounting);
-        let cost = table.fixed + policy.iter().enumerate().map(|(i, &bits)| table.of(i, bits)).sum::<u64>();
+        let cost = table.total(policy.into_iter()).unwrap();
         (table, cost)
     }
 }

@@ -5,8 +5,7 @@
 //! A stage's stride belongs to its first block alone: the paper's table prints "s2" for the last depthwise layer too,
 //! but its 7x7 output shows stride 1. Rectifiers are plain ReLUs as in the paper; timm's clip at 6.
 
-use limpq_core::graph::{Builder, Conv, Graph, GraphError, NodeId, Shape};
-use limpq_core::train::Model;
+use limpq_core::graph::{Builder, Conv, Graph, GraphError, Model, NodeId, Shape};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -74,7 +73,7 @@ fn thinned(channels: usize, width: f64) -> usize {
 }
 
 limpq_core::plugin!(
-    limpq_core::train::Model,
+    limpq_core::graph::Model,
     "mobilenet_v1",
     "MobileNetV1: depthwise separable convolutions, any width (Howard et al., 2017)",
     MobileNetV1

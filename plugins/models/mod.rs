@@ -18,9 +18,8 @@ pub use resnet50::ResNet50;
 #[cfg(test)]
 pub(crate) mod reference {
     use crate::costs::BitOps;
-    use limpq_core::graph::{Graph, Layer};
+    use limpq_core::graph::{Graph, Layer, Model};
     use limpq_core::search::{Accounting, CostTable, Precision};
-    use limpq_core::train::Model;
 
     /// The network at 3x224x224 with 1000 classes.
     pub fn imagenet(model: &dyn Model) -> Graph {
@@ -31,13 +30,13 @@ pub(crate) mod reference {
     pub fn gbitops(graph: &Graph, precision: &str) -> f64 {
         let precision: Precision = precision.parse().unwrap();
         let table = CostTable::new("bitops", &BitOps::default(), graph, [precision], Accounting::Exact);
-        thousandths(table.printed(table.uniform(precision)))
+        thousandths(table.printed(table.uniform(precision).unwrap()))
     }
 
     /// Exact BitOPs in units of 1e9 when nothing is quantized, to three decimals.
     pub fn gbitops_at_32_bits(graph: &Graph) -> f64 {
         let table = CostTable::new("bitops", &BitOps::default(), graph, [], Accounting::Exact);
-        thousandths(table.printed(table.at_32_bits()))
+        thousandths(table.printed(table.at_32_bits().unwrap()))
     }
 
     /// Parameters as PyTorch counts them: without the running mean and variance of batch norms.
@@ -67,8 +66,8 @@ pub(crate) mod reference {
 
 #[cfg(test)]
 mod tests {
+    use limpq_core::graph::Model;
     use limpq_core::registry;
-    use limpq_core::train::Model;
 
     #[test]
     fn every_model_here_is_registered_under_its_graph_s_name() {

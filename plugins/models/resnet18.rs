@@ -2,8 +2,7 @@
 //! 512 channels, a global average pool and one fully connected layer. Names as in torchvision's `resnet18`.
 
 use super::residual::{Block, Stem, resnet};
-use limpq_core::graph::{Graph, GraphError, Shape};
-use limpq_core::train::Model;
+use limpq_core::graph::{Graph, GraphError, Model, Shape};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +21,7 @@ impl Model for ResNet18 {
 }
 
 limpq_core::plugin!(
-    limpq_core::train::Model,
+    limpq_core::graph::Model,
     "resnet18",
     "ResNet-18: 16 basic convolutions in four stages (He et al., 2016)",
     ResNet18

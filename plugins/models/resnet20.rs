@@ -6,8 +6,7 @@
 //! batch norm (type B), so that the layers are those of the larger networks; this adds 2752 parameters at w = 16.
 
 use super::residual::{Block, stage, stem};
-use limpq_core::graph::{Builder, Conv, Graph, GraphError, Shape};
-use limpq_core::train::Model;
+use limpq_core::graph::{Builder, Conv, Graph, GraphError, Model, Shape};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
@@ -55,7 +54,7 @@ fn within(name: &'static str, value: usize, allowed: RangeInclusive<usize>) -> R
 }
 
 limpq_core::plugin!(
-    limpq_core::train::Model,
+    limpq_core::graph::Model,
     "resnet20",
     "ResNet-20 for small images, with width and depth to choose (He et al., 2016, sec. 4.2)",
     ResNet20

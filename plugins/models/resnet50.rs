@@ -3,8 +3,7 @@
 //! in torchvision's `resnet50`.
 
 use super::residual::{Block, Stem, resnet};
-use limpq_core::graph::{Graph, GraphError, Shape};
-use limpq_core::train::Model;
+use limpq_core::graph::{Graph, GraphError, Model, Shape};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +22,7 @@ impl Model for ResNet50 {
 }
 
 limpq_core::plugin!(
-    limpq_core::train::Model,
+    limpq_core::graph::Model,
     "resnet50",
     "ResNet-50: bottleneck blocks with the stride in the 3x3 (He et al., 2016; torchvision)",
     ResNet50

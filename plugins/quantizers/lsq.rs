@@ -13,6 +13,7 @@
 //! max(|mu-3sd|, |mu+3sd|)/2^(b-1), which LIMPQ uses. A step size is kept at `min_step` or above by a projection after
 //! each optimizer step: it never turns negative, and as the forward pass does not clamp it, it never freezes.
 
+use super::{gradient, numbers};
 use burn::tensor::Tensor;
 use limpq_core::train::{Grid, NoIndicator, Quantizer, Role};
 use schemars::JsonSchema;
@@ -38,17 +39,8 @@ pub struct Lsq {
     /// How weight step sizes start: "lsq" or "lsq_plus" (LIMPQ's choice). Activations always start as in LSQ.
     pub weight_start: Start,
     /// Smallest step size; a positive number.
-    #[serde(deserialize_with = "positive")]
+    #[serde(deserialize_with = "numbers::positive")]
     pub min_step: f64,
-}
-
-/// Reads a number above 0.
-fn positive<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    let value = f64::deserialize(deserializer)?;
-    match value.is_finite() && value > 0.0 {
-        true => Ok(value),
-        false => Err(serde::de::Error::custom(format!("must be a positive number, got {value}"))),
-    }
 }
 
 impl Default for Lsq {
@@ -80,67 +72,36 @@ impl Quantizer for Lsq {
 
     fn quantize(&self, _: Role, values: Tensor<2>, parameters: &[Tensor<1>], grid: Grid) -> Tensor<2> {
         let [channels, elements] = values.dims();
-        let step = scaled_gradient(parameters[0].clone(), 1.0 / (elements as f64 * grid.qp()).sqrt());
+        let step = gradient::scaled(parameters[0].clone(), 1.0 / (elements as f64 * grid.qp()).sqrt());
         let step = step.reshape([channels, 1]);
         let clipped = (values / step.clone()).clamp(-grid.qn(), grid.qp());
-        straight_through_round(clipped) * step
+        gradient::straight_through_round(clipped) * step
     }
 
     fn project(&self, parameters: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
         parameters.into_iter().map(|step| step.clamp_min(self.min_step)).collect()
     }
 
-    fn indicator(&self, parameters: &[Vec<f32>]) -> Result<f64, NoIndicator> {
-        let steps = &parameters[0];
-        Ok(steps.iter().map(|&step| f64::from(step)).sum::<f64>() / steps.len() as f64)
+    fn indicator(&self, _: Role, parameters: &[Vec<f32>], _: Grid) -> Result<f64, NoIndicator> {
+        Ok(numbers::mean(&parameters[0]))
     }
-}
-
-/// The same values; gradients are multiplied by `scale`.
-fn scaled_gradient(values: Tensor<1>, scale: f64) -> Tensor<1> {
-    // values + 0 * scale: exact in the forward pass, where values + (values - ...) would round.
-    let constant = values.clone().inner();
-    (values - constant.clone()).mul_scalar(scale) + constant
-}
-
-/// Rounds half to even; the gradient passes as if nothing had been rounded.
-fn straight_through_round(values: Tensor<2>) -> Tensor<2> {
-    // `inner()` drops the graph, where `detach()` of a leaf would go on requiring gradients.
-    let constant = values.clone().inner();
-    (values - constant.clone()) + constant.round()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::worked::{grid, host, near, rows, start, work};
     use super::*;
-    use burn::tensor::{Device, TensorData};
-    use limpq_core::search::BitWidth;
+    use burn::tensor::Device;
 
-    fn run(step: &[f32], bits: u64, signed: bool, rows: usize, values: &[f32], grad: &[f32]) -> [Vec<f32>; 3] {
-        let device = Device::flex().autodiff();
-        let elements = values.len() / rows;
-        let tensor = |v: &[f32]| Tensor::<2>::from_data(TensorData::new(v.to_vec(), [rows, elements]), &device);
-        let v = tensor(values).require_grad();
-        let s = Tensor::<1>::from_data(TensorData::new(step.to_vec(), [rows]), &device).require_grad();
-        let grid = Grid { bits: BitWidth::new(bits).unwrap(), signed };
-        let y = Lsq::default().quantize(Role::Weight, v.clone(), std::slice::from_ref(&s), grid);
-        let grads = (y.clone() * tensor(grad)).sum().backward();
-        let host = |t: Tensor<2>| t.into_data().try_to_vec().unwrap();
-        let ds = s.grad(&grads).unwrap().into_data().try_to_vec().unwrap();
-        [host(y), host(v.grad(&grads).unwrap()), ds]
-    }
-
-    fn near(found: &[f32], wanted: &[f64]) {
-        assert_eq!(found.len(), wanted.len());
-        for (f, w) in found.iter().zip(wanted) {
-            assert!((f64::from(*f) - w).abs() <= 2e-5 + 2e-5 * w.abs(), "{found:?} is not {wanted:?}");
-        }
+    fn run(step: &[f32], bits: u64, signed: bool, values: &[f32], grad: &[f32]) -> [Vec<f32>; 3] {
+        let worked = work(&Lsq::default(), Role::Weight, grid(bits, signed), &[step], values, grad);
+        [worked.y, worked.values, worked.parameters[0].clone().unwrap()]
     }
 
     #[test]
     fn two_signed_bits_worked_by_hand() {
         let v = [-1.3, -0.75, -0.5, -0.25, 0.0, 0.12, 0.25, 0.375, 0.5, 0.9];
-        let [y, dv, ds] = run(&[0.25], 2, true, 1, &v, &[1.0; 10]);
+        let [y, dv, ds] = run(&[0.25], 2, true, &v, &[1.0; 10]);
         assert_eq!(y, [-0.5, -0.5, -0.5, -0.25, 0.0, 0.0, 0.25, 0.25, 0.25, 0.25]);
         assert_eq!(dv, [0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0]);
         near(&ds, &[-0.468_017_093_7]);
@@ -149,7 +110,7 @@ mod tests {
     #[test]
     fn two_unsigned_bits_worked_by_hand() {
         let v = [-0.4, 0.0, 0.1, 0.125, 0.3, 0.375, 0.74, 0.75, 0.9, 2.0];
-        let [y, dv, ds] = run(&[0.25], 2, false, 1, &v, &[1.0; 10]);
+        let [y, dv, ds] = run(&[0.25], 2, false, &v, &[1.0; 10]);
         assert_eq!(y, [0.0, 0.0, 0.0, 0.0, 0.25, 0.5, 0.75, 0.75, 0.75, 0.75]);
         assert_eq!(dv, [0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
         near(&ds, &[0.993_203_570_9]);
@@ -158,7 +119,7 @@ mod tests {
     #[test]
     fn four_signed_bits_worked_by_hand() {
         let v = [-1.0, -0.95, 0.45, 0.75, 0.8, 1.5, 3.4, -4.2, 0.1, 0.0];
-        let [y, dv, ds] = run(&[0.5], 4, true, 1, &v, &[1.0; 10]);
+        let [y, dv, ds] = run(&[0.5], 4, true, &v, &[1.0; 10]);
         assert_eq!(y, [-1.0, -1.0, 0.5, 1.0, 1.0, 1.5, 3.5, -4.0, 0.0, 0.0]);
         assert_eq!(dv, [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0]);
         near(&ds, &[-0.848_612_312_6]);
@@ -173,7 +134,6 @@ mod tests {
             bits: u64,
             signed: bool,
             channels: usize,
-            elements: usize,
             values: Vec<f32>,
             step: Vec<f32>,
             grad_out: Vec<f32>,
@@ -191,18 +151,28 @@ mod tests {
         assert!(golden.cases.len() >= 12);
         for case in golden.cases {
             println!("{}", case.name);
-            let [y, dv, ds] = run(&case.step, case.bits, case.signed, case.channels, &case.values, &case.grad_out);
+            let [y, dv, ds] = run(&case.step, case.bits, case.signed, &case.values, &case.grad_out);
             near(&y, &case.y);
             near(&dv, &case.grad_values);
             near(&ds, &case.grad_step);
-            let values = TensorData::new(case.values.clone(), [case.channels, case.elements]);
-            let values = Tensor::<2>::from_data(values, &Device::flex());
-            let grid = Grid { bits: BitWidth::new(case.bits).unwrap(), signed: case.signed };
+            let values = rows(&case.values, case.channels, &Device::flex());
+            let grid = grid(case.bits, case.signed);
             for (start, wanted) in [(Start::Lsq, case.lsq_start), (Start::LsqPlus, case.lsq_plus_start)] {
                 let lsq = Lsq { weight_start: start, ..Lsq::default() };
                 let step = lsq.start(Role::Weight, values.clone(), grid).remove(0);
-                near(&step.into_data().try_to_vec().unwrap(), &wanted);
+                near(&host(step), &wanted);
             }
+        }
+    }
+
+    #[test]
+    fn quantizing_again_changes_nothing() {
+        let values: Vec<f32> = (0..200).map(|i| (i as f32 * 0.7).sin() * 1.4).collect();
+        for (bits, signed) in [(2, true), (3, true), (4, false), (8, true)] {
+            let step = &start(&Lsq::default(), Role::Act, grid(bits, signed), &values)[0];
+            let [once, ..] = run(step, bits, signed, &values, &[1.0; 200]);
+            let [twice, ..] = run(step, bits, signed, &once, &[1.0; 200]);
+            near(&twice, &once.iter().map(|&y| f64::from(y)).collect::<Vec<_>>());
         }
     }
 
@@ -214,7 +184,7 @@ mod tests {
         assert_eq!(projected.into_data().try_to_vec::<f32>().unwrap(), [0.5, 0.5, 3.0]);
         // Steps at and far above any bound still get gradients.
         for step in [0.5, 40.0] {
-            let [_, _, ds] = run(&[step], 4, true, 1, &[0.3, -0.7, 90.0], &[1.0; 3]);
+            let [_, _, ds] = run(&[step], 4, true, &[0.3, -0.7, 90.0], &[1.0; 3]);
             assert!(ds[0] != 0.0);
         }
     }

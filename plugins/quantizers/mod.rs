@@ -1,3 +1,13 @@
 //! Quantizers, one file each.
 
+pub mod dorefa;
+pub mod ewgs;
+mod gradient;
+mod least_error;
 pub mod lsq;
+pub mod lsq_plus;
+pub mod minmax;
+mod numbers;
+pub mod pact;
+#[cfg(test)]
+mod worked;

@@ -21,4 +21,8 @@ impl Sensitivity for LearnedStep {
     fn measure(&self, lab: &Lab) -> Result<ByLayer, TrainError> {
         lab.indicators(&lab.jointly_trained()?)
     }
+
+    fn asks_for_indicators(&self) -> bool {
+        true
+    }
 }

@@ -33,6 +33,10 @@ impl Sensitivity for Reversed {
         }
         Ok(by_layer)
     }
+
+    fn asks_for_indicators(&self) -> bool {
+        true
+    }
 }
 
 /// Gives the layer of rank r the numbers of the layer of rank r from the other end, ranked by the sum over bit-widths.

@@ -16,4 +16,8 @@ impl Sensitivity for StaticStep {
     fn measure(&self, lab: &Lab) -> Result<ByLayer, TrainError> {
         lab.indicators(&lab.untrained()?)
     }
+
+    fn asks_for_indicators(&self) -> bool {
+        true
+    }
 }

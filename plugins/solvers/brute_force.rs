@@ -56,7 +56,7 @@ impl Solver for BruteForce {
             sums.truncate(turned + 1);
         }
         let (loss, _, picks) = best.ok_or(SolverError::Infeasible)?;
-        Ok(Answer { picks, status: Status::Optimal, bound: Some(loss) })
+        Ok(Answer { picks, status: Status::Optimal, bound: Some(loss), nodes: None })
     }
 }
 
@@ -75,7 +75,7 @@ impl Sums {
     fn and(&self, choice: &Choice) -> Self {
         Self {
             loss: self.loss + choice.loss,
-            bits: self.bits + choice.bits.weight.get() + choice.bits.act.get(),
+            bits: self.bits + choice.total_bits(),
             costs: self.costs.iter().zip(&choice.costs).map(|(&sum, &cost)| sum + i128::from(cost)).collect(),
         }
     }

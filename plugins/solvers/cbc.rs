@@ -54,9 +54,9 @@ impl Cbc {
         let closed = program.closed(&picks, run.bound);
         if in_time && run.optimal && closed {
             let bound = Some(problem.objective(&picks));
-            return Ok(Answer { picks, status: Status::Optimal, bound });
+            return Ok(Answer { picks, status: Status::Optimal, bound, nodes: None });
         }
-        Ok(Answer { picks, status: Status::Stopped, bound: relaxed(program) })
+        Ok(Answer { picks, status: Status::Stopped, bound: relaxed(program), nodes: None })
     }
 }
 

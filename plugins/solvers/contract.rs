@@ -1,7 +1,7 @@
 //! What every solver must do, as tests: equal the oracle, keep budgets exactly, repeat itself, prove infeasibility.
 
 use super::BruteForce;
-use limpq_core::search::{Choice, Group, Precision, Problem, Row, Solver, SolverError, Status, solve};
+use limpq_core::search::{Choice, Group, Precision, Problem, Proof, Row, Solver, SolverError, Status};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -11,12 +11,12 @@ pub(super) type Written<'a> = (u64, f64, &'a [u64]);
 /// A problem written down by hand.
 pub(super) fn problem(groups: &[&[Written<'_>]], limits: &[i128]) -> Problem {
     let choice = |&(bits, loss, costs): &Written<'_>| Choice {
-        bits: Precision::uniform(bits).unwrap(),
+        bits: vec![Precision::uniform(bits).unwrap()],
         loss,
         costs: costs.to_vec(),
     };
     let group = |(index, choices): (usize, &&[Written<'_>])| Group {
-        layer: format!("layer{index}"),
+        layers: vec![format!("layer{index}")],
         choices: choices.iter().map(choice).collect(),
     };
     Problem { groups: groups.iter().enumerate().map(group).collect(), rows: rows(limits) }
@@ -30,10 +30,10 @@ fn rows(limits: &[i128]) -> Vec<Row> {
 pub(super) fn random(seed: u64, groups: usize, choices: usize, budgets: usize, largest: u64) -> Problem {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut group = |index: usize| Group {
-        layer: format!("layer{index}"),
+        layers: vec![format!("layer{index}")],
         choices: (0..choices)
             .map(|_| Choice {
-                bits: Precision::uniform(random.random_range(2..=8)).unwrap(),
+                bits: vec![Precision::uniform(random.random_range(2..=8)).unwrap()],
                 loss: random.random_range(0.0..1.0),
                 costs: (0..budgets).map(|_| random.random_range(1..=largest)).collect(),
             })
@@ -44,17 +44,16 @@ pub(super) fn random(seed: u64, groups: usize, choices: usize, budgets: usize, l
 }
 
 /// Two budgets whose costs are almost the negated loss: the instances that no method solves quickly.
-#[cfg(any(feature = "highs", feature = "cbc"))]
 pub(super) fn correlated(seed: u64, groups: usize, choices: usize) -> Problem {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut group = |index: usize| Group {
-        layer: format!("layer{index}"),
+        layers: vec![format!("layer{index}")],
         choices: (0..choices)
             .map(|_| {
                 let costs: Vec<u64> = (0..2).map(|_| random.random_range(100_000..=1_000_000)).collect();
                 let noise: f64 = random.random_range(0.0..1000.0);
                 let loss = (2_200_000.0 - costs.iter().sum::<u64>() as f64 + noise) * 1e-6;
-                Choice { bits: Precision::uniform(4).unwrap(), loss, costs }
+                Choice { bits: vec![Precision::uniform(4).unwrap()], loss, costs }
             })
             .collect(),
     };
@@ -71,6 +70,11 @@ fn limited(groups: Vec<Group>, budgets: usize, mut share: impl FnMut(usize) -> f
         problem.rows[row].limit = least + ((most - least) as f64 * share(row)) as i128;
     }
     problem
+}
+
+/// Solves and checks; the policy, its objective and the proof.
+fn solve(name: &str, solver: &dyn Solver, problem: &Problem) -> Result<(Vec<usize>, f64, Proof), SolverError> {
+    limpq_core::search::solve(name, solver, problem, None).map(|solved| (solved.picks, solved.objective, solved.proof))
 }
 
 /// Whether two objectives are the same up to 1e-9 of their size.
@@ -166,7 +170,6 @@ fn handles_the_edges(solver: &dyn Solver) {
 }
 
 /// Whatever the time limit: an answer called optimal is optimal, every answer keeps the budgets, every bound holds.
-#[cfg(any(feature = "highs", feature = "cbc"))]
 pub(super) fn stops_honestly(limited: impl Fn(f64) -> Box<dyn Solver>) {
     // Hard enough that nobody finishes, and small enough that the oracle does.
     let large = correlated(1, 60, 25);

@@ -66,7 +66,7 @@ impl Highs {
             None if status == Status::Stopped => self.relaxed(program),
             bound => bound,
         };
-        Ok(Answer { picks, status, bound })
+        Ok(Answer { picks, status, bound, nodes: None })
     }
 
     fn run(&self, program: &Program<'_>, values: Values) -> Result<SolvedModel, SolverError> {

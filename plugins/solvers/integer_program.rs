@@ -36,11 +36,23 @@ pub(super) fn solve(
     run: impl Fn(&Program<'_>) -> Result<Answer, SolverError>,
 ) -> Result<Answer, SolverError> {
     let mut program = Program::new(problem, f64::INFINITY)?;
+    let mut before: Option<Answer> = None;
     loop {
         if let Some(answer) = program.decided() {
             return Ok(answer);
         }
-        let answer = run(&program)?;
+        let answer = match (run(&program), before.take()) {
+            (Ok(answer), None) => answer,
+            (Err(error), None) => return Err(error),
+            // A finer look that proves nothing takes nothing away from the policy that is there already.
+            (Ok(answer), Some(before)) if answer.status != Status::Optimal => {
+                let better = problem.objective(&answer.picks) < problem.objective(&before.picks);
+                let picks = if better && problem.feasible(&answer.picks) { answer.picks } else { before.picks };
+                return Ok(Answer { picks, status: Status::Stopped, ..answer });
+            }
+            (Ok(answer), Some(_)) => answer,
+            (Err(_), Some(before)) => return Ok(Answer { status: Status::Stopped, bound: None, ..before }),
+        };
         let objective = problem.objective(&answer.picks);
         let resolved = 2.0 * TOLERANCE * program.spread <= RESOLUTION * objective.abs();
         // A policy that overruns a budget is no reason to leave choices out; whoever called will refuse it.
@@ -52,6 +64,7 @@ pub(super) fn solve(
             return Ok(answer);
         }
         program = narrower;
+        before = Some(answer);
     }
 }
 
@@ -124,7 +137,7 @@ impl<'p> Program<'p> {
         };
         let picks: Vec<usize> = self.open.iter().enumerate().filter_map(best).collect();
         let bound = Some(self.problem.objective(&picks));
-        Some(Answer { picks, status: Status::Optimal, bound })
+        Some(Answer { picks, status: Status::Optimal, bound, nodes: None })
     }
 
     /// The program as a model of the given library.

@@ -5,6 +5,7 @@ mod brute_force;
 mod cbc;
 #[cfg(test)]
 mod contract;
+mod exact;
 #[cfg(feature = "highs")]
 mod highs;
 #[cfg(any(feature = "highs", feature = "cbc"))]
@@ -14,6 +15,7 @@ mod seconds;
 pub use brute_force::BruteForce;
 #[cfg(feature = "cbc")]
 pub use cbc::Cbc;
+pub use exact::Exact;
 #[cfg(feature = "highs")]
 pub use highs::Highs;
 pub use seconds::{Seconds, SecondsError};

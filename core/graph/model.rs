@@ -1,6 +1,6 @@
 //! The model kind: a description of a network.
 
-use crate::graph::{Graph, GraphError, Shape};
+use super::{Graph, GraphError, Shape};
 
 /// Describes a network. Names of layers are those of the PyTorch state dict.
 pub trait Model: Send + Sync {

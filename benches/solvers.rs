@@ -1,0 +1,198 @@
+//! The exact solver against the libraries, on the same instances in one run: each solver's own clock, medians.
+//!
+//! ```text
+//! cargo bench --bench solvers --features highs,cbc [-- --cbc] [-- --large]
+//! ```
+//!
+//! Instances are searches on ResNet-50, ResNet-18 and MobileNetV1 at five values of alpha and six sets of budgets. ResNet-50
+//! has LIMPQ's published indicators when the environment variable `LIMPQ_REFERENCE` names the folder that holds them, and
+//! made-up ones otherwise, as the other networks have. CBC needs minutes for some instances, so it is asked for. `--large`
+//! adds synthetic problems of up to 5000 layers for the exact solver alone.
+
+use limpq as _;
+use limpq_core::graph::{Graph, Model};
+use limpq_core::registry::build;
+use limpq_core::search::{
+    Accounting, BitWidth, Budget, BudgetText, Candidates, Choice, Constraints, CostModel, Group, INDICATORS_SCHEMA,
+    Indicators, LayerIndicators, Precision, Problem, Provenance, Row, Rules, Search, Solver, SolverError, Status,
+    solve,
+};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+const MODELS: [&str; 3] = ["resnet50", "resnet18", "mobilenet_v1"];
+const ALPHAS: [f64; 5] = [0.5, 1.0, 2.0, 4.0, 8.0];
+const BUDGETS: [&[&str]; 6] = [
+    &["bitops=w3a4"],
+    &["size=9x"],
+    &["bitops=w3a3", "size=9x"],
+    &["bitops=w3a4", "size=9x"],
+    &["bitops=w4a4", "size=8x"],
+    &["bitops=w3a4", "size=8.5x", "average_act_bits=4"],
+];
+/// LIMPQ's published request.
+const PUBLISHED: &[&str] = &["bitops=w3a4", "size=12.2x"];
+
+fn graph(name: &str) -> Graph {
+    let model = build::<dyn Model>(name, &toml::Table::new()).expect("a registered model");
+    model.graph("3x224x224".parse().expect("a shape"), 1000).expect("224 pixels are enough")
+}
+
+fn bits() -> impl Iterator<Item = BitWidth> {
+    [6, 5, 4, 3, 2].into_iter().map(|bits| BitWidth::new(bits).expect("a bit-width"))
+}
+
+/// The published indicators of ResNet-50, or made-up ones that fall with the bits as learned ones do.
+fn indicators(graph: &Graph) -> Indicators {
+    let published = std::env::var("LIMPQ_REFERENCE").ok();
+    let published = published.map(|folder| Path::new(&folder).join("importance_indicators_resnet50.pkl"));
+    if let Some(file) = published.filter(|_| graph.model == "resnet50") {
+        return Indicators::read(&file).unwrap_or_else(|error| panic!("{error}"));
+    }
+    let mut random = ChaCha8Rng::seed_from_u64(7);
+    let mut values = |scale: f64| -> BTreeMap<BitWidth, f64> {
+        let factor = scale * 10f64.powf(random.random_range(0.0..1.0));
+        bits().map(|bits| (bits, factor * random.random_range(1.6..1.9f64).powi(6 - bits.get() as i32))).collect()
+    };
+    let layers = graph.searchable().into_iter();
+    Indicators {
+        schema: INDICATORS_SCHEMA,
+        model: Some(graph.model.clone()),
+        candidates: Candidates::new(bits().collect()).expect("bit-widths"),
+        provenance: Provenance { sensitivity: "made up".to_owned(), ..Provenance::default() },
+        layers: layers
+            .map(|layer| (layer.name, LayerIndicators { weight: values(0.004), act: values(0.01) }))
+            .collect(),
+    }
+}
+
+fn problem(graph: &Graph, indicators: &Indicators, alpha: f64, budgets: &[&str]) -> Problem {
+    let budget = |text: &&str| {
+        let text: BudgetText = text.parse().expect("a budget");
+        let cost = build::<dyn CostModel>(&text.name, &toml::Table::new()).expect("a registered cost");
+        Budget { text, cost }
+    };
+    let constraints = Constraints {
+        graph,
+        candidates: &indicators.candidates,
+        accounting: Accounting::Exact,
+        budgets: &budgets.iter().map(budget).collect::<Vec<_>>(),
+        rules: &Rules::default(),
+    };
+    let search = Search { constraints, indicators, alpha };
+    search.instance().unwrap_or_else(|error| panic!("{error}")).problem
+}
+
+/// Many layers of random size; losses fall and costs rise with the bits.
+fn synthetic(layers: usize, rows: usize, seed: u64) -> Problem {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut group = |layer: usize| {
+        let [macs, weights, inputs] =
+            [(6.0, 8.5), (3.0, 6.5), (4.0, 6.0)].map(|(low, high)| 10f64.powf(random.random_range(low..high)) as u64);
+        let [weight, act] = [(-3.0, -1.5), (-2.5, -1.0)].map(|(low, high)| 10f64.powf(random.random_range(low..high)));
+        let [fall, drop] = [(); 2].map(|()| random.random_range(1.5..2.0f64));
+        let pairs = (2..8u64).flat_map(|w| (2..8u64).map(move |a| (w, a)));
+        let choice = |(w, a): (u64, u64)| Choice {
+            bits: vec![format!("w{w}a{a}").parse::<Precision>().expect("a precision")],
+            loss: (weight * fall.powi(2 - w as i32) + act * drop.powi(2 - a as i32)) * random.random_range(0.95..1.05),
+            costs: [macs * w * a, weights * w, inputs * a][..rows].to_vec(),
+        };
+        Group { layers: vec![format!("layer{layer}")], choices: pairs.map(choice).collect() }
+    };
+    let groups: Vec<Group> = (0..layers).map(&mut group).collect();
+    let mut problem = Problem { groups, rows: vec![] };
+    for row in 0..rows {
+        problem.rows.push(Row { name: format!("row{row}"), limit: 0 });
+        let largest = |group: &Group| group.choices.iter().map(|choice| i128::from(choice.costs[row])).max();
+        let most: i128 = problem.groups.iter().filter_map(largest).sum();
+        let least = problem.least(row);
+        problem.rows[row].limit = least + (most - least) * random.random_range(20..45) / 100;
+    }
+    problem
+}
+
+/// Median milliseconds over some runs, with the last answer in words and its objective.
+fn timed(name: &str, problem: &Problem, runs: usize) -> Option<(f64, String, f64)> {
+    let solver = build::<dyn Solver>(name, &toml::Table::new()).ok()?;
+    let mut times = vec![];
+    let mut last = None;
+    for _ in 0..runs {
+        match solve(name, solver.as_ref(), problem, None) {
+            Ok(solved) => {
+                times.push(1e3 * solved.proof.seconds);
+                let gap = match solved.proof.status {
+                    Status::Optimal => "optimal".to_owned(),
+                    status => format!("{status}, gap {:.1e}", solved.proof.gap),
+                };
+                last = Some((gap, solved.objective));
+            }
+            Err(SolverError::Infeasible) => return None,
+            Err(error) => {
+                println!("{name}: {error}");
+                return None;
+            }
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    let (status, objective) = last?;
+    Some((times[times.len() / 2], status, objective))
+}
+
+fn main() {
+    let asked = |flag: &str| std::env::args().any(|argument| argument == flag);
+    let mut libraries = vec!["highs"];
+    if asked("--cbc") {
+        libraries.push("cbc");
+    }
+    println!(
+        "| instance | exact, ms | {} |",
+        libraries.iter().map(|l| format!("{l}, ms | times")).collect::<Vec<_>>().join(" | ")
+    );
+    println!("|---|---|{}", "---|---|".repeat(libraries.len()));
+    let mut totals = vec![(0.0, 0.0, f64::INFINITY, 0usize); libraries.len()];
+    let mut ours = vec![];
+    for name in MODELS {
+        let graph = graph(name);
+        let indicators = indicators(&graph);
+        let published = (name == "resnet50").then_some(PUBLISHED);
+        for alpha in ALPHAS {
+            for budgets in BUDGETS.into_iter().chain(published) {
+                let problem = problem(&graph, &indicators, alpha, budgets);
+                let Some((exact, status, objective)) = timed("exact", &problem, 9) else { continue };
+                ours.push(exact);
+                let mut line = format!("| {name}, alpha {alpha}, {} | {exact:.3} ({status}) |", budgets.join(" "));
+                for (library, total) in libraries.iter().zip(&mut totals) {
+                    let Some((time, status, found)) = timed(library, &problem, 1) else { continue };
+                    let worse = if found > objective * (1.0 + 1e-9) { ", worse" } else { "" };
+                    assert!(found >= objective * (1.0 - 1e-9), "{library} found a better policy: {found}, {objective}");
+                    line += &format!(" {time:.1} ({status}{worse}) | {:.0} |", time / exact);
+                    *total = (total.0 + exact, total.1 + time, total.2.min(time / exact), total.3 + 1);
+                }
+                println!("{line}");
+            }
+        }
+    }
+    ours.sort_by(f64::total_cmp);
+    println!(
+        "\nexact: {} instances, median {:.3} ms, worst {:.3} ms",
+        ours.len(),
+        ours[ours.len() / 2],
+        ours[ours.len() - 1]
+    );
+    for (library, (exact, time, least, count)) in libraries.iter().zip(totals).filter(|(_, total)| total.3 > 0) {
+        println!("{library}: {:.0} times as long in total, at least {least:.0} times on each of {count}", time / exact);
+    }
+    if asked("--large") {
+        println!("\n| layers x 36 options | budgets | seed | exact, ms | answer |\n|---|---|---|---|---|");
+        for (layers, rows) in [(200, 2), (1000, 2), (5000, 2), (50, 3), (200, 3), (1000, 3)] {
+            for seed in 0..3 {
+                let problem = synthetic(layers, rows, seed);
+                if let Some((time, status, _)) = timed("exact", &problem, 1) {
+                    println!("| {layers} | {rows} | {seed} | {time:.1} | {status} |");
+                }
+            }
+        }
+    }
+}

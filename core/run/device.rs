@@ -1,0 +1,180 @@
+//! Devices by name, as configs give them: `flex`, `libtorch`, `libtorch:cuda:0`, `cuda:0`.
+
+use burn::tensor::{Device as Place, Tensor};
+use serde::{Deserialize, Serialize};
+use std::{fmt, panic, str::FromStr};
+
+/// Where tensors live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Device {
+    /// Pure Rust on the CPU; always built in.
+    #[default]
+    Flex,
+    /// PyTorch's library on the CPU; Cargo feature `tch`.
+    Libtorch,
+    /// PyTorch's library on a GPU; Cargo feature `tch`.
+    LibtorchCuda(usize),
+    /// burn's own kernels on a GPU; Cargo feature `cuda`.
+    Cuda(usize),
+}
+
+/// Why a device cannot be had.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum DeviceError {
+    /// No device has this name.
+    #[error("no device is called {0:?}; there are: flex, libtorch, libtorch:cuda:N and cuda:N, with N from 0")]
+    Unknown(String),
+    /// Known, but not built in.
+    #[error(
+        "device {device} is not in this build: build it with --features {feature} (see \"Devices\" in the README), or use \
+         device = \"flex\""
+    )]
+    NotBuilt {
+        /// The device.
+        device: Device,
+        /// The Cargo feature that adds it.
+        feature: &'static str,
+    },
+    /// Built in, but it does not work on this machine.
+    #[error(
+        "device {device} does not work here: {why}. Check the GPU's number and its driver, or use device = \"flex\""
+    )]
+    NotThere {
+        /// The device.
+        device: Device,
+        /// What the backend said.
+        why: String,
+    },
+}
+
+impl FromStr for Device {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        let unknown = || DeviceError::Unknown(text.to_owned());
+        let index = |text: &str| text.parse::<usize>().map_err(|_| unknown());
+        match text {
+            "flex" => Ok(Self::Flex),
+            "libtorch" => Ok(Self::Libtorch),
+            _ => match (text.strip_prefix("libtorch:cuda:"), text.strip_prefix("cuda:")) {
+                (Some(number), _) => Ok(Self::LibtorchCuda(index(number)?)),
+                (None, Some(number)) => Ok(Self::Cuda(index(number)?)),
+                (None, None) => Err(unknown()),
+            },
+        }
+    }
+}
+
+impl TryFrom<String> for Device {
+    type Error = DeviceError;
+
+    fn try_from(text: String) -> Result<Self, DeviceError> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flex => f.write_str("flex"),
+            Self::Libtorch => f.write_str("libtorch"),
+            Self::LibtorchCuda(number) => write!(f, "libtorch:cuda:{number}"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+        }
+    }
+}
+
+impl From<Device> for String {
+    fn from(device: Device) -> Self {
+        device.to_string()
+    }
+}
+
+impl Device {
+    /// The device itself, tried out.
+    ///
+    /// # Errors
+    /// When it is not built in or does not work on this machine.
+    pub fn open(self) -> Result<Place, DeviceError> {
+        let place = self.built()?;
+        // Backends panic when a driver or a GPU is missing; that is no fault of this program, so its report is kept back.
+        let hook = panic::take_hook();
+        panic::set_hook(Box::new(|_| {}));
+        let tried = panic::catch_unwind(|| {
+            let place = place()?;
+            Some((Tensor::<1>::ones([2], &place).sum().into_scalar::<f32>(), place))
+        });
+        panic::set_hook(hook);
+        let not_there = |why: String| DeviceError::NotThere { device: self, why };
+        match tried {
+            Ok(Some((2.0, place))) => Ok(place),
+            Ok(Some((sum, _))) => Err(not_there(format!("it says that 1 + 1 is {sum}"))),
+            Ok(None) => Err(not_there("libtorch finds no such GPU".into())),
+            Err(panic) => {
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("the backend panicked");
+                Err(not_there(text.lines().next().unwrap_or_default().to_owned()))
+            }
+        }
+    }
+
+    /// How to make it; a function that gives `None` when the backend says that it is not there.
+    fn built(self) -> Result<Box<dyn Fn() -> Option<Place> + panic::RefUnwindSafe>, DeviceError> {
+        match self {
+            Self::Flex => Ok(Box::new(|| Some(Place::flex()))),
+            #[cfg(feature = "tch")]
+            Self::Libtorch => Ok(Box::new(|| Some(Place::libtorch()))),
+            #[cfg(feature = "tch")]
+            Self::LibtorchCuda(number) => {
+                Ok(Box::new(move || (tch::Cuda::device_count() > number as i64).then(|| Place::libtorch_cuda(number))))
+            }
+            #[cfg(feature = "cuda")]
+            Self::Cuda(number) => Ok(Box::new(move || Some(Place::cuda(number)))),
+            #[cfg(not(feature = "tch"))]
+            Self::Libtorch | Self::LibtorchCuda(_) => Err(DeviceError::NotBuilt { device: self, feature: "tch" }),
+            #[cfg(not(feature = "cuda"))]
+            Self::Cuda(_) => Err(DeviceError::NotBuilt { device: self, feature: "cuda" }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_it_writes() {
+        for name in ["flex", "libtorch", "libtorch:cuda:3", "cuda:0"] {
+            assert_eq!(name.parse::<Device>().unwrap().to_string(), name);
+        }
+    }
+
+    #[test]
+    fn says_what_there_is() {
+        for name in ["", "gpu", "cuda", "cuda:", "cuda:-1", "libtorch:0", "libtorch:cuda"] {
+            let error = name.parse::<Device>().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("no device is called {name:?}; there are: flex, libtorch")), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_cpu_is_always_there() {
+        assert!(Device::Flex.open().is_ok());
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[test]
+    fn a_device_that_is_not_built_in_names_its_feature() {
+        let error = Device::Cuda(0).open().unwrap_err().to_string();
+        assert!(error.starts_with("device cuda:0 is not in this build: build it with --features cuda"), "{error}");
+    }
+
+    #[cfg(feature = "tch")]
+    #[test]
+    fn libtorch_works_and_a_gpu_beyond_the_last_is_refused() {
+        assert!(Device::Libtorch.open().is_ok());
+        let error = Device::LibtorchCuda(63).open().unwrap_err().to_string();
+        assert!(error.starts_with("device libtorch:cuda:63 does not work here: libtorch finds no such GPU"), "{error}");
+    }
+}

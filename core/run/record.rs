@@ -1,0 +1,57 @@
+//! What a run depends on, as hashes, and what is written down about it.
+
+use super::Config;
+use crate::{
+    hash::{self, hex},
+    train::{Data, DatasetError, Loaded},
+};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+/// Hash of a stage's inputs.
+pub(super) fn inputs(parts: &[&dyn erased_serde::Serialize]) -> String {
+    hash::of_bytes(&serde_json::to_vec(parts).expect("inputs are plain data"))
+}
+
+/// Hash of every sample of a data set, as networks see it.
+pub(super) fn fingerprint(data: &Data) -> Result<String, DatasetError> {
+    let mut pixels = vec![0f32; data.shape.elements()];
+    let mut digest = Sha256::new();
+    digest.update(format!("{} {}", data.shape, data.classes));
+    for set in [&data.train, &data.test] {
+        digest.update(set.len().to_le_bytes());
+        for index in 0..set.len() {
+            digest.update(set.sample(index, &mut pixels)?.to_le_bytes());
+            digest.update(pixels.iter().flat_map(|pixel| pixel.to_le_bytes()).collect::<Vec<u8>>());
+        }
+    }
+    Ok(hex(&digest.finalize()))
+}
+
+/// Hash of the running program: another build may compute other numbers, whatever its version says.
+pub(super) fn program() -> std::io::Result<String> {
+    let bytes = std::env::current_exe().and_then(std::fs::read)?;
+    Ok(hash::of_bytes(&bytes))
+}
+
+/// What computed the results, and the weights that training started from.
+pub(super) fn versions(program: &str, config: &Config, weights: Option<&Loaded>) -> String {
+    let mut versions = serde_json::json!({
+        "limpq": env!("CARGO_PKG_VERSION"),
+        "program_sha256": program,
+        "burn": "0.22.1",
+        "os": std::env::consts::OS,
+        "architecture": std::env::consts::ARCH,
+        "threads": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+    });
+    if let (Some(weights), Some(loaded)) = (&config.weights, weights) {
+        versions["weights"] = serde_json::json!({ "path": weights.path, "sha256": loaded.sha256 });
+    }
+    format!("{versions:#}\n")
+}
+
+pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
+    let mut text = serde_json::to_vec_pretty(value).expect("artifacts are plain data with text keys");
+    text.push(b'\n');
+    text
+}

@@ -1,0 +1,348 @@
+//! One search: indicators and constraints become a [`Problem`](super::Problem); a solver's answer becomes a policy with its
+//! proof.
+
+use super::{
+    Accounting, Candidates, Constraints, Indicators, IndicatorsError, Infeasible, Instance, InstanceError, Policy,
+    Precision, Problem, Proof, Solved, Solver, SolverError, Status, infeasible, solve,
+};
+use serde::Serialize;
+
+/// Everything that a search depends on.
+#[derive(Clone, Copy)]
+pub struct Search<'a> {
+    /// What must be kept.
+    pub constraints: Constraints<'a>,
+    /// How sensitive the layers are.
+    pub indicators: &'a Indicators,
+    /// Weight of the weights' indicators against the activations'; the most influential setting.
+    pub alpha: f64,
+}
+
+/// A solver with the name it goes by in answers.
+#[derive(Clone, Copy)]
+pub struct Named<'a> {
+    /// Its registered name.
+    pub name: &'a str,
+    /// The solver.
+    pub solver: &'a dyn Solver,
+}
+
+/// How much of a budget a policy uses.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BudgetUse {
+    /// Name of the budget.
+    pub name: String,
+    /// The limit as written.
+    pub asked: String,
+    /// The upper end, in `unit`; `None` when the budget has only a lower one.
+    pub limit: Option<f64>,
+    /// The lower end, in `unit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub least: Option<f64>,
+    /// What the policy uses, in `unit`.
+    pub used: f64,
+    /// The same for the network at 32 bits; `None` when the cost model does not know it.
+    pub at_32_bits: Option<f64>,
+    /// Unit of the figures.
+    pub unit: &'static str,
+    /// Whether it stands in the way of lowering the objective by changing one layer.
+    pub binding: bool,
+    /// By how much the objective would fall if the upper end were one percent higher: its shadow price, found by solving
+    /// again. `None` when it was not asked for or not both answers are proven.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gain_of_one_percent: Option<f64>,
+}
+
+/// A found policy with everything needed to judge it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Found {
+    /// The bits, in graph order.
+    #[serde(flatten)]
+    pub policy: Policy,
+    /// Sum of activation indicators plus alpha times sum of weight indicators.
+    pub objective: f64,
+    /// How far the answer can be trusted.
+    pub proof: Proof,
+    /// Use of each budget.
+    pub budgets: Vec<BudgetUse>,
+    /// How costs were counted.
+    pub accounting: Accounting,
+    /// Name of the solver.
+    pub solver: String,
+    /// Weight of the weights' indicators.
+    pub alpha: f64,
+    /// The candidates it chose from.
+    pub candidates: Candidates,
+    /// The rules on single layers, as written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
+    /// The shares, as written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<String>,
+}
+
+/// A uniform policy, for comparison.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Uniform {
+    /// The bits of every searchable layer.
+    pub bits: Precision,
+    /// Its objective.
+    pub objective: f64,
+    /// Use of each budget, in the budget's printed unit; `None` where the cost model does not know it.
+    pub used: Vec<Option<f64>>,
+    /// Whether it keeps every budget.
+    pub fits: bool,
+    /// Number of layers in which the search itself may not choose these bits, because of a rule or of the accounting.
+    pub closed: usize,
+}
+
+/// Why a search gave no policy.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// The indicators do not fit.
+    #[error(transparent)]
+    Indicators(#[from] IndicatorsError),
+    /// The problem cannot be stated.
+    #[error(transparent)]
+    Instance(InstanceError),
+    /// Alpha is not a positive number.
+    #[error("alpha must be a positive number, got {0}")]
+    Alpha(f64),
+    /// The accounting leaves a layer without options.
+    #[error("layer {layer:?} has no bit-width left under the {accounting} accounting")]
+    NoChoice {
+        /// The layer.
+        layer: String,
+        /// The accounting.
+        accounting: Accounting,
+    },
+    /// No policy keeps every budget.
+    #[error("{0}")]
+    Infeasible(Box<Infeasible>),
+    /// The solver gave up or failed.
+    #[error(transparent)]
+    Solver(SolverError),
+}
+
+impl Constraints<'_> {
+    /// Whether the constraints can be stated and each budget be kept alone: what can be said before there are indicators.
+    ///
+    /// # Errors
+    /// Constraints that cannot be stated, or budgets that no choice of bits keeps.
+    pub fn preflight(&self) -> Result<(), SearchError> {
+        let instance = Instance::new(self, |_, _| Some(0.0)).map_err(SearchError::Instance)?;
+        let refused = Infeasible { budgets: infeasible::refused(self, &instance), conflict: None };
+        match refused.budgets.iter().any(|budget| budget.out_of_reach) {
+            true => Err(SearchError::Infeasible(Box::new(refused))),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Search<'_> {
+    /// The integer program and what its parts stand for.
+    ///
+    /// # Errors
+    /// Indicators that do not fit, constraints that cannot be stated.
+    pub fn instance(&self) -> Result<Instance, SearchError> {
+        if !(self.alpha.is_finite() && self.alpha > 0.0) {
+            return Err(SearchError::Alpha(self.alpha));
+        }
+        let Constraints { graph, candidates, accounting, rules, .. } = self.constraints;
+        let wrong = |error: super::RuleError| SearchError::Instance(InstanceError::Constraints(error.into()));
+        let allowed = rules.allowed(graph, candidates).map_err(wrong)?;
+        self.indicators.check(graph, &allowed)?;
+        let loss = |layer: usize, bits: Precision| {
+            let rule = &allowed[layer];
+            let of = &self.indicators.layers[&rule.layer];
+            let open = |values: &std::collections::BTreeMap<_, f64>, bits, pinned: bool| {
+                let higher = candidates.iter().take_while(|&other| other > bits).last();
+                let higher = higher.and_then(|bits| values.get(&bits)).copied();
+                match values.get(&bits) {
+                    // A layer held at bits that have no indicator adds the same to every policy: nothing.
+                    None => Some(0.0),
+                    Some(_) if !pinned && accounting.forbids(values[&bits], higher) => None,
+                    Some(&value) => Some(value),
+                }
+            };
+            let act = open(&of.act, bits.act, rule.act_pinned)?;
+            Some(act + self.alpha * open(&of.weight, bits.weight, rule.weight_pinned)?)
+        };
+        Instance::new(&self.constraints, loss).map_err(|error| match error {
+            InstanceError::NoChoice(layer) => SearchError::NoChoice { layer, accounting },
+            other => SearchError::Instance(other),
+        })
+    }
+
+    /// Finds the best policy.
+    ///
+    /// # Errors
+    /// As [`Self::instance`]; budgets that cannot be kept; a solver that fails.
+    pub fn run(&self, solver: Named) -> Result<Found, SearchError> {
+        let instance = self.instance()?;
+        let solved = self.solve(&instance, solver, None)?;
+        Ok(self.found(&instance, &solved, solver.name))
+    }
+
+    /// Solves an instance of this search; one that has no policy is explained.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn solve(&self, instance: &Instance, solver: Named, near: Option<&[usize]>) -> Result<Solved, SearchError> {
+        let problem = &instance.problem;
+        let explain = || {
+            let budgets = infeasible::refused(&self.constraints, instance);
+            let conflict = infeasible::conflict(&self.constraints, &budgets, solver.solver);
+            SearchError::Infeasible(Box::new(Infeasible { budgets, conflict }))
+        };
+        if (0..problem.rows.len()).any(|row| problem.least(row) > problem.rows[row].limit) {
+            return Err(explain());
+        }
+        solve(solver.name, solver.solver, problem, near).map_err(|error| match error {
+            SolverError::Infeasible => explain(),
+            other => SearchError::Solver(other),
+        })
+    }
+
+    /// Sums of the weights' and of the activations' indicators of a policy in graph order; `None` when one of them is not
+    /// known. A tensor that a rule holds at one bit-width counts as nothing if it has no indicator there.
+    pub fn sums(&self, bits: &[Precision]) -> Option<[f64; 2]> {
+        let graph = self.constraints.graph;
+        let pinned = self.constraints.rules.allowed(graph, self.constraints.candidates).ok()?;
+        let mut sums = [0.0; 2];
+        for (rule, bits) in pinned.iter().zip(bits) {
+            let of = self.indicators.layers.get(&rule.layer)?;
+            let tensors = [(&of.weight, bits.weight, rule.weight_pinned), (&of.act, bits.act, rule.act_pinned)];
+            for (sum, (values, bits, pinned)) in sums.iter_mut().zip(tensors) {
+                *sum += values.get(&bits).copied().or(pinned.then_some(0.0))?;
+            }
+        }
+        Some(sums)
+    }
+
+    /// What a solved instance says.
+    pub fn found(&self, instance: &Instance, solved: &Solved, solver: &str) -> Found {
+        let Constraints { graph, candidates, accounting, rules, .. } = self.constraints;
+        let bits = instance.bits(&solved.picks);
+        Found {
+            budgets: self.uses(instance, &solved.picks),
+            policy: Policy::new(graph, bits),
+            objective: solved.objective,
+            proof: solved.proof,
+            accounting,
+            solver: solver.to_owned(),
+            alpha: self.alpha,
+            candidates: candidates.clone(),
+            rules: rules.rules.iter().map(ToString::to_string).collect(),
+            shares: rules.shares.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// What one percent more of each budget would gain, found by solving again; only for answers that are proven.
+    ///
+    /// # Errors
+    /// A solver that fails.
+    pub fn shadow_prices(
+        &self,
+        instance: &mut Instance,
+        solved: &Solved,
+        solver: Named,
+        budgets: &mut [BudgetUse],
+    ) -> Result<(), SearchError> {
+        for (budget, used) in budgets.iter_mut().enumerate() {
+            let Some(most) = instance.stated.limits[budget].most else { continue };
+            if !used.binding {
+                used.gain_of_one_percent = Some(0.0);
+                continue;
+            }
+            instance.set_limit(budget, most.saturating_add(most / 100));
+            let wider = self.solve(instance, solver, Some(&solved.picks))?;
+            let proven = [&solved.proof, &wider.proof].iter().all(|proof| proof.status == Status::Optimal);
+            used.gain_of_one_percent = proven.then_some((solved.objective - wider.objective).max(0.0));
+            instance.set_limit(budget, most);
+        }
+        Ok(())
+    }
+
+    /// The uniform policy of smallest objective that keeps every budget: the same weight bits and the same activation
+    /// bits in every layer. `None` when no uniform policy keeps them.
+    ///
+    /// # Errors
+    /// As [`Self::instance`].
+    pub fn best_uniform(&self) -> Result<Option<Uniform>, SearchError> {
+        let all = self.uniforms()?.into_iter().filter(|uniform| uniform.fits);
+        Ok(all.min_by(|a, b| a.objective.total_cmp(&b.objective)))
+    }
+
+    /// Every uniform policy, highest weight bits first. Rules and the accounting's forbidden bit-widths do not keep one out
+    /// of this list; it says in how many layers they would.
+    ///
+    /// # Errors
+    /// As [`Self::instance`].
+    pub fn uniforms(&self) -> Result<Vec<Uniform>, SearchError> {
+        let instance = self.instance()?;
+        let Instance { stated, problem, .. } = &instance;
+        let uniform = |bits: Precision| {
+            let loss = |layer: &super::Allowed| {
+                let of = &self.indicators.layers[&layer.layer];
+                let value =
+                    |values: &std::collections::BTreeMap<_, f64>, bits| values.get(&bits).copied().unwrap_or(0.0);
+                value(&of.act, bits.act) + self.alpha * value(&of.weight, bits.weight)
+            };
+            let costs: Vec<Option<u64>> = stated.tables.iter().map(|table| table.uniform(bits)).collect();
+            let fits = costs.iter().zip(&stated.limits).all(|(cost, limits)| {
+                cost.is_some_and(|cost| limits.most.is_none_or(|most| cost <= most) && limits.least <= Some(cost))
+            });
+            let closed = problem.groups.iter().map(|group| {
+                let open = |choice: &super::Choice, place: usize| choice.bits[place] == bits;
+                let has = |&place: &usize| !group.choices.iter().any(|choice| open(choice, place));
+                (0..group.layers.len()).filter(has).count()
+            });
+            let printed = stated.tables.iter().zip(&costs).map(|(table, cost)| cost.map(|cost| table.printed(cost)));
+            Uniform {
+                bits,
+                objective: stated.allowed.iter().map(loss).sum(),
+                fits,
+                used: printed.collect(),
+                closed: closed.sum(),
+            }
+        };
+        Ok(self.constraints.candidates.pairs().map(uniform).collect())
+    }
+
+    /// How much of each budget a policy of an instance uses.
+    pub fn uses(&self, instance: &Instance, picks: &[usize]) -> Vec<BudgetUse> {
+        let Instance { stated, problem, origins } = instance;
+        let bits = instance.bits(picks);
+        let budgets = stated.tables.iter().zip(&stated.limits).zip(self.constraints.budgets).enumerate();
+        budgets
+            .map(|(index, ((table, limits), budget))| {
+                let used = table.total(bits.iter().copied()).expect("costs are known wherever the search may go");
+                let rows = (0..origins.len()).filter(|&row| origins[row].budget == index);
+                BudgetUse {
+                    name: budget.text.name.clone(),
+                    asked: budget.text.to_string(),
+                    limit: limits.most.map(|most| table.printed(most)),
+                    least: limits.least.map(|least| table.printed(least)),
+                    used: table.printed(used),
+                    at_32_bits: table.at_32_bits().map(|cost| table.printed(cost)),
+                    unit: table.unit.symbol(),
+                    binding: rows.into_iter().any(|row| binds(problem, picks, row)),
+                    gain_of_one_percent: None,
+                }
+            })
+            .collect()
+    }
+}
+
+/// Whether some group has an option of smaller loss that does not fit into what is left of this row.
+fn binds(problem: &Problem, picks: &[usize], row: usize) -> bool {
+    let left = problem.rows[row].limit - problem.used(picks, row);
+    problem.groups.iter().zip(picks).any(|(group, &pick)| {
+        let now = &group.choices[pick];
+        group
+            .choices
+            .iter()
+            .any(|choice| choice.loss < now.loss && i128::from(choice.costs[row]) - i128::from(now.costs[row]) > left)
+    })
+}

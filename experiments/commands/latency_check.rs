@@ -1,0 +1,91 @@
+//! `limpq latency-check`: what a file of measurements says about a network, and what it does not.
+
+use super::{Network, Settings, table::table};
+use limpq_core::search::{Candidates, Precision};
+use limpq_plugins::costs::measured::{Audit, Interpolate, Measured, MeasuredOptions, Quantity};
+use std::{io::Write, path::PathBuf};
+
+/// Arguments of `limpq latency-check`.
+#[derive(Debug, clap::Args)]
+pub struct LatencyCheck {
+    /// The file, .csv or .json
+    file: PathBuf,
+    /// Name of the model that was measured (see `limpq list model`)
+    #[arg(long, value_name = "NAME")]
+    model: String,
+    #[command(flatten)]
+    network: Network,
+    /// Bit-widths that will be searched
+    #[arg(long, default_value = "8,4")]
+    bits: Candidates,
+    /// Count pairs of bits as known that lie between measured ones, as the option `interpolate = "linear"` does
+    #[arg(long)]
+    interpolate: bool,
+    /// The file is for the cost `energy`, in picojoules
+    #[arg(long)]
+    energy: bool,
+    /// An option of the model, such as width=8 (see `limpq show model NAME`)
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl LatencyCheck {
+    /// Reads the file and lists what is missing, left over, measured on another shape, or falling.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or one that a search over these bits could not use: something is missing, left over or
+    /// measured on another shape. Numbers that fall while bits rise are listed and are no error.
+    pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let mut settings = Settings::new(&self.set)?;
+        let mut options = settings.take("model")?;
+        options.extend(settings.into_table());
+        let graph = self.network.graph(&self.model, &options)?;
+        let precisions: Vec<Precision> = self.bits.pairs().collect();
+        let quantity = if self.energy { Quantity::Picojoules } else { Quantity::Microseconds };
+        let interpolate = if self.interpolate { Interpolate::Linear } else { Interpolate::None };
+        let path = self.file.display().to_string();
+        let measured = Measured::read(MeasuredOptions { path, interpolate, ..MeasuredOptions::default() }, quantity)?;
+        let audit = measured.audit(&graph, &precisions);
+        match self.json {
+            true => writeln!(out, "{}", serde_json::to_string_pretty(&audit)?)?,
+            false => self.print(out, &audit)?,
+        }
+        let wrong = audit.missing.len() + audit.unused.len() + audit.mismatched.len();
+        anyhow::ensure!(
+            wrong == 0,
+            "{} cannot be used for bits {} of {} yet: {} missing, {} left over, {} measured on another shape",
+            self.file.display(),
+            self.bits,
+            self.model,
+            audit.missing.len(),
+            audit.unused.len(),
+            audit.mismatched.len()
+        );
+        Ok(())
+    }
+
+    fn print(&self, out: &mut dyn Write, audit: &Audit) -> anyhow::Result<()> {
+        let mut rows = table(&["", ">entries"]);
+        rows.add_row(["with a number", &audit.measured.to_string()]);
+        rows.add_row(["without one", &audit.blank.to_string()]);
+        rows.add_row(["needed by the network (layers x bits)", &audit.needed.to_string()]);
+        rows.add_row(["  of them known", &(audit.needed - audit.missing.len()).to_string()]);
+        writeln!(out, "{rows}")?;
+        let lists = [
+            ("missing", &audit.missing),
+            ("left over: they fit no layer", &audit.unused),
+            ("measured on another shape", &audit.mismatched),
+            ("falling while bits rise (no error; look whether they are noise)", &audit.falling),
+        ];
+        for (what, entries) in lists.into_iter().filter(|(_, entries)| !entries.is_empty()) {
+            writeln!(out, "\n{what}:")?;
+            for entry in entries {
+                writeln!(out, "  {entry}")?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+//! The file to fill in: one entry for each layer (or signature) and pair of bits.
+
+use super::Quantity;
+use super::file::{SIGNATURE, Signature};
+use limpq_core::graph::{FIXED_BITS, Graph};
+use limpq_core::search::Precision;
+use serde_json::{Map, Value};
+
+/// How a file is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A header and one line for each entry.
+    Csv,
+    /// A list of objects.
+    Json,
+}
+
+/// A file with an entry for every searchable layer at every pair of bits and every fixed layer at 8 bits, without numbers.
+/// By signature, layers that are alike have one entry.
+pub fn template(
+    graph: &Graph,
+    precisions: &[Precision],
+    by_signature: bool,
+    quantity: Quantity,
+    format: Format,
+) -> String {
+    let fixed = [Precision::uniform(FIXED_BITS.into()).expect("8 is a bit-width")];
+    let mut rows: Vec<Map<String, Value>> = vec![];
+    for layer in graph.layers() {
+        for bits in if layer.fixed { &fixed } else { precisions } {
+            let mut row = Map::new();
+            if !by_signature {
+                row.insert("layer".to_owned(), layer.name.as_str().into());
+            }
+            for (column, text) in SIGNATURE.into_iter().zip(Signature::of(&layer).fields()) {
+                row.insert(column.to_owned(), text.parse::<u64>().map_or(text.into(), Value::from));
+            }
+            row.insert("w_bits".to_owned(), bits.weight.get().into());
+            row.insert("a_bits".to_owned(), bits.act.get().into());
+            row.insert(quantity.column().to_owned(), Value::Null);
+            if !by_signature || !rows.contains(&row) {
+                rows.push(row);
+            }
+        }
+    }
+    match format {
+        Format::Json => {
+            let lines: Vec<String> = rows.into_iter().map(|row| format!("  {}", Value::Object(row))).collect();
+            format!("[\n{}\n]\n", lines.join(",\n"))
+        }
+        Format::Csv => csv(&rows),
+    }
+}
+
+fn csv(rows: &[Map<String, Value>]) -> String {
+    let mut writer = csv::Writer::from_writer(vec![]);
+    let text = |value: &Value| match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    if let Some(first) = rows.first() {
+        writer.write_record(first.keys()).expect("writing to memory does not fail");
+    }
+    for row in rows {
+        writer.write_record(row.values().map(text)).expect("rows have the same columns");
+    }
+    let bytes = writer.into_inner().expect("writing to memory does not fail");
+    String::from_utf8(bytes).expect("it was written from text")
+}

@@ -1,0 +1,201 @@
+//! What is in memory while a network runs: its schedule, and which tensors are alive at each of its steps.
+//!
+//! - Layers run one after another in the order of the graph. Batch normalisation, activation functions and sums are part of
+//!   the step that computes what they read, as fused kernels do it: nothing is stored in between. A sum belongs to the later
+//!   of its operands. An operation is a step of its own when what it reads has other readers, too.
+//! - A step holds every tensor that it or a later step still reads, and the tensor that it writes. It never writes over what
+//!   it reads. Pools and concatenations are steps; scratch memory of kernels does not count.
+//! - A tensor is stored once, at the highest bits of the layers that read it. Max pools and concatenations pass values on
+//!   unchanged, so whoever reads their output reads their input. What an addition or an average reads (and the class
+//!   scores) has at least `residual_bits`.
+//!
+//! "Highest" is a maximum over readers, and a peak is the maximum over steps of a sum of them. Both are taken apart exactly:
+//! one sum for each step and each choice of one reader for each of its tensors; the largest of these sums is the peak.
+
+use limpq_core::graph::{Graph, Layer, NodeId, Op};
+use limpq_core::search::{BitWidth, Precision};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// More sums than this are refused: each is a row of the integer program.
+const MOST_SUMS: usize = 4096;
+
+/// A tensor in memory.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Tensor {
+    /// Number of values for one image.
+    pub elements: u64,
+    /// The step that writes it.
+    written: usize,
+    /// The last step that reads it.
+    read: usize,
+    /// Names of the layers that read it.
+    pub layers: Vec<String>,
+    /// Whether something else reads it, or nobody.
+    pub others: bool,
+}
+
+/// One sum: each tensor with the reader that sets its bits (`None`: none does).
+#[derive(Debug)]
+pub(super) struct Held {
+    /// What runs then.
+    pub name: String,
+    /// Values that are stored at `residual_bits` whatever the policy.
+    pub constant: u64,
+    /// For each layer, the values that it sets the bits of: first those that nothing else reads, then those that have at
+    /// least `residual_bits`.
+    pub by_layer: BTreeMap<String, [u64; 2]>,
+}
+
+impl Held {
+    /// Bits that a layer's tensors take when the layer has these bits.
+    pub fn bits(&self, layer: &Layer, bits: Precision, residual: BitWidth) -> u64 {
+        let [own, shared] = self.by_layer.get(&layer.name).copied().unwrap_or_default();
+        own * bits.act.get() + shared * bits.act.max(residual).get()
+    }
+}
+
+/// A network that holds too many tensors of several readers at once.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error(
+    "step {step} of {model} holds tensors that {readers} layers read in turn, which takes more than {MOST_SUMS} sums to count \
+     exactly; limit size or average_act_bits instead"
+)]
+pub struct TooManyReaders {
+    model: String,
+    step: String,
+    readers: usize,
+}
+
+/// Steps and tensors of a network.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    /// What each step is called.
+    steps: Vec<String>,
+    /// All tensors.
+    pub tensors: Vec<Tensor>,
+}
+
+impl Schedule {
+    /// Lays a network out.
+    pub fn new(graph: &Graph) -> Self {
+        let mut readers: Vec<Vec<NodeId>> = vec![vec![]; graph.nodes.len()];
+        for (id, node) in graph.nodes.iter().enumerate() {
+            for &input in &node.inputs {
+                readers[input].push(id);
+            }
+        }
+        // The tensor that each node's value is in, and the step that computes it.
+        let (mut steps, mut tensors): (Vec<String>, Vec<Tensor>) = (vec![], vec![]);
+        let mut place: Vec<usize> = vec![];
+        for (id, node) in graph.nodes.iter().enumerate() {
+            let last = node.inputs.iter().copied().max_by_key(|&input| tensors[place[input]].written);
+            let fused = last.filter(|&input| {
+                matches!(node.op, Op::BatchNorm | Op::Relu | Op::Add)
+                    && readers[input].len() == 1
+                    && !matches!(graph.nodes[input].op, Op::Input)
+            });
+            let step = match fused {
+                Some(input) => tensors[place[input]].written,
+                None => {
+                    // The image is there before the first step.
+                    if node.op != Op::Input {
+                        steps.push(name(graph, id));
+                    }
+                    steps.len().saturating_sub(1)
+                }
+            };
+            for &input in node.inputs.iter().filter(|&&input| Some(input) != fused) {
+                let tensor: &mut Tensor = &mut tensors[place[input]];
+                tensor.read = tensor.read.max(step);
+            }
+            place.push(fused.map_or(tensors.len(), |input| place[input]));
+            if fused.is_none() {
+                let elements = node.shape.elements() as u64;
+                tensors.push(Tensor { elements, written: step, read: step, layers: vec![], others: false });
+            }
+        }
+        for id in 0..graph.nodes.len() {
+            // The last node of a tensor is what is stored.
+            let stored = place.iter().rposition(|&tensor| tensor == place[id]) == Some(id);
+            if stored {
+                let tensor = &mut tensors[place[id]];
+                (tensor.layers, tensor.others) = read_by(graph, &readers, id);
+            }
+        }
+        Self { steps, tensors }
+    }
+
+    /// Every sum whose largest is the peak.
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub fn sums(&self, graph: &Graph) -> Result<Vec<Held>, TooManyReaders> {
+        let mut sums = vec![];
+        for (step, name) in self.steps.iter().enumerate() {
+            let alive: Vec<&Tensor> =
+                self.tensors.iter().filter(|tensor| tensor.written <= step && step <= tensor.read).collect();
+            let mut held = vec![Held { name: name.clone(), constant: 0, by_layer: BTreeMap::new() }];
+            for tensor in alive {
+                let mut next = vec![];
+                for sum in held {
+                    next.extend(with(&sum, tensor));
+                }
+                held = next;
+                if sums.len() + held.len() > MOST_SUMS {
+                    let readers = self.tensors.iter().map(|tensor| tensor.layers.len()).max().unwrap_or_default();
+                    return Err(TooManyReaders { model: graph.model.clone(), step: name.clone(), readers });
+                }
+            }
+            sums.extend(held);
+        }
+        Ok(sums)
+    }
+}
+
+/// A sum with one tensor more, once for each reader that may set its bits.
+fn with(sum: &Held, tensor: &Tensor) -> Vec<Held> {
+    let copy = || Held { name: sum.name.clone(), constant: sum.constant, by_layer: sum.by_layer.clone() };
+    if tensor.layers.is_empty() {
+        return vec![Held { constant: sum.constant + tensor.elements, ..copy() }];
+    }
+    let set = |layer: &String| {
+        let mut held = copy();
+        held.by_layer.entry(layer.clone()).or_default()[usize::from(tensor.others)] += tensor.elements;
+        if tensor.layers.len() > 1 {
+            held.name += &format!(", {layer} reading");
+        }
+        held
+    };
+    tensor.layers.iter().map(set).collect()
+}
+
+/// The layers that read a node's value, and whether anything else does.
+fn read_by(graph: &Graph, readers: &[Vec<NodeId>], id: NodeId) -> (Vec<String>, bool) {
+    let (mut layers, mut others) = (BTreeSet::new(), readers[id].is_empty());
+    let mut open = readers[id].clone();
+    while let Some(reader) = open.pop() {
+        match graph.nodes[reader].op {
+            Op::Conv(_) | Op::Linear { .. } => {
+                layers.insert(reader);
+            }
+            Op::MaxPool { .. } | Op::Concat if !readers[reader].is_empty() => open.extend(&readers[reader]),
+            _ => others = true,
+        }
+    }
+    (layers.into_iter().map(|layer| graph.nodes[layer].name.clone()).collect(), others)
+}
+
+/// What a step is called in reports.
+fn name(graph: &Graph, id: NodeId) -> String {
+    let node = &graph.nodes[id];
+    let what = match node.op {
+        Op::MaxPool { .. } => "max pool",
+        Op::GlobalAvgPool => "average pool",
+        Op::Concat => "concatenation",
+        Op::Add => "sum",
+        Op::Relu => "activation function",
+        _ => return node.name.clone(),
+    };
+    let before = graph.nodes[..id].iter().rev().find(|node| !node.name.is_empty());
+    before.map_or_else(|| what.to_owned(), |node| format!("{what} after {}", node.name))
+}

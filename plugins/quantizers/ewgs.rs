@@ -1,0 +1,219 @@
+//! EWGS (Lee et al., CVPR 2021, section 3): uniform quantization on a learned interval [l, u]; in the backward pass the
+//! rounding scales each gradient by how far, and to which side, the value was rounded.
+//!
+//! With k = 2^b - 1 steps, rounding half to even:
+//!
+//! ```text
+//! x_n = clip((x - l)/(u - l), 0, 1)
+//! x_q = round(k x_n)/k
+//! y   = l + (u - l) x_q
+//! dL/dx_n = g (1 + delta sign(g) (x_n - x_q)),   g = dL/dx_q
+//! ```
+//!
+//! Of the values on one level, those that are farther from the next level in the direction of descent get the larger
+//! gradient. delta = 0 is the straight-through estimator. All other gradients, those of l and u among them, follow by the
+//! chain rule.
+//!
+//! Where this departs from the paper. Its weights come out in [-1, 1], its activations in [0, 1], and a learned factor for each
+//! layer restores the scale; here that factor is u - l, so that a pre-trained network keeps its scale. It trains l and u with
+//! an optimizer of their own; here there is one optimizer, and their gradients are multiplied by LSQ's 1/sqrt(N*k) for the N
+//! values that share them. delta is constant; adapting it to the Hessian is left out. The interval starts where the squared
+//! error of the weights, or of the first batch of activations, is least (`least_error.rs`).
+//!
+//! When to use it: against LSQ at 2-4 bits, to see what a better estimator than straight-through brings.
+//! Zero need not be a level.
+
+use super::{gradient, least_error, numbers};
+use burn::{
+    backend::{
+        Autodiff, Backend, Dispatch, Flex,
+        autodiff::{
+            checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+            grads::Gradients,
+            ops::{Backward, Ops, OpsKind, unary},
+        },
+        backend_extension,
+        tensor::FloatTensor,
+    },
+    tensor::Tensor,
+};
+use limpq_core::train::{Grid, NoIndicator, Quantizer, Role};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// EWGS's options.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ewgs {
+    /// How much gradients are scaled, for an error measured in parts of the interval; 0 is straight-through.
+    #[serde(deserialize_with = "numbers::not_negative")]
+    pub delta: f64,
+    /// Narrowest interval; a positive number.
+    #[serde(deserialize_with = "numbers::positive")]
+    pub min_width: f64,
+}
+
+impl Default for Ewgs {
+    fn default() -> Self {
+        Self { delta: 1e-3, min_width: 1e-4 }
+    }
+}
+
+limpq_core::plugin!(
+    Quantizer,
+    "ewgs",
+    "learned intervals, gradients scaled by the rounding error (Lee et al., CVPR 2021)",
+    Ewgs
+);
+
+impl Quantizer for Ewgs {
+    fn start(&self, _: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>> {
+        let [channels, _] = values.dims();
+        let [step, low] = least_error::levels(values, grid.steps(), self.min_width / grid.steps());
+        let high = low.clone() + step.mul_scalar(grid.steps());
+        self.project([low, high].map(|ends| ends.reshape([channels])).to_vec())
+    }
+
+    fn quantize(&self, _: Role, values: Tensor<2>, parameters: &[Tensor<1>], grid: Grid) -> Tensor<2> {
+        let [channels, elements] = values.dims();
+        let scale = 1.0 / (elements as f64 * grid.steps()).sqrt();
+        let [low, high] = [0, 1].map(|end| gradient::scaled(parameters[end].clone(), scale).reshape([channels, 1]));
+        let step = (high - low.clone()).div_scalar(grid.steps());
+        let clipped = ((values - low.clone()) / step.clone()).clamp(0.0, grid.steps());
+        // k x_n is rounded, whose error is k times that of x_n.
+        scaled_round(clipped, self.delta / grid.steps()) * step + low
+    }
+
+    fn project(&self, mut parameters: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
+        let lowest_high = parameters[0].clone().add_scalar(self.min_width);
+        parameters[1] = parameters[1].clone().max_pair(lowest_high);
+        parameters
+    }
+
+    fn indicator(&self, _: Role, parameters: &[Vec<f32>], grid: Grid) -> Result<f64, NoIndicator> {
+        Ok((numbers::mean(&parameters[1]) - numbers::mean(&parameters[0])) / grid.steps())
+    }
+}
+
+/// Rounds half to even; the gradient g of an element t becomes g + factor |g| (t - round(t)).
+fn scaled_round(values: Tensor<2>, factor: f64) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as ScaledRound>::scaled_round(values.into_dispatch(), factor))
+}
+
+/// Backward passes of burn's own operations are linear in the gradient, and so is what they compose to. This one is not, as the
+/// sign of g counts: it is an operation of its own, on each backend that runs are made on.
+#[backend_extension(Flex, Cube: cfg(feature = "cuda"), LibTorch: cfg(feature = "tch"), Autodiff)]
+trait ScaledRound: Backend {
+    /// The forward pass, which knows nothing of the factor.
+    fn scaled_round(values: FloatTensor<Self>, _factor: f64) -> FloatTensor<Self> {
+        Self::float_round(values)
+    }
+}
+
+impl ScaledRound for Flex {}
+#[cfg(feature = "cuda")]
+impl ScaledRound for burn::backend::Cube {}
+#[cfg(feature = "tch")]
+impl ScaledRound for burn::backend::LibTorch {}
+
+impl<B: ScaledRound, C: CheckpointStrategy> ScaledRound for Autodiff<B, C> {
+    fn scaled_round(values: FloatTensor<Self>, factor: f64) -> FloatTensor<Self> {
+        let (values, node) = values.into_parts();
+        let rounded = B::float_round(values.clone());
+        match ScaledByError.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                let error = B::float_sub(values, rounded.clone());
+                prepared.finish(B::float_mul_scalar(error, factor.into()), rounded)
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(rounded),
+        }
+    }
+}
+
+/// The backward pass: g + |g| e, with the scaled errors e of the forward pass.
+#[derive(Debug)]
+struct ScaledByError;
+
+impl<B: Backend> Backward<B, 1> for ScaledByError {
+    type State = FloatTensor<B>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let errors = ops.state;
+        unary::<B, _>(ops.parents, ops.node, grads, |grad| {
+            let scaled = B::float_mul(B::float_abs(grad.clone()), errors);
+            B::float_add(grad, scaled)
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::worked::{Golden, grid, near, rows, start, work};
+    use super::*;
+    use burn::tensor::Device;
+
+    #[test]
+    fn two_bits_worked_by_hand() {
+        // l = -1, u = 2: the step is 1 and the levels are -1, 0, 1, 2. delta = 0.6, which is 0.2 for a whole step.
+        let ewgs = Ewgs { delta: 0.6, ..Ewgs::default() };
+        let x = [-2.0, -1.0, -0.75, 0.25, 0.5, 1.6, 2.0, 3.0];
+        // t        0     0   0.25  1.25  1.5  2.6    3    3
+        // r        0     0      0     1    2    3    3    3
+        let g = [1.0, 1.0, 1.0, -1.0, 2.0, -2.0, 1.0, 1.0];
+        let worked = work(&ewgs, Role::Weight, grid(2, true), &[&[-1.0], &[2.0]], &x, &g);
+        assert_eq!(worked.y, [-1.0, -1.0, -1.0, 0.0, 1.0, 2.0, 2.0, 2.0]);
+        // g + 0.2 |g| (t - r) inside: 1 + 0.05, -1 + 0.05, 2 - 0.2, -2 - 0.16.
+        near(&worked.values, &[0.0, 1.0, 1.05, -0.95, 1.8, -2.16, 1.0, 0.0]);
+        // By the step: sum(g r) - sum(g' t) = 3 + 0.841. By l directly: sum(g) - sum(g') = 4 - 1.74.
+        // The step is (u - l)/3; N*k = 8*3.
+        let (by_step, by_low, scale) = (3.841, 2.26, 1.0 / 24f64.sqrt());
+        near(worked.parameters[0].as_ref().unwrap(), &[(by_low - by_step / 3.0) * scale]);
+        near(worked.parameters[1].as_ref().unwrap(), &[by_step / 3.0 * scale]);
+    }
+
+    #[test]
+    fn delta_zero_is_exactly_straight_through() {
+        let device = Device::flex().autodiff();
+        let values: Vec<f32> = (0..50).map(|i| (i as f32 * 0.37).sin() * 5.0).collect();
+        let gradient = |round: &dyn Fn(Tensor<2>) -> Tensor<2>| {
+            let t = rows(&values, 1, &device).require_grad();
+            let y = round(t.clone());
+            let weights = rows(&values, 1, &device).cos();
+            let grads = (y.clone() * y.clone() * weights).sum().backward();
+            (y.into_data(), t.grad(&grads).unwrap().into_data())
+        };
+        let straight = gradient(&gradient::straight_through_round);
+        assert_eq!(gradient(&|t| scaled_round(t, 0.0)), straight);
+        assert_ne!(gradient(&|t| scaled_round(t, 0.5)).1, straight.1);
+        // Without autodiff it rounds all the same.
+        let plain = scaled_round(rows(&[0.5, 1.5, -2.4], 1, &Device::flex()), 0.5);
+        assert_eq!(plain.into_data().try_to_vec::<f32>().unwrap(), [0.0, 2.0, -2.0]);
+    }
+
+    /// Numbers of an implementation in PyTorch; `tests/golden/quantizers.py` made them.
+    #[test]
+    fn agrees_with_pytorch() {
+        for case in Golden::read("ewgs", 8) {
+            case.compare(&Ewgs { delta: 0.5, ..Ewgs::default() }, Role::Act);
+        }
+    }
+
+    #[test]
+    fn intervals_start_at_the_ends_of_the_levels_of_least_error() {
+        let ewgs = Ewgs::default();
+        // On four levels one apart.
+        let ends = start(&ewgs, Role::Weight, grid(2, true), &[-1.0, 2.0, 0.0, 1.0, 0.0]);
+        near(&[ends[0][0], ends[1][0]], &[-1.0, 2.0]);
+        let flat = start(&ewgs, Role::Weight, grid(4, true), &[0.5; 4]);
+        near(&[flat[0][0], flat[1][0]], &[0.5, 0.5001]);
+        assert_eq!(ewgs.indicator(Role::Weight, &[vec![-1.0], vec![2.0]], grid(2, true)), Ok(1.0));
+    }
+
+    #[test]
+    fn an_interval_cannot_turn_over() {
+        let ends = [[2.0], [1.0]].map(|end: [f32; 1]| Tensor::<1>::from_floats(end, &Device::flex()));
+        let ends = Ewgs { min_width: 0.5, ..Ewgs::default() }.project(ends.to_vec());
+        assert_eq!(ends[0].to_data().try_to_vec::<f32>().unwrap(), [2.0]);
+        assert_eq!(ends[1].to_data().try_to_vec::<f32>().unwrap(), [2.5]);
+    }
+}

@@ -1,0 +1,257 @@
+//! Exact: a proven optimum of the search problem in pure Rust, in about a millisecond for a network like ResNet-50.
+//!
+//! The problem is a multiple-choice knapsack with one row for each budget (Sinha & Zoltners, Operations Research 27, 1979;
+//! Kellerer, Pferschy & Pisinger, Knapsack Problems, 2004, ch. 11). Its linear relaxation is so close to the optimum that
+//! bounds decide almost everything:
+//!
+//! 1. [`reduce`]: options that do not fit or are dominated go, and rows that cannot bind;
+//! 2. [`dual`]: prices of the budgets bound every policy from below (Lagrangian dual by cutting planes);
+//! 3. [`primal`]: the policies at those prices are repaired and improved, which gives a policy to beat;
+//! 4. options that no policy as good can have go too: with them the bound is above the policy at hand (reduced costs);
+//! 5. [`beam`]: dynamic programming over the layers, with a beam that widens from pass to pass, each partial policy bounded
+//!    by the best of many prices. A pass that leaves out nothing that could be as good is the proof. A better policy met
+//!    on the way sends everything back to step 1.
+//!
+//! Costs are integers and losses are compared in exact fixed-point arithmetic, so budgets are never overrun by a unit and
+//! ties are real ties. Of equally good policies the one with fewest bits wins, then the one whose options come first. Bounds
+//! are floats: each carries an allowance for its rounding, and nothing is cut within it. Where more than
+//! [`MOST_TIED`] partial policies tie with the optimum, the best found among them is taken.
+//!
+//! A time limit gives the best policy so far with the gap that the bound certifies.
+
+mod beam;
+mod dual;
+mod primal;
+mod reduce;
+
+use super::Seconds;
+use beam::{Pool, pass};
+use dual::{Dual, MOST_EVALUATIONS, maximise};
+use limpq_core::search::{Answer, Problem, Solver, SolverError, Status};
+use primal::{Incumbent, offer, repaired};
+use reduce::Reduced;
+use serde::{Deserialize, Serialize};
+use std::time::{Duration, Instant};
+
+/// Options of the exact solver.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Exact {
+    /// Seconds after which the best policy found so far is returned, with its certified gap.
+    pub time_limit_s: Seconds,
+}
+
+limpq_core::plugin!(
+    Solver,
+    "exact",
+    "our own: bounds by budget prices, then dynamic programming; proven optima in milliseconds",
+    Exact
+);
+
+/// Width of the first pass: enough for a good policy, which is what the next steps need most.
+const FIRST_WIDTH: usize = 8;
+/// A pass of this width settles ties as far as they are settled.
+const MOST_TIED: usize = 1 << 14;
+/// Policies of the dual that are repaired.
+const REPAIRED: usize = 4;
+/// Prices that options are fixed by.
+const FIXED_BY: usize = 16;
+
+/// When to stop.
+struct Deadline(Instant);
+
+impl Deadline {
+    fn passed(&self) -> bool {
+        Instant::now() >= self.0
+    }
+}
+
+impl Solver for Exact {
+    fn solve(&self, problem: &Problem) -> Result<Answer, SolverError> {
+        self.solve_near(problem, None)
+    }
+
+    fn solve_near(&self, problem: &Problem, near: Option<&[usize]>) -> Result<Answer, SolverError> {
+        let deadline = Deadline(Instant::now() + Duration::from_secs_f64(self.time_limit_s.get()));
+        let mut reduced = Reduced::new(problem)?;
+        let mut best: Option<Incumbent> = near.and_then(|picks| start(&reduced, picks));
+        let mut bound = f64::NEG_INFINITY;
+        let mut nodes = 0;
+        let mut pool = Pool::default();
+        let mut width = FIRST_WIDTH;
+        loop {
+            let rows = reduced.slack.len();
+            let starts: Vec<Vec<f64>> = pool.shares(&reduced).take(rows + 1).collect();
+            let dual = maximise(&reduced.all(), &vec![1.0; rows], &starts, MOST_EVALUATIONS);
+            nodes += dual.prices.len() as u64;
+            let certain = dual.prices[0].bound - dual.prices[0].doubt;
+            if certain > reduced.most_loss() {
+                // No policy loses that much, so none is left; if there was one before, it is the best.
+                return best.map(|best| answer(best, Status::Optimal, None, nodes)).ok_or(SolverError::Infeasible);
+            }
+            bound = f64::max(bound, reduced.absolute(certain));
+            pool.lead(&reduced, &dual.prices);
+            for policy in dual.policies.iter().rev().take(REPAIRED) {
+                if let Some(items) = repaired(&reduced, policy.clone(), &dual.prices[0].lambda) {
+                    offer(&mut best, Incumbent::of(&reduced, &items));
+                }
+            }
+            if let Some(known) = &best {
+                let before = reduced.items();
+                match fixed(&reduced, &dual, known) {
+                    Ok(smaller) => reduced = smaller,
+                    Err(_) => return Ok(answer(known.clone(), Status::Optimal, None, nodes)),
+                }
+                if reduced.items() < before * 9 / 10 {
+                    continue;
+                }
+            }
+            let pass = pass(&reduced, &mut pool, width, &mut best, &deadline);
+            nodes += pass.nodes;
+            if pass.expired {
+                break;
+            }
+            match best.take() {
+                None if pass.cut.is_infinite() => return Err(SolverError::Infeasible),
+                None => {}
+                Some(found) => {
+                    let objective = reduced.above_least(found.total);
+                    let tied = pass.cut >= objective - pass.doubt && width >= MOST_TIED;
+                    if pass.cut > objective + pass.doubt || tied {
+                        return Ok(answer(found, Status::Optimal, None, nodes));
+                    }
+                    bound = f64::max(bound, reduced.absolute(pass.cut.min(objective) - pass.doubt));
+                    best = Some(found);
+                }
+            }
+            width *= 4;
+        }
+        let nothing = SolverError::NothingFound { seconds: self.time_limit_s.get() };
+        best.map(|best| answer(best, Status::Stopped, Some(bound), nodes)).ok_or(nothing)
+    }
+}
+
+fn answer(best: Incumbent, status: Status, bound: Option<f64>, nodes: u64) -> Answer {
+    Answer { picks: best.picks, status, bound, nodes: Some(nodes) }
+}
+
+/// A policy to beat, from one of a similar problem.
+fn start(reduced: &Reduced, picks: &[usize]) -> Option<Incumbent> {
+    let place = |(group, pick): (&Vec<reduce::Item>, &usize)| {
+        group.iter().position(|item| item.choice == *pick).unwrap_or(0) as u32
+    };
+    let items: Vec<u32> = reduced.groups.iter().zip(picks).map(place).collect();
+    let complete = items.len() == reduced.groups.len();
+    let items = complete.then(|| repaired(reduced, items, &vec![0.0; reduced.slack.len()])).flatten()?;
+    Some(Incumbent::of(reduced, &items))
+}
+
+/// Without the options that no policy as good as the best one has.
+fn fixed(reduced: &Reduced, dual: &Dual, best: &Incumbent) -> Result<Reduced, SolverError> {
+    let most = reduced.above_least(best.total);
+    let mut drop: Vec<Vec<bool>> = reduced.groups.iter().map(|items| vec![false; items.len()]).collect();
+    for prices in dual.prices.iter().take(FIXED_BY) {
+        for (drop, items) in drop.iter_mut().zip(&reduced.groups) {
+            let least = items.iter().map(|item| prices.priced(item)).fold(f64::INFINITY, f64::min);
+            for (drop, item) in drop.iter_mut().zip(items) {
+                *drop |= prices.bound + (prices.priced(item) - least) > most + 2.0 * prices.doubt;
+            }
+        }
+    }
+    reduced.retain(|g, i| !drop[g][i])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::solvers::{BruteForce, contract};
+    use limpq_core::search::{BitWidth, Choice, Group, Precision, Row};
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    #[test]
+    fn keeps_the_contract() {
+        contract::check(&Exact::default());
+    }
+
+    #[test]
+    fn stops_honestly() {
+        contract::stops_honestly(|seconds| Box::new(Exact { time_limit_s: Seconds::new(seconds).unwrap() }));
+    }
+
+    /// Losses are eighths and costs small numbers, so that many policies tie exactly and budgets are often just met.
+    fn small(seed: u64) -> Problem {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let rows = random.random_range(0..=3);
+        let groups = (0..random.random_range(0..=5)).map(|group| Group {
+            layers: vec![format!("layer{group}")],
+            choices: (0..random.random_range(1..=5))
+                .map(|_| Choice {
+                    bits: vec![Precision {
+                        weight: BitWidth::new(random.random_range(2..=4)).unwrap(),
+                        act: BitWidth::new(random.random_range(2..=4)).unwrap(),
+                    }],
+                    loss: f64::from(random.random_range(0..=10)) / 8.0 * [1.0, 0.0, 1e-9, 1e9][seed as usize % 16 / 4],
+                    costs: (0..rows).map(|_| random.random_range(0..=6)).collect(),
+                })
+                .collect(),
+        });
+        let groups: Vec<Group> = groups.collect();
+        let most = 6 * groups.len() as i128;
+        let row = |row: usize| Row { name: format!("row{row}"), limit: random.random_range(-1..=most) };
+        Problem { rows: (0..rows).map(row).collect(), groups }
+    }
+
+    #[test]
+    fn ties_are_broken_as_by_trying_everything() {
+        let (mut solved, mut refused) = (0, 0);
+        for seed in 0..4000 {
+            let problem = small(seed);
+            match (Exact::default().solve(&problem), BruteForce::default().solve(&problem)) {
+                (Ok(ours), Ok(theirs)) => {
+                    assert_eq!(
+                        (ours.status, &ours.picks),
+                        (Status::Optimal, &theirs.picks),
+                        "seed {seed}: {problem:?}"
+                    );
+                    solved += 1;
+                    for near in [vec![0; problem.groups.len()], vec![9; problem.groups.len()], vec![]] {
+                        let again = Exact::default().solve_near(&problem, Some(&near)).unwrap();
+                        assert_eq!(again.picks, ours.picks, "seed {seed}: another answer near {near:?}");
+                    }
+                }
+                (Err(SolverError::Infeasible), Err(SolverError::Infeasible)) => refused += 1,
+                other => panic!("seed {seed}: {other:?}"),
+            }
+        }
+        assert!(solved > 1000 && refused > 500, "{solved} solved, {refused} refused");
+    }
+
+    /// Thirty layers that are all alike: every order of the same bits ties.
+    #[test]
+    fn layers_that_are_alike_tie() {
+        let group: &[contract::Written<'_>] = &[(2, 4.0, &[1]), (3, 2.0, &[2]), (4, 1.0, &[3])];
+        let problem = contract::problem(&[group; 30], &[61]);
+        let answer = Exact::default().solve(&problem).unwrap();
+        assert_eq!(answer.status, Status::Optimal);
+        assert_eq!(problem.objective(&answer.picks), 59.0);
+        assert_eq!(problem.used(&answer.picks, 0), 61);
+    }
+
+    #[test]
+    fn no_losses_and_two_budgets_that_exclude_each_other() {
+        let group: &[contract::Written<'_>] = &[(2, 0.0, &[10, 30]), (3, 0.0, &[20, 20]), (4, 0.0, &[30, 10])];
+        let refused = Exact::default().solve(&contract::problem(&[group; 40], &[790, 800]));
+        assert!(matches!(refused, Err(SolverError::Infeasible)), "{refused:?}");
+        assert!(Exact::default().solve(&contract::problem(&[group; 40], &[800, 800])).is_ok());
+    }
+
+    #[test]
+    fn costs_near_the_end_of_their_range() {
+        let most = u64::MAX;
+        let group: &[contract::Written<'_>] = &[(2, 2.0, &[most - 1]), (3, 1.0, &[most])];
+        let limit = 2 * i128::from(most) - 1;
+        let answer = Exact::default().solve(&contract::problem(&[group, group], &[limit])).unwrap();
+        assert_eq!(answer.picks, [0, 1]);
+    }
+}

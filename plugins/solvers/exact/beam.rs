@@ -1,0 +1,348 @@
+//! Dynamic programming over the groups, with a beam: partial policies are extended group by group; one goes when another
+//! with no higher cost is no worse, or when a bound shows that it cannot beat the best policy known. When too many are left,
+//! the ones of the lowest bounds stay. A pass that left out nothing of use has tried everything.
+//!
+//! A partial policy is bounded by the best of several prices, since those that fit the whole problem do not fit every
+//! remainder. Wide passes ask for the best prices of what remains at several of their states, group after group.
+
+use super::{
+    Deadline,
+    dual::{Prices, doubt, maximise, priced},
+    primal::{Incumbent, offer},
+    reduce::{Item, Reduced},
+};
+use std::cmp::Ordering;
+
+/// What a pass left out.
+pub(super) struct Pass {
+    /// Least bound of the partial policies that were left out for want of room; infinite when there were none.
+    pub cut: f64,
+    /// By how much rounding may have moved bounds.
+    pub doubt: f64,
+    /// Whether the time was over.
+    pub expired: bool,
+    /// Partial policies looked at.
+    pub nodes: u64,
+}
+
+/// Prices with what the groups after each place lose at least.
+struct Multiplier<const R: usize> {
+    lambda: [f64; R],
+    /// By how much rounding may move its bounds.
+    doubt: f64,
+    /// For each place in the order: sum over the groups from there on of the least priced loss, less the prices.
+    rest: Vec<f64>,
+}
+
+/// An item with its costs in an array.
+struct Step<const R: usize> {
+    costs: [i128; R],
+    shares: [f64; R],
+    exact: i128,
+    loss: f64,
+    bits: u64,
+}
+
+/// A partial policy.
+#[derive(Clone, Copy)]
+struct State<const R: usize> {
+    used: [i128; R],
+    /// The same as shares of the slack.
+    shares: [f64; R],
+    exact: i128,
+    loss: f64,
+    bits: u64,
+    bound: f64,
+    parent: u32,
+    item: u32,
+}
+
+/// Parent and item of each state after each group.
+type History = Vec<Vec<(u32, u32)>>;
+
+/// The order in which groups are decided: those that prices move most first.
+fn order(reduced: &Reduced, lambda: &[f64]) -> Vec<usize> {
+    let range = |g: usize| {
+        let cost = |item: &Item| item.shares.iter().zip(lambda).map(|(share, price)| share * price).sum::<f64>();
+        let costs = reduced.groups[g].iter().map(cost);
+        let (low, high) = costs.fold((f64::INFINITY, 0.0f64), |(low, high), cost| (low.min(cost), high.max(cost)));
+        high - low
+    };
+    let mut order: Vec<(f64, usize)> = (0..reduced.groups.len()).map(|g| (range(g), g)).collect();
+    order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    order.into_iter().map(|(_, g)| g).collect()
+}
+
+/// Runs one pass of a width; `best` is replaced by every better policy it meets.
+pub(super) fn pass(
+    reduced: &Reduced,
+    pool: &mut Pool,
+    width: usize,
+    best: &mut Option<Incumbent>,
+    deadline: &Deadline,
+) -> Pass {
+    // Rows are padded with free ones to the next size there is code for.
+    match reduced.slack.len() {
+        0 | 1 => sized::<1>(reduced, pool, width, best, deadline),
+        2 => sized::<2>(reduced, pool, width, best, deadline),
+        3 => sized::<3>(reduced, pool, width, best, deadline),
+        4..=8 => sized::<8>(reduced, pool, width, best, deadline),
+        9..=32 => sized::<32>(reduced, pool, width, best, deadline),
+        _ => sized::<256>(reduced, pool, width, best, deadline),
+    }
+}
+
+fn sized<const R: usize>(
+    reduced: &Reduced,
+    pool: &mut Pool,
+    width: usize,
+    best: &mut Option<Incumbent>,
+    deadline: &Deadline,
+) -> Pass {
+    let shares: Vec<Vec<f64>> = pool.shares(reduced).collect();
+    let order = order(reduced, &shares[0]);
+    let groups: Vec<&[Item]> = order.iter().map(|&g| reduced.groups[g].as_slice()).collect();
+    let steps: Vec<Vec<Step<R>>> = groups.iter().map(|items| items.iter().map(step).collect()).collect();
+    let slack: [i128; R] = padded(&reduced.slack, i128::MAX);
+    let mut known: Vec<Multiplier<R>> = shares.iter().map(|lambda| multiplier(&groups, lambda)).collect();
+    let mut chosen: Vec<usize> = (0..known.len().min(ASKED)).collect();
+    let every = (order.len() / PLACES).max(1);
+    let mut result = Pass { cut: f64::INFINITY, doubt: 0.0, expired: false, nodes: 0 };
+    let none = State { used: [0; R], shares: [0.0; R], exact: 0, loss: 0.0, bits: 0, bound: 0.0, parent: 0, item: 0 };
+    let mut states = vec![none];
+    let mut history: History = vec![];
+    let mut next: Vec<State<R>> = vec![];
+    for (place, steps) in steps.iter().enumerate() {
+        if states.len() >= ADAPT && place + 2 < order.len() {
+            if place % every == 0 {
+                for lambda in asked_prices(&groups, place, &states, &known) {
+                    pool.add(reduced, &lambda);
+                    known.push(multiplier(&groups, &lambda));
+                }
+            }
+            chosen = choose(place, &states, &known);
+        }
+        result.doubt = known.iter().map(|multiplier| multiplier.doubt).fold(0.0, f64::max);
+        let multipliers: Vec<&Multiplier<R>> = chosen.iter().map(|&index| &known[index]).collect();
+        let most = best.as_ref().map_or(f64::INFINITY, |best| reduced.above_least(best.total)) + result.doubt;
+        next.clear();
+        for (parent, state) in states.iter().enumerate() {
+            if parent % 256 == 0 && deadline.passed() {
+                result.expired = true;
+                return result;
+            }
+            for (item, step) in steps.iter().enumerate() {
+                let used: [i128; R] = std::array::from_fn(|row| state.used[row] + step.costs[row]);
+                if (0..R).any(|row| used[row] > slack[row]) {
+                    continue;
+                }
+                let shares: [f64; R] = std::array::from_fn(|row| state.shares[row] + step.shares[row]);
+                let loss = state.loss + step.loss;
+                let after = multipliers.iter().map(|multiplier| rest(multiplier, place + 1, &shares));
+                let bound = loss + after.fold(0.0, f64::max);
+                if bound <= most {
+                    let (exact, bits) = (state.exact + step.exact, state.bits + step.bits);
+                    let (parent, item) = (parent as u32, item as u32);
+                    next.push(State { used, shares, exact, loss, bits, bound, parent, item });
+                }
+            }
+        }
+        result.nodes += next.len() as u64;
+        undominated(&mut next, |a, b| first(reduced, &order[..=place], &history, a, b));
+        if next.len() > width {
+            next.select_nth_unstable_by(width, |a, b| a.bound.total_cmp(&b.bound));
+            let cut = next[width..].iter().map(|state| state.bound).fold(f64::INFINITY, f64::min);
+            result.cut = result.cut.min(cut);
+            next.truncate(width);
+        }
+        history.push(next.iter().map(|state| (state.parent, state.item)).collect());
+        std::mem::swap(&mut states, &mut next);
+    }
+    for index in 0..states.len() {
+        offer(best, Incumbent::of(reduced, &items(&order, &history, index)));
+    }
+    result
+}
+
+fn step<const R: usize>(item: &Item) -> Step<R> {
+    let Item { exact, loss, bits, .. } = *item;
+    Step { costs: padded(&item.costs, 0), shares: padded(&item.shares, 0.0), exact, loss, bits }
+}
+
+fn padded<T: Copy, const R: usize>(values: &[T], other: T) -> [T; R] {
+    std::array::from_fn(|row| values.get(row).copied().unwrap_or(other))
+}
+
+fn multiplier<const R: usize>(groups: &[&[Item]], lambda: &[f64]) -> Multiplier<R> {
+    let mut rest = vec![0.0; groups.len() + 1];
+    rest[groups.len()] = -lambda.iter().sum::<f64>();
+    for (place, items) in groups.iter().enumerate().rev() {
+        let least = items.iter().map(|item| priced(item, lambda)).fold(f64::INFINITY, f64::min);
+        rest[place] = rest[place + 1] + least;
+    }
+    let doubt = doubt(groups.len(), rest[0] + 2.0 * lambda.iter().sum::<f64>());
+    Multiplier { lambda: padded(lambda, 0.0), doubt, rest }
+}
+
+/// The least that the groups from a place on lose when shares of the slack are used already, as one multiplier says.
+fn rest<const R: usize>(multiplier: &Multiplier<R>, place: usize, shares: &[f64; R]) -> f64 {
+    (0..R).map(|row| multiplier.lambda[row] * shares[row]).sum::<f64>() + multiplier.rest[place]
+}
+
+/// Prices met so far, for one unit of each row of the problem, since the next pass may run on a smaller one. The best
+/// for the whole problem come first.
+#[derive(Default)]
+pub(super) struct Pool(Vec<Vec<f64>>);
+
+impl Pool {
+    /// Adds prices of shares.
+    fn add(&mut self, reduced: &Reduced, lambda: &[f64]) {
+        self.0.push(reduced.units(lambda));
+    }
+
+    /// Puts the prices of a dual in front, the best first.
+    pub fn lead(&mut self, reduced: &Reduced, prices: &[Prices]) {
+        let units = prices.iter().take(LEADING).map(|prices| reduced.units(&prices.lambda));
+        self.0.splice(..0, units);
+        self.0.truncate(MOST);
+    }
+
+    /// All of them as prices of shares.
+    pub fn shares<'a>(&'a self, reduced: &'a Reduced) -> impl Iterator<Item = Vec<f64>> + 'a {
+        self.0.iter().map(|units| reduced.prices(units))
+    }
+}
+
+/// Number of prices of each dual that are worth keeping.
+const LEADING: usize = 16;
+/// Prices beyond this many are forgotten.
+const MOST: usize = 400;
+/// Fewer states than this keep the prices they have.
+const ADAPT: usize = 8;
+/// Number of states that are asked for the best prices of what remains.
+const ASKED: usize = 8;
+/// Evaluations of the dual for each of them, beyond those of prices that are known.
+const MORE_EVALUATIONS: usize = 8;
+/// Number of places in the order at which new prices are looked for.
+const PLACES: usize = 4;
+
+/// States all over the range: the one of the lowest bound, and others by their use of the first row.
+fn asked<const R: usize>(states: &[State<R>]) -> impl Iterator<Item = &State<R>> {
+    let lowest = states.iter().min_by(|a, b| a.bound.total_cmp(&b.bound));
+    lowest.into_iter().chain(states.iter().step_by((states.len() / (ASKED - 1)).max(1)))
+}
+
+/// New prices that bound the groups from a place on well for the states there are.
+fn asked_prices<const R: usize>(
+    groups: &[&[Item]],
+    place: usize,
+    states: &[State<R>],
+    known: &[Multiplier<R>],
+) -> Vec<Vec<f64>> {
+    let rows = groups[0][0].shares.len();
+    let mut found: Vec<Vec<f64>> = vec![];
+    for state in asked(states) {
+        let near = nearest(place, state, known, rows + 1);
+        let starts: Vec<Vec<f64>> = near.iter().map(|&index| known[index].lambda[..rows].to_vec()).collect();
+        let free: Vec<f64> = (0..rows).map(|row| (1.0 - state.shares[row]).max(0.0)).collect();
+        for prices in
+            maximise(&groups[place..], &free, &starts, starts.len() + MORE_EVALUATIONS).prices.into_iter().take(2)
+        {
+            if !found.contains(&prices.lambda) && !starts.contains(&prices.lambda) {
+                found.push(prices.lambda);
+            }
+        }
+    }
+    found
+}
+
+/// The multipliers of the best bounds for the states there are.
+fn choose<const R: usize>(place: usize, states: &[State<R>], known: &[Multiplier<R>]) -> Vec<usize> {
+    let mut chosen: Vec<usize> = asked(states).flat_map(|state| nearest(place, state, known, 2)).collect();
+    chosen.sort_unstable();
+    chosen.dedup();
+    chosen
+}
+
+/// The multipliers of the best bounds for one state.
+fn nearest<const R: usize>(place: usize, state: &State<R>, known: &[Multiplier<R>], count: usize) -> Vec<usize> {
+    let mut best: Vec<(f64, usize)> = Vec::with_capacity(count + 1);
+    for (index, multiplier) in known.iter().enumerate() {
+        let value = rest(multiplier, place, &state.shares);
+        let at = best.partition_point(|other| other.0 >= value);
+        if at < count {
+            best.insert(at, (value, index));
+            best.truncate(count);
+        }
+    }
+    best.into_iter().map(|(_, index)| index).collect()
+}
+
+/// Items of a state, by walking back.
+fn items(order: &[usize], history: &History, mut index: usize) -> Vec<u32> {
+    let mut items = vec![0; order.len()];
+    for (place, level) in history.iter().enumerate().rev() {
+        let (parent, item) = level[index];
+        items[order[place]] = item;
+        index = parent as usize;
+    }
+    items
+}
+
+/// Which of two new states of equal loss and bits has the first policy.
+fn first<const R: usize>(
+    reduced: &Reduced,
+    decided: &[usize],
+    history: &History,
+    a: &State<R>,
+    b: &State<R>,
+) -> Ordering {
+    let (&last, earlier) = decided.split_last().expect("a group was just decided");
+    let picks = |state: &State<R>| {
+        let mut picks: Vec<(usize, usize)> = vec![(last, reduced.groups[last][state.item as usize].choice)];
+        let mut index = state.parent as usize;
+        for (level, &g) in history.iter().zip(earlier).rev() {
+            let (parent, item) = level[index];
+            picks.push((g, reduced.groups[g][item as usize].choice));
+            index = parent as usize;
+        }
+        picks.sort_unstable();
+        picks
+    };
+    picks(a).cmp(&picks(b))
+}
+
+/// With three rows or more a state is compared with this many others only: those that lose least.
+const COMPARED: usize = 300;
+
+/// Drops states that another one replaces: no row used more, and better or equal in loss, bits and policy.
+fn undominated<const R: usize>(states: &mut Vec<State<R>>, first: impl Fn(&State<R>, &State<R>) -> Ordering) {
+    let rank = |a: &State<R>, b: &State<R>| a.exact.cmp(&b.exact).then(a.bits.cmp(&b.bits)).then_with(|| first(a, b));
+    if R > 2 {
+        states.sort_unstable_by(rank);
+        let mut kept: Vec<State<R>> = Vec::with_capacity(states.len());
+        for state in states.drain(..) {
+            let replaces = |other: &State<R>| (0..R).all(|row| other.used[row] <= state.used[row]);
+            if !kept.iter().take(COMPARED).any(replaces) {
+                kept.push(state);
+            }
+        }
+        *states = kept;
+        return;
+    }
+    // By use of the first row: whatever came before uses no more of it.
+    states.sort_unstable_by(|a, b| a.used.cmp(&b.used).then_with(|| rank(a, b)));
+    // The states that matter to later ones: as use of the second row rises, rank falls.
+    let mut stairs: Vec<State<R>> = vec![];
+    states.retain(|state| {
+        let second = |state: &State<R>| state.used[R - 1];
+        let place = stairs.partition_point(|other| second(other) <= second(state));
+        if place > 0 && rank(&stairs[place - 1], state).is_le() {
+            return false;
+        }
+        let from = place - usize::from(place > 0 && second(&stairs[place - 1]) == second(state));
+        let until = place + stairs[place..].iter().take_while(|other| rank(other, state).is_ge()).count();
+        stairs.splice(from..until, [*state]);
+        true
+    });
+}

@@ -1,0 +1,30 @@
+//! Budgets: whatever is written, limits are positive and the lower end is not above the upper.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use limpq_core::{
+    graph::{Builder, Conv, Graph, Shape},
+    registry,
+    search::{Accounting, BudgetText, Candidates, CostModel, CostTable},
+};
+use limpq_plugins as _;
+use std::sync::LazyLock;
+
+static GRAPH: LazyLock<Graph> = LazyLock::new(|| {
+    let (mut b, x) = Builder::new("tiny", Shape::new(3, 8, 8).expect("a shape"), 10);
+    let x = b.fixed_conv("stem", x, Conv::new(8, 3));
+    let x = b.conv("body", x, Conv::new(16, 3));
+    b.classifier("fc", x);
+    b.finish().expect("a network")
+});
+
+fuzz_target!(|text: &str| {
+    let Ok(budget) = text.parse::<BudgetText>() else { return };
+    let Ok(cost) = registry::build::<dyn CostModel>(&budget.name, &toml::Table::new()) else { return };
+    let candidates = Candidates::of(&[8, 4, 2]).expect("bit-widths");
+    let precisions = candidates.pairs().chain(budget.precisions());
+    let table = CostTable::new(&budget.name, cost.as_ref(), &GRAPH, precisions, Accounting::Exact);
+    if let Ok(limits) = budget.limits(&table) {
+        assert!(limits.least.is_none() || limits.most.is_none() || limits.least <= limits.most);
+    }
+});
