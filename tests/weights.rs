@@ -3,9 +3,9 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use limpq_core::{
-    graph::{Builder, Conv, Graph, Shape},
+    graph::{Builder, Conv, Graph, Model, Shape},
     registry,
-    train::{Array, Model, Network, Plan, Quantizer, State, Weights},
+    train::{Array, Network, Plan, Quantizer, State, Weights},
 };
 use safetensors::{Dtype, tensor::TensorView};
 use serde::Deserialize;
