@@ -7,6 +7,7 @@
 
 pub mod artifact;
 pub mod graph;
+#[cfg(feature = "train")]
 mod hash;
 pub mod options;
 pub mod registry;

@@ -9,8 +9,9 @@
 //! 3. [`primal`]: the policies at those prices are repaired and improved, which gives a policy to beat;
 //! 4. options that no policy as good can have go too: with them the bound is above the policy at hand (reduced costs);
 //! 5. [`beam`]: dynamic programming over the layers, with a beam that widens from pass to pass, each partial policy bounded
-//!    by the best of many prices. A pass that leaves out nothing that could be as good is the proof. A better policy met
-//!    on the way sends everything back to step 1.
+//!    by the best of many prices. It looks first for policies close to the bound, a target that leaves few options in each
+//!    layer: finding one is a good policy at once, and finding none raises the bound. A pass at the best policy's own loss
+//!    that leaves out nothing is the proof. A better policy met on the way sends everything back to step 1.
 //!
 //! Costs are integers and losses are compared in exact fixed-point arithmetic, so budgets are never overrun by a unit and
 //! ties are real ties. Of equally good policies the one with fewest bits wins, then the one whose options come first. Bounds
@@ -49,7 +50,9 @@ limpq_core::plugin!(
 );
 
 /// Width of the first pass: enough for a good policy, which is what the next steps need most.
-const FIRST_WIDTH: usize = 8;
+const FIRST_WIDTH: usize = 32;
+/// The share of the way from the bound to the best policy that the first passes look at.
+const FIRST_HOPE: f64 = 0.125;
 /// A pass of this width settles ties as far as they are settled.
 const MOST_TIED: usize = 1 << 14;
 /// Policies of the dual that are repaired.
@@ -78,7 +81,7 @@ impl Solver for Exact {
         let mut bound = f64::NEG_INFINITY;
         let mut nodes = 0;
         let mut pool = Pool::default();
-        let mut width = FIRST_WIDTH;
+        let (mut width, mut hope) = (FIRST_WIDTH, FIRST_HOPE);
         loop {
             let rows = reduced.slack.len();
             let starts: Vec<Vec<f64>> = pool.shares(&reduced).take(rows + 1).collect();
@@ -96,9 +99,15 @@ impl Solver for Exact {
                     offer(&mut best, Incumbent::of(&reduced, &items));
                 }
             }
+            let target = best.as_ref().map(|best| {
+                let gap = reduced.absolute(reduced.above_least(best.total)) - bound;
+                reduced.below(best.total, gap.max(0.0) * (1.0 - hope))
+            });
+            let least = with_each(&reduced, &dual);
+            let trial = target.map(|target| within(&reduced, &least, target));
             if let Some(known) = &best {
                 let before = reduced.items();
-                match fixed(&reduced, &dual, known) {
+                match within(&reduced, &least, known.total) {
                     Ok(smaller) => reduced = smaller,
                     Err(_) => return Ok(answer(known.clone(), Status::Optimal, None, nodes)),
                 }
@@ -106,25 +115,34 @@ impl Solver for Exact {
                     continue;
                 }
             }
-            let pass = pass(&reduced, &mut pool, width, &mut best, &deadline);
+            let Ok(trial) = trial.unwrap_or_else(|| Ok(reduced.clone())) else {
+                hope = 1.0;
+                continue;
+            };
+            let pass = pass(&trial, &mut pool, width, &mut best, target, &deadline);
             nodes += pass.nodes;
             if pass.expired {
                 break;
             }
-            match best.take() {
-                None if pass.cut.is_infinite() => return Err(SolverError::Infeasible),
-                None => {}
-                Some(found) => {
-                    let objective = reduced.above_least(found.total);
-                    let tied = pass.cut >= objective - pass.doubt && width >= MOST_TIED;
-                    if pass.cut > objective + pass.doubt || tied {
-                        return Ok(answer(found, Status::Optimal, None, nodes));
-                    }
-                    bound = f64::max(bound, reduced.absolute(pass.cut.min(objective) - pass.doubt));
-                    best = Some(found);
+            let reached = best.as_ref().filter(|best| target.is_none_or(|target| best.total <= target));
+            let sought = reached.map(|best| best.total).or(target).map(|total| trial.above_least(total));
+            let complete = pass.cut > sought.map_or(f64::MAX, |sought| sought + pass.doubt);
+            if let Some(best) = reached {
+                let settled = width >= MOST_TIED && pass.cut + pass.doubt >= trial.above_least(best.total);
+                if complete || settled {
+                    return Ok(answer(best.clone(), Status::Optimal, None, nodes));
                 }
+            } else if complete && best.is_none() {
+                return Err(SolverError::Infeasible);
             }
-            width *= 4;
+            if let Some(sought) = sought {
+                bound = f64::max(bound, trial.absolute(pass.cut.min(sought) - pass.doubt));
+            }
+            if complete {
+                hope = 1.0;
+            } else {
+                width *= 4;
+            }
         }
         let nothing = SolverError::NothingFound { seconds: self.time_limit_s.get() };
         best.map(|best| answer(best, Status::Stopped, Some(bound), nodes)).ok_or(nothing)
@@ -146,19 +164,27 @@ fn start(reduced: &Reduced, picks: &[usize]) -> Option<Incumbent> {
     Some(Incumbent::of(reduced, &items))
 }
 
-/// Without the options that no policy as good as the best one has.
-fn fixed(reduced: &Reduced, dual: &Dual, best: &Incumbent) -> Result<Reduced, SolverError> {
-    let most = reduced.above_least(best.total);
-    let mut drop: Vec<Vec<bool>> = reduced.groups.iter().map(|items| vec![false; items.len()]).collect();
+/// For each item of each group, what every policy with it loses at least.
+fn with_each(reduced: &Reduced, dual: &Dual) -> Vec<Vec<f64>> {
+    let mut least: Vec<Vec<f64>> = reduced.groups.iter().map(|items| vec![0.0; items.len()]).collect();
+    let mut priced = vec![];
     for prices in dual.prices.iter().take(FIXED_BY) {
-        for (drop, items) in drop.iter_mut().zip(&reduced.groups) {
-            let least = items.iter().map(|item| prices.priced(item)).fold(f64::INFINITY, f64::min);
-            for (drop, item) in drop.iter_mut().zip(items) {
-                *drop |= prices.bound + (prices.priced(item) - least) > most + 2.0 * prices.doubt;
+        for (least, items) in least.iter_mut().zip(&reduced.groups) {
+            priced.clear();
+            priced.extend(items.iter().map(|item| prices.priced(item)));
+            let others = prices.bound - 2.0 * prices.doubt - priced.iter().copied().fold(f64::INFINITY, f64::min);
+            for (least, priced) in least.iter_mut().zip(&priced) {
+                *least = least.max(others + priced);
             }
         }
     }
-    reduced.retain(|g, i| !drop[g][i])
+    least
+}
+
+/// The problem of the policies that lose so much in total or less.
+fn within(reduced: &Reduced, least: &[Vec<f64>], total: i128) -> Result<Reduced, SolverError> {
+    let most = reduced.above_least(total);
+    reduced.retain(|group, item| least[group][item] <= most)
 }
 
 #[cfg(test)]

@@ -27,7 +27,10 @@ pub(super) struct Pass {
 
 /// Prices with what the groups after each place lose at least.
 struct Multiplier<const R: usize> {
-    lambda: [f64; R],
+    /// Prices of shares of the slack, one for each row.
+    lambda: Vec<f64>,
+    /// The same for single units, padded with zeros.
+    units: [f64; R],
     /// By how much rounding may move its bounds.
     doubt: f64,
     /// For each place in the order: sum over the groups from there on of the least priced loss, less the prices.
@@ -37,7 +40,6 @@ struct Multiplier<const R: usize> {
 /// An item with its costs in an array.
 struct Step<const R: usize> {
     costs: [i128; R],
-    shares: [f64; R],
     exact: i128,
     loss: f64,
     bits: u64,
@@ -47,8 +49,6 @@ struct Step<const R: usize> {
 #[derive(Clone, Copy)]
 struct State<const R: usize> {
     used: [i128; R],
-    /// The same as shares of the slack.
-    shares: [f64; R],
     exact: i128,
     loss: f64,
     bits: u64,
@@ -60,7 +60,8 @@ struct State<const R: usize> {
 /// Parent and item of each state after each group.
 type History = Vec<Vec<(u32, u32)>>;
 
-/// The order in which groups are decided: those that prices move most first.
+/// The order in which groups are decided: those that prices move most first. Groups of a single item cost and lose nothing
+/// above the least, so there is nothing to decide.
 fn order(reduced: &Reduced, lambda: &[f64]) -> Vec<usize> {
     let range = |g: usize| {
         let cost = |item: &Item| item.shares.iter().zip(lambda).map(|(share, price)| share * price).sum::<f64>();
@@ -68,27 +69,29 @@ fn order(reduced: &Reduced, lambda: &[f64]) -> Vec<usize> {
         let (low, high) = costs.fold((f64::INFINITY, 0.0f64), |(low, high), cost| (low.min(cost), high.max(cost)));
         high - low
     };
-    let mut order: Vec<(f64, usize)> = (0..reduced.groups.len()).map(|g| (range(g), g)).collect();
+    let mut order: Vec<(f64, usize)> =
+        (0..reduced.groups.len()).filter(|&g| reduced.groups[g].len() > 1).map(|g| (range(g), g)).collect();
     order.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     order.into_iter().map(|(_, g)| g).collect()
 }
 
-/// Runs one pass of a width; `best` is replaced by every better policy it meets.
+/// Runs one pass of a width for policies that lose the target at most; `best` is replaced by every better one it meets.
 pub(super) fn pass(
     reduced: &Reduced,
     pool: &mut Pool,
     width: usize,
     best: &mut Option<Incumbent>,
+    target: Option<i128>,
     deadline: &Deadline,
 ) -> Pass {
     // Rows are padded with free ones to the next size there is code for.
     match reduced.slack.len() {
-        0 | 1 => sized::<1>(reduced, pool, width, best, deadline),
-        2 => sized::<2>(reduced, pool, width, best, deadline),
-        3 => sized::<3>(reduced, pool, width, best, deadline),
-        4..=8 => sized::<8>(reduced, pool, width, best, deadline),
-        9..=32 => sized::<32>(reduced, pool, width, best, deadline),
-        _ => sized::<256>(reduced, pool, width, best, deadline),
+        0 | 1 => sized::<1>(reduced, pool, width, best, target, deadline),
+        2 => sized::<2>(reduced, pool, width, best, target, deadline),
+        3 => sized::<3>(reduced, pool, width, best, target, deadline),
+        4..=8 => sized::<8>(reduced, pool, width, best, target, deadline),
+        9..=32 => sized::<32>(reduced, pool, width, best, target, deadline),
+        _ => sized::<256>(reduced, pool, width, best, target, deadline),
     }
 }
 
@@ -97,6 +100,7 @@ fn sized<const R: usize>(
     pool: &mut Pool,
     width: usize,
     best: &mut Option<Incumbent>,
+    target: Option<i128>,
     deadline: &Deadline,
 ) -> Pass {
     let shares: Vec<Vec<f64>> = pool.shares(reduced).collect();
@@ -104,47 +108,65 @@ fn sized<const R: usize>(
     let groups: Vec<&[Item]> = order.iter().map(|&g| reduced.groups[g].as_slice()).collect();
     let steps: Vec<Vec<Step<R>>> = groups.iter().map(|items| items.iter().map(step).collect()).collect();
     let slack: [i128; R] = padded(&reduced.slack, i128::MAX);
-    let mut known: Vec<Multiplier<R>> = shares.iter().map(|lambda| multiplier(&groups, lambda)).collect();
+    let mut known: Vec<Multiplier<R>> = shares.iter().map(|lambda| multiplier(reduced, &groups, lambda)).collect();
     let mut chosen: Vec<usize> = (0..known.len().min(ASKED)).collect();
     let every = (order.len() / PLACES).max(1);
     let mut result = Pass { cut: f64::INFINITY, doubt: 0.0, expired: false, nodes: 0 };
-    let none = State { used: [0; R], shares: [0.0; R], exact: 0, loss: 0.0, bits: 0, bound: 0.0, parent: 0, item: 0 };
+    let none = State { used: [0; R], exact: 0, loss: 0.0, bits: 0, bound: 0.0, parent: 0, item: 0 };
     let mut states = vec![none];
     let mut history: History = vec![];
     let mut next: Vec<State<R>> = vec![];
     for (place, steps) in steps.iter().enumerate() {
         if states.len() >= ADAPT && place + 2 < order.len() {
             if place % every == 0 {
-                for lambda in asked_prices(&groups, place, &states, &known) {
+                for lambda in asked_prices(reduced, &groups, place, &states, &known) {
                     pool.add(reduced, &lambda);
-                    known.push(multiplier(&groups, &lambda));
+                    known.push(multiplier(reduced, &groups, &lambda));
                 }
             }
             chosen = choose(place, &states, &known);
         }
         result.doubt = known.iter().map(|multiplier| multiplier.doubt).fold(0.0, f64::max);
         let multipliers: Vec<&Multiplier<R>> = chosen.iter().map(|&index| &known[index]).collect();
-        let most = best.as_ref().map_or(f64::INFINITY, |best| reduced.above_least(best.total)) + result.doubt;
+        // A bound is a part of the state and a part of the item, for each multiplier.
+        let of_items: Vec<f64> = steps
+            .iter()
+            .flat_map(|step| {
+                multipliers.iter().map(|m| step.loss + charge(m, &floats(&step.costs)) + m.rest[place + 1])
+            })
+            .collect();
+        let mut of_state = vec![0.0; multipliers.len()];
+        let most = target.map_or(f64::INFINITY, |target| reduced.above_least(target)) + result.doubt;
         next.clear();
         for (parent, state) in states.iter().enumerate() {
             if parent % 256 == 0 && deadline.passed() {
                 result.expired = true;
                 return result;
             }
+            let used = floats(&state.used);
+            for (part, multiplier) in of_state.iter_mut().zip(&multipliers) {
+                *part = state.loss + charge(multiplier, &used);
+            }
             for (item, step) in steps.iter().enumerate() {
+                let of_item = &of_items[item * multipliers.len()..][..multipliers.len()];
+                let bounds = of_state.iter().zip(of_item).map(|(state, item)| state + item);
+                let bound = bounds.fold(state.loss + step.loss, f64::max);
+                if bound > most {
+                    continue;
+                }
                 let used: [i128; R] = std::array::from_fn(|row| state.used[row] + step.costs[row]);
                 if (0..R).any(|row| used[row] > slack[row]) {
                     continue;
                 }
-                let shares: [f64; R] = std::array::from_fn(|row| state.shares[row] + step.shares[row]);
-                let loss = state.loss + step.loss;
-                let after = multipliers.iter().map(|multiplier| rest(multiplier, place + 1, &shares));
-                let bound = loss + after.fold(0.0, f64::max);
-                if bound <= most {
-                    let (exact, bits) = (state.exact + step.exact, state.bits + step.bits);
-                    let (parent, item) = (parent as u32, item as u32);
-                    next.push(State { used, shares, exact, loss, bits, bound, parent, item });
-                }
+                next.push(State {
+                    used,
+                    exact: state.exact + step.exact,
+                    loss: state.loss + step.loss,
+                    bits: state.bits + step.bits,
+                    bound,
+                    parent: parent as u32,
+                    item: item as u32,
+                });
             }
         }
         result.nodes += next.len() as u64;
@@ -159,21 +181,25 @@ fn sized<const R: usize>(
         std::mem::swap(&mut states, &mut next);
     }
     for index in 0..states.len() {
-        offer(best, Incumbent::of(reduced, &items(&order, &history, index)));
+        offer(best, Incumbent::of(reduced, &items(reduced, &order, &history, index)));
     }
     result
 }
 
 fn step<const R: usize>(item: &Item) -> Step<R> {
     let Item { exact, loss, bits, .. } = *item;
-    Step { costs: padded(&item.costs, 0), shares: padded(&item.shares, 0.0), exact, loss, bits }
+    Step { costs: padded(&item.costs, 0), exact, loss, bits }
+}
+
+fn floats<const R: usize>(costs: &[i128; R]) -> [f64; R] {
+    costs.map(|cost| cost as f64)
 }
 
 fn padded<T: Copy, const R: usize>(values: &[T], other: T) -> [T; R] {
     std::array::from_fn(|row| values.get(row).copied().unwrap_or(other))
 }
 
-fn multiplier<const R: usize>(groups: &[&[Item]], lambda: &[f64]) -> Multiplier<R> {
+fn multiplier<const R: usize>(reduced: &Reduced, groups: &[&[Item]], lambda: &[f64]) -> Multiplier<R> {
     let mut rest = vec![0.0; groups.len() + 1];
     rest[groups.len()] = -lambda.iter().sum::<f64>();
     for (place, items) in groups.iter().enumerate().rev() {
@@ -181,12 +207,19 @@ fn multiplier<const R: usize>(groups: &[&[Item]], lambda: &[f64]) -> Multiplier<
         rest[place] = rest[place + 1] + least;
     }
     let doubt = doubt(groups.len(), rest[0] + 2.0 * lambda.iter().sum::<f64>());
-    Multiplier { lambda: padded(lambda, 0.0), doubt, rest }
+    let unit = |(price, &slack): (&f64, &i128)| price / slack as f64;
+    let units: Vec<f64> = lambda.iter().zip(&reduced.slack).map(unit).collect();
+    Multiplier { lambda: lambda.to_vec(), units: padded(&units, 0.0), doubt, rest }
 }
 
-/// The least that the groups from a place on lose when shares of the slack are used already, as one multiplier says.
-fn rest<const R: usize>(multiplier: &Multiplier<R>, place: usize, shares: &[f64; R]) -> f64 {
-    (0..R).map(|row| multiplier.lambda[row] * shares[row]).sum::<f64>() + multiplier.rest[place]
+/// Price of costs.
+fn charge<const R: usize>(multiplier: &Multiplier<R>, costs: &[f64; R]) -> f64 {
+    (0..R).map(|row| multiplier.units[row] * costs[row]).sum()
+}
+
+/// The least that the groups from a place on lose when so much is used already, as one multiplier says.
+fn rest<const R: usize>(multiplier: &Multiplier<R>, place: usize, used: &[f64; R]) -> f64 {
+    charge(multiplier, used) + multiplier.rest[place]
 }
 
 /// Prices met so far, for one unit of each row of the problem, since the next pass may run on a smaller one. The best
@@ -218,9 +251,9 @@ const LEADING: usize = 16;
 /// Prices beyond this many are forgotten.
 const MOST: usize = 400;
 /// Fewer states than this keep the prices they have.
-const ADAPT: usize = 8;
+const ADAPT: usize = 32;
 /// Number of states that are asked for the best prices of what remains.
-const ASKED: usize = 8;
+const ASKED: usize = 6;
 /// Evaluations of the dual for each of them, beyond those of prices that are known.
 const MORE_EVALUATIONS: usize = 8;
 /// Number of places in the order at which new prices are looked for.
@@ -234,17 +267,19 @@ fn asked<const R: usize>(states: &[State<R>]) -> impl Iterator<Item = &State<R>>
 
 /// New prices that bound the groups from a place on well for the states there are.
 fn asked_prices<const R: usize>(
+    reduced: &Reduced,
     groups: &[&[Item]],
     place: usize,
     states: &[State<R>],
     known: &[Multiplier<R>],
 ) -> Vec<Vec<f64>> {
-    let rows = groups[0][0].shares.len();
+    let rows = reduced.slack.len();
     let mut found: Vec<Vec<f64>> = vec![];
     for state in asked(states) {
         let near = nearest(place, state, known, rows + 1);
-        let starts: Vec<Vec<f64>> = near.iter().map(|&index| known[index].lambda[..rows].to_vec()).collect();
-        let free: Vec<f64> = (0..rows).map(|row| (1.0 - state.shares[row]).max(0.0)).collect();
+        let starts: Vec<Vec<f64>> = near.iter().map(|&index| known[index].lambda.clone()).collect();
+        let free: Vec<f64> =
+            (0..rows).map(|row| (reduced.slack[row] - state.used[row]) as f64 / reduced.slack[row] as f64).collect();
         for prices in
             maximise(&groups[place..], &free, &starts, starts.len() + MORE_EVALUATIONS).prices.into_iter().take(2)
         {
@@ -266,9 +301,10 @@ fn choose<const R: usize>(place: usize, states: &[State<R>], known: &[Multiplier
 
 /// The multipliers of the best bounds for one state.
 fn nearest<const R: usize>(place: usize, state: &State<R>, known: &[Multiplier<R>], count: usize) -> Vec<usize> {
+    let used = floats(&state.used);
     let mut best: Vec<(f64, usize)> = Vec::with_capacity(count + 1);
     for (index, multiplier) in known.iter().enumerate() {
-        let value = rest(multiplier, place, &state.shares);
+        let value = rest(multiplier, place, &used);
         let at = best.partition_point(|other| other.0 >= value);
         if at < count {
             best.insert(at, (value, index));
@@ -279,8 +315,8 @@ fn nearest<const R: usize>(place: usize, state: &State<R>, known: &[Multiplier<R
 }
 
 /// Items of a state, by walking back.
-fn items(order: &[usize], history: &History, mut index: usize) -> Vec<u32> {
-    let mut items = vec![0; order.len()];
+fn items(reduced: &Reduced, order: &[usize], history: &History, mut index: usize) -> Vec<u32> {
+    let mut items = vec![0; reduced.groups.len()];
     for (place, level) in history.iter().enumerate().rev() {
         let (parent, item) = level[index];
         items[order[place]] = item;

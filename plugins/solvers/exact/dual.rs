@@ -47,7 +47,8 @@ pub(super) fn priced(item: &Item, lambda: &[f64]) -> f64 {
 pub(super) fn evaluate(groups: &[&[Item]], free: &[f64], lambda: Vec<f64>) -> (Prices, Vec<u32>) {
     let mut prices = Prices { lambda, bound: 0.0, doubt: 0.0 };
     let mut total = 0.0;
-    let policy = groups.iter().map(|items| {
+    let mut policy = Vec::with_capacity(groups.len());
+    for items in groups {
         let mut best = (f64::INFINITY, 0);
         for (index, item) in items.iter().enumerate() {
             let priced = prices.priced(item);
@@ -56,9 +57,8 @@ pub(super) fn evaluate(groups: &[&[Item]], free: &[f64], lambda: Vec<f64>) -> (P
             }
         }
         total += best.0;
-        best.1
-    });
-    let policy: Vec<u32> = policy.collect();
+        policy.push(best.1);
+    }
     let sum: f64 = prices.lambda.iter().zip(free).map(|(price, free)| price * free).sum();
     prices.bound = total - sum;
     prices.doubt = doubt(groups.len(), total + sum);

@@ -2,6 +2,10 @@
 //! and options that fit and are not dominated (Sinha & Zoltners, Operations Research 27, 1979).
 
 use limpq_core::search::{Problem, SolverError};
+use smallvec::SmallVec;
+
+/// A number for each row: seldom more than three, and there are many items.
+pub(super) type PerRow<T> = SmallVec<[T; 3]>;
 
 /// One way to choose in a group.
 #[derive(Clone, Debug)]
@@ -15,9 +19,9 @@ pub(super) struct Item {
     /// Weight and activation bits.
     pub bits: u64,
     /// Cost above the group's least in each row.
-    pub costs: Vec<i128>,
+    pub costs: PerRow<i128>,
     /// The same as shares of the row's slack: all in 0..=1.
-    pub shares: Vec<f64>,
+    pub shares: PerRow<f64>,
 }
 
 /// What is left of a problem.
@@ -53,7 +57,7 @@ impl Reduced {
                 loss: 0.0,
                 bits: option.total_bits(),
                 costs: option.costs.iter().map(|&cost| i128::from(cost)).collect(),
-                shares: vec![],
+                shares: PerRow::new(),
             });
             groups.push(items.collect());
         }
@@ -77,6 +81,11 @@ impl Reduced {
     /// An exact total as a float above the sum of the least losses, as bounds count.
     pub fn above_least(&self, total: i128) -> f64 {
         (total - self.offset) as f64 * self.quantum
+    }
+
+    /// A total that is less by some loss.
+    pub fn below(&self, total: i128, loss: f64) -> i128 {
+        total - (loss / self.quantum) as i128
     }
 
     /// A bound that counts from the sum of the least losses, in the problem's own count.
