@@ -53,6 +53,8 @@ limpq_core::plugin!(
 const FIRST_WIDTH: usize = 32;
 /// The share of the way from the bound to the best policy that the first passes look at.
 const FIRST_HOPE: f64 = 0.125;
+/// The share grows by this when there is none.
+const HOPE_GROWTH: f64 = 3.0;
 /// A pass of this width settles ties as far as they are settled.
 const MOST_TIED: usize = 1 << 14;
 /// Policies of the dual that are repaired.
@@ -116,7 +118,7 @@ impl Solver for Exact {
                 }
             }
             let Ok(trial) = trial.unwrap_or_else(|| Ok(reduced.clone())) else {
-                hope = 1.0;
+                hope = f64::min(1.0, HOPE_GROWTH * hope);
                 continue;
             };
             let pass = pass(&trial, &mut pool, width, &mut best, target, &deadline);
@@ -139,7 +141,7 @@ impl Solver for Exact {
                 bound = f64::max(bound, trial.absolute(pass.cut.min(sought) - pass.doubt));
             }
             if complete {
-                hope = 1.0;
+                hope = f64::min(1.0, HOPE_GROWTH * hope);
             } else {
                 width *= 4;
             }

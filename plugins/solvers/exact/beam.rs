@@ -7,8 +7,8 @@
 
 use super::{
     Deadline,
-    dual::{Prices, doubt, maximise, priced},
-    primal::{Incumbent, offer},
+    dual::{Prices, cheapest, doubt, maximise, priced},
+    primal::{Incumbent, offer, repaired},
     reduce::{Item, Reduced},
 };
 use std::cmp::Ordering;
@@ -177,11 +177,26 @@ fn sized<const R: usize>(
             result.cut = result.cut.min(cut);
             next.truncate(width);
         }
+        if next.is_empty() {
+            // No state leads anywhere within the target: the last ones, finished greedily, are often good policies.
+            states.sort_unstable_by(|a, b| a.bound.total_cmp(&b.bound));
+            for state in states.iter().take(FINISHED) {
+                let lambda = &known[nearest(place, state, &known, 1)[0]].lambda;
+                let mut items: Vec<u32> = reduced.groups.iter().map(|items| cheapest(items, lambda)).collect();
+                walk(&order, &history, state, &mut items);
+                if let Some(items) = repaired(reduced, items, lambda) {
+                    offer(best, Incumbent::of(reduced, &items));
+                }
+            }
+            return result;
+        }
         history.push(next.iter().map(|state| (state.parent, state.item)).collect());
         std::mem::swap(&mut states, &mut next);
     }
-    for index in 0..states.len() {
-        offer(best, Incumbent::of(reduced, &items(reduced, &order, &history, index)));
+    for state in &states {
+        let mut items = vec![0; reduced.groups.len()];
+        walk(&order, &history, state, &mut items);
+        offer(best, Incumbent::of(reduced, &items));
     }
     result
 }
@@ -247,13 +262,13 @@ impl Pool {
 }
 
 /// Number of prices of each dual that are worth keeping.
-const LEADING: usize = 16;
+const LEADING: usize = 8;
 /// Prices beyond this many are forgotten.
 const MOST: usize = 400;
 /// Fewer states than this keep the prices they have.
 const ADAPT: usize = 32;
 /// Number of states that are asked for the best prices of what remains.
-const ASKED: usize = 6;
+const ASKED: usize = 5;
 /// Evaluations of the dual for each of them, beyond those of prices that are known.
 const MORE_EVALUATIONS: usize = 8;
 /// Number of places in the order at which new prices are looked for.
@@ -264,6 +279,9 @@ fn asked<const R: usize>(states: &[State<R>]) -> impl Iterator<Item = &State<R>>
     let lowest = states.iter().min_by(|a, b| a.bound.total_cmp(&b.bound));
     lowest.into_iter().chain(states.iter().step_by((states.len() / (ASKED - 1)).max(1)))
 }
+
+/// States that are finished greedily when none is left.
+const FINISHED: usize = 1;
 
 /// New prices that bound the groups from a place on well for the states there are.
 fn asked_prices<const R: usize>(
@@ -314,15 +332,15 @@ fn nearest<const R: usize>(place: usize, state: &State<R>, known: &[Multiplier<R
     best.into_iter().map(|(_, index)| index).collect()
 }
 
-/// Items of a state, by walking back.
-fn items(reduced: &Reduced, order: &[usize], history: &History, mut index: usize) -> Vec<u32> {
-    let mut items = vec![0; reduced.groups.len()];
-    for (place, level) in history.iter().enumerate().rev() {
-        let (parent, item) = level[index];
-        items[order[place]] = item;
-        index = parent as usize;
+/// Sets the items of a state, by walking back.
+fn walk<const R: usize>(order: &[usize], history: &History, state: &State<R>, items: &mut [u32]) {
+    let mut step = (state.parent, state.item);
+    for place in (0..history.len()).rev() {
+        items[order[place]] = step.1;
+        if place > 0 {
+            step = history[place - 1][step.0 as usize];
+        }
     }
-    items
 }
 
 /// Which of two new states of equal loss and bits has the first policy.
@@ -349,7 +367,7 @@ fn first<const R: usize>(
 }
 
 /// With three rows or more a state is compared with this many others only: those that lose least.
-const COMPARED: usize = 300;
+const COMPARED: usize = 20;
 
 /// Drops states that another one replaces: no row used more, and better or equal in loss, bits and policy.
 fn undominated<const R: usize>(states: &mut Vec<State<R>>, first: impl Fn(&State<R>, &State<R>) -> Ordering) {

@@ -43,21 +43,27 @@ pub(super) fn priced(item: &Item, lambda: &[f64]) -> f64 {
     item.loss + item.shares.iter().zip(lambda).map(|(share, price)| share * price).sum::<f64>()
 }
 
+/// The first item of the least priced loss.
+pub(super) fn cheapest(items: &[Item], lambda: &[f64]) -> u32 {
+    let mut best = (f64::INFINITY, 0);
+    for (index, item) in items.iter().enumerate() {
+        let priced = priced(item, lambda);
+        if priced < best.0 {
+            best = (priced, index as u32);
+        }
+    }
+    best.1
+}
+
 /// Evaluates L at some prices: the bound and the policy that attains it.
 pub(super) fn evaluate(groups: &[&[Item]], free: &[f64], lambda: Vec<f64>) -> (Prices, Vec<u32>) {
     let mut prices = Prices { lambda, bound: 0.0, doubt: 0.0 };
     let mut total = 0.0;
     let mut policy = Vec::with_capacity(groups.len());
     for items in groups {
-        let mut best = (f64::INFINITY, 0);
-        for (index, item) in items.iter().enumerate() {
-            let priced = prices.priced(item);
-            if priced < best.0 {
-                best = (priced, index as u32);
-            }
-        }
-        total += best.0;
-        policy.push(best.1);
+        let best = cheapest(items, &prices.lambda);
+        total += prices.priced(&items[best as usize]);
+        policy.push(best);
     }
     let sum: f64 = prices.lambda.iter().zip(free).map(|(price, free)| price * free).sum();
     prices.bound = total - sum;
