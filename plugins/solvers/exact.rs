@@ -58,7 +58,7 @@ const HOPE_GROWTH: f64 = 3.0;
 /// A pass of this width settles ties as far as they are settled.
 const MOST_TIED: usize = 1 << 14;
 /// Policies of the dual that are repaired.
-const REPAIRED: usize = 4;
+const REPAIRED: usize = 2;
 /// Prices that options are fixed by.
 const FIXED_BY: usize = 16;
 
@@ -106,18 +106,22 @@ impl Solver for Exact {
                 reduced.below(best.total, gap.max(0.0) * (1.0 - hope))
             });
             let least = with_each(&reduced, &dual);
-            let trial = target.map(|target| within(&reduced, &least, target));
             if let Some(known) = &best {
-                let before = reduced.items();
-                match within(&reduced, &least, known.total) {
-                    Ok(smaller) => reduced = smaller,
-                    Err(_) => return Ok(answer(known.clone(), Status::Optimal, None, nodes)),
-                }
-                if reduced.items() < before * 9 / 10 {
+                let most = reduced.above_least(known.total);
+                let useless = least.iter().flatten().filter(|&&least| least > most).count();
+                if 10 * useless > reduced.items() {
+                    match within(&reduced, &least, known.total) {
+                        Ok(smaller) => reduced = smaller,
+                        Err(_) => return Ok(answer(known.clone(), Status::Optimal, None, nodes)),
+                    }
                     continue;
                 }
             }
-            let Ok(trial) = trial.unwrap_or_else(|| Ok(reduced.clone())) else {
+            let Ok(trial) = target.map_or_else(|| Ok(reduced.clone()), |target| within(&reduced, &least, target))
+            else {
+                if hope == 1.0 {
+                    return best.map(|best| answer(best, Status::Optimal, None, nodes)).ok_or(SolverError::Infeasible);
+                }
                 hope = f64::min(1.0, HOPE_GROWTH * hope);
                 continue;
             };

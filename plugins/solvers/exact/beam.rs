@@ -9,7 +9,7 @@ use super::{
     Deadline,
     dual::{Prices, cheapest, doubt, maximise, priced},
     primal::{Incumbent, offer, repaired},
-    reduce::{Item, Reduced},
+    reduce::{Item, Reduced, float},
 };
 use std::cmp::Ordering;
 
@@ -207,7 +207,7 @@ fn step<const R: usize>(item: &Item) -> Step<R> {
 }
 
 fn floats<const R: usize>(costs: &[i128; R]) -> [f64; R] {
-    costs.map(|cost| cost as f64)
+    costs.map(float)
 }
 
 fn padded<T: Copy, const R: usize>(values: &[T], other: T) -> [T; R] {
