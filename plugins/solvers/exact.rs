@@ -259,6 +259,27 @@ mod tests {
         assert!(solved > 1000 && refused > 500, "{solved} solved, {refused} refused");
     }
 
+    /// Too large to try everything: more layers, one to three budgets, costs that tie often or never.
+    #[cfg(feature = "highs")]
+    #[test]
+    fn agrees_with_highs() {
+        let (mut solved, mut refused) = (0, 0);
+        for seed in 0..1200 {
+            let (groups, rows) = (8 + seed as usize % 23, 1 + seed as usize % 3);
+            let problem = contract::random(seed, groups, 6, rows, [20, 1000, 1_000_000_000][seed as usize / 3 % 3]);
+            match (Exact::default().solve(&problem), crate::solvers::Highs::default().solve(&problem)) {
+                (Ok(ours), Ok(theirs)) => {
+                    let (ours, theirs) = (problem.objective(&ours.picks), problem.objective(&theirs.picks));
+                    assert!((ours - theirs).abs() <= 1e-7 * theirs.abs(), "seed {seed}: {ours} and {theirs}");
+                    solved += 1;
+                }
+                (Err(SolverError::Infeasible), Err(SolverError::Infeasible)) => refused += 1,
+                other => panic!("seed {seed}: {other:?}"),
+            }
+        }
+        assert!(solved > 600, "{solved} solved, {refused} refused");
+    }
+
     /// Thirty layers that are all alike: every order of the same bits ties.
     #[test]
     fn layers_that_are_alike_tie() {
