@@ -296,6 +296,7 @@ fn networks_give_pytorch_s_logits() {
         let distance = scores.iter().zip(wanted.iter().flatten()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         let largest = wanted.iter().flatten().fold(0f32, |largest, value| largest.max(value.abs()));
         println!("{name}: largest difference {distance:e} of logits up to {largest}");
-        assert!(distance < 1e-4 && largest > 0.5, "{name}: {distance} of logits up to {largest}");
+        // 1e-4 for logits of about 10; the formula's ResNet-50 gives some beyond 100, where 32-bit floats are that coarse.
+        assert!(distance < 1e-5 * largest.max(1.0) && largest > 0.5, "{name}: {distance} of logits up to {largest}");
     }
 }
