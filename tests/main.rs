@@ -16,6 +16,7 @@ mod limpq_reference;
 mod quantizers;
 mod readme;
 mod refine;
+mod resume;
 mod runs;
 mod torchvision;
 mod weights;

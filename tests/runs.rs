@@ -14,15 +14,14 @@ use std::{cell::RefCell, path::Path};
 struct Stages(RefCell<Vec<String>>);
 
 impl Progress for Stages {
-    fn start(&self, stage: &str, _: usize) {
+    fn start(&self, stage: &str, _: usize, _: usize) {
         self.0.borrow_mut().push(stage.to_owned());
     }
-    fn step(&self, _: &str) {}
     fn finish(&self) {}
 }
 
 /// A network small enough for a test: one block in each stage, four channels, one epoch.
-const TINY: &str = r#"name = "tiny"
+pub const TINY: &str = r#"name = "tiny"
 seed = 5
 bits = [4, 3, 2]
 dataset = { name = "digits" }
@@ -225,9 +224,10 @@ fn a_diverging_loss_stops_with_the_step_and_what_to_do() {
     let config = tiny(&["pretrain.learning_rate=1e30"]);
     let error = run(&config, home.path(), &Stages::default()).unwrap_err().to_string();
     assert!(
-        error.contains("of pretrain at learning rate") && error.contains("lower [pretrain] learning_rate"),
+        error.contains("of pretrain at learning rate") && error.contains("Lower [pretrain] learning_rate"),
         "{error}"
     );
+    assert!(error.contains("not finite are the activations that reach layer layer1.0."), "{error}");
     assert!(!home.path().join("pretrained.safetensors").exists());
 }
 
@@ -350,4 +350,47 @@ fn a_refined_policy_stands_next_to_the_found_one() {
     let (again, stages) = go(&config, home.path());
     assert_eq!(stages, [""; 0], "nothing is measured or trained again");
     assert_eq!(again.entrants, summary.entrants);
+}
+
+#[test]
+fn recipes_change_what_is_trained_and_the_best_epoch_can_be_kept() {
+    let home = tempfile::tempdir().unwrap();
+    let score = |sets: &[&str]| {
+        let sets = [&["sensitivity.name=static_step"][..], sets].concat();
+        let (summary, _) = go(&tiny(&sets), home.path());
+        (summary.entrants[0].score, summary.entrants[1].score)
+    };
+    let plain = score(&[]);
+    assert!(plain.0.top5 >= plain.0.accuracy && plain.0.top5 < 1.0, "{plain:?}");
+    for set in [
+        "finetune.optimizer=\"adam\"",
+        "finetune.optimizer=\"adamw\"",
+        "finetune.clip_norm=0.01",
+        "finetune.distillation=1.0",
+    ] {
+        let other = score(&[set]);
+        assert_eq!(other.0, plain.0, "{set} is about fine-tuning only");
+        assert!(other.1.loss.is_finite() && other.1 != plain.1, "{set}: {other:?}");
+    }
+    let again = score(&["evaluate.batch_norm_images=64"]);
+    assert_eq!((plain.1.batch_norm_images, again.1.batch_norm_images), (0, 64));
+    assert_ne!(again.1.loss, plain.1.loss);
+    let best = score(&["split.validation=0.2", "pretrain.epochs=3", "pretrain.keep=\"best\"", "split.fraction=0.5"]);
+    let read = |name: &str| std::fs::read(home.path().join(name)).unwrap();
+    assert_eq!(read("pretrained.safetensors"), read("pretrained.best.safetensors"));
+    assert!(best.0.loss.is_finite() && home.path().join("pretrained.last.safetensors").exists());
+}
+
+#[test]
+fn recipes_that_lack_something_are_refused_with_the_config() {
+    let refused = |set: &str| Config::parse("tiny.toml", TINY, &[set.to_owned()]).unwrap_err().to_string();
+    for (set, message) in [
+        ("pretrain.keep=\"best\"", "pretrain.keep: \"best\" is judged on held-out images; give split.validation"),
+        ("indicators.keep=\"best\"", "indicators.keep: indicators are those of the last step"),
+        ("pretrain.distillation=0.5", "pretrain.distillation: there is no teacher"),
+        ("split.fraction=0", "split.fraction: must be above 0 and at most 1, got 0"),
+        ("finetune.temperature=0", "finetune.temperature: must be a positive number"),
+    ] {
+        assert!(refused(set).contains(message), "{}", refused(set));
+    }
 }

@@ -1,11 +1,11 @@
 //! Experiment configs: one TOML file names everything a run does. Read strictly; errors point at line and column.
 
-use super::Device;
+use super::{CheckpointOptions, Device};
 use crate::{
     options::{self, OptionsError},
     registry::{self, Kind, RegistryError},
     search::{Accounting, Budget, BudgetText, Candidates, CostModel, Rule, RuleError, Rules, Share},
-    train::{Recipe, Weights},
+    train::{Data, Keep, Recipe, Split, Weights},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -112,6 +112,9 @@ pub struct Config {
     pub bits: Candidates,
     /// The images.
     pub dataset: Plugin,
+    /// Which of its training images are trained on, and which are held out.
+    #[serde(default)]
+    pub split: Split,
     /// The network.
     pub model: Plugin,
     /// How tensors are quantized.
@@ -137,6 +140,12 @@ pub struct Config {
     /// How the quantized network is fine-tuned.
     #[serde(default)]
     pub finetune: Recipe,
+    /// How networks are evaluated.
+    #[serde(default)]
+    pub evaluate: Evaluate,
+    /// When a stage saves where it is.
+    #[serde(default)]
+    pub checkpoints: CheckpointOptions,
     /// Options of the cost models behind budgets, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub cost: BTreeMap<String, toml::Table>,
@@ -150,6 +159,15 @@ pub struct Refine {
     pub evaluations: usize,
     /// Number of training images that it is measured on.
     pub images: usize,
+}
+
+/// Evaluation of the trained networks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Evaluate {
+    /// Batch-norm statistics are estimated anew on so many training images before a network is evaluated (LIMPQ takes
+    /// 6000); 0 leaves them as training left them.
+    pub batch_norm_images: usize,
 }
 
 impl Default for Refine {
@@ -251,10 +269,14 @@ impl Config {
         plugin::<dyn crate::train::Sensitivity>("sensitivity", &mut self.sensitivity)?;
         plugin::<dyn crate::search::Solver>("solver", &mut self.solver)?;
         self.check_indicators()?;
+        if let Some((key, message)) = self.split.fault() {
+            return Err(OptionsError { path: format!("split.{key}"), message });
+        }
         for (section, recipe) in
             [("pretrain", &self.pretrain), ("indicators", &self.indicators), ("finetune", &self.finetune)]
         {
-            if let Some((key, message)) = recipe.fault() {
+            let fault = recipe.fault().or_else(|| stage_fault(section, recipe, &self.split));
+            if let Some((key, message)) = fault {
                 return Err(OptionsError { path: format!("{section}.{key}"), message });
             }
         }
@@ -306,6 +328,15 @@ impl Config {
             .map_err(|error| fault("quantizer.name", error.to_string()))
     }
 
+    /// The images, divided as asked.
+    ///
+    /// # Errors
+    /// Missing, truncated or foreign files, by name; a class without training images.
+    pub fn data(&self) -> Result<Data, super::RunError> {
+        let data = self.dataset.build::<dyn crate::train::Dataset>()?.load()?;
+        Ok(self.split.divide(data, self.seed)?)
+    }
+
     /// The budgets with their cost models, made from the options in `cost`.
     ///
     /// # Errors
@@ -323,6 +354,22 @@ impl Config {
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).expect("a config is plain data")
     }
+}
+
+/// What a recipe asks for that its stage does not have.
+fn stage_fault(section: &str, recipe: &Recipe, split: &Split) -> Option<(&'static str, String)> {
+    if section == "pretrain" && recipe.distillation > 0.0 {
+        return Some(("distillation", "there is no teacher to distil from before pre-training".to_owned()));
+    }
+    if section == "indicators" && recipe.keep == Keep::Best {
+        let message = "indicators are those of the last step; \"best\" is for pretrain and finetune".to_owned();
+        return Some(("keep", message));
+    }
+    if recipe.keep == Keep::Best && split.validation == 0.0 {
+        let message = "\"best\" is judged on held-out images; give split.validation, for example 0.1".to_owned();
+        return Some(("keep", message));
+    }
+    None
 }
 
 /// A value as TOML if it reads as such (`3`, `true`, `[4, 2]`), else as text.

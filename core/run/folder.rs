@@ -7,7 +7,9 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
+    fs::{File, TryLockError},
     path::{Path, PathBuf},
 };
 
@@ -25,6 +27,9 @@ pub enum FolderError {
         /// What is wrong.
         why: String,
     },
+    /// Another run has it.
+    #[error("another run is at work in {0}. Wait for it, or start in another folder with --out")]
+    Busy(String),
     /// An artifact that was made by another version of the layout.
     #[error(
         "{path} was written with layout {found}, this program uses {RECORD_SCHEMA}; start in another folder with --out"
@@ -39,6 +44,7 @@ pub enum FolderError {
 
 const RECORD_SCHEMA: u32 = 1;
 const RECORD: &str = "artifacts.json";
+const LOCK: &str = ".lock";
 
 /// One artifact on record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,18 +62,21 @@ struct Record {
     artifacts: BTreeMap<String, Made>,
 }
 
-/// An open run folder.
+/// An open run folder. Nobody else can open it meanwhile.
 pub struct Folder {
     path: PathBuf,
-    record: Record,
+    record: RefCell<Record>,
+    /// Held until the folder is dropped; the system lets go of it when the program dies, however it dies.
+    _lock: File,
 }
 
 impl Folder {
     /// Opens a folder, new or of an earlier run.
     ///
     /// # Errors
-    /// A damaged or foreign record.
+    /// A damaged or foreign record, a folder that cannot be written to, another run that is at work in it.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
+        let lock = lock(path)?;
         let file = path.join(RECORD);
         let shown = file.display().to_string();
         let wrong = |why: String| FolderError::Record { path: shown.clone(), why };
@@ -81,7 +90,7 @@ impl Folder {
         if record.schema != RECORD_SCHEMA {
             return Err(FolderError::Schema { path: shown, found: record.schema });
         }
-        Ok(Self { path: path.to_owned(), record })
+        Ok(Self { path: path.to_owned(), record: RefCell::new(record), _lock: lock })
     }
 
     /// Where it is.
@@ -91,7 +100,8 @@ impl Folder {
 
     /// An artifact's bytes, if it is there, unharmed, and made from these inputs.
     pub fn find(&self, name: &str, inputs: &str) -> Option<Vec<u8>> {
-        let made = self.record.artifacts.get(name).filter(|made| made.inputs == inputs)?;
+        let record = self.record.borrow();
+        let made = record.artifacts.get(name).filter(|made| made.inputs == inputs)?;
         let bytes = std::fs::read(self.path.join(name)).ok()?;
         (hash::of_bytes(&bytes) == made.content).then_some(bytes)
     }
@@ -100,11 +110,11 @@ impl Folder {
     ///
     /// # Errors
     /// A full disk, a folder that cannot be written to.
-    pub fn keep(&mut self, name: &str, inputs: &str, bytes: &[u8]) -> Result<(), FolderError> {
+    pub fn keep(&self, name: &str, inputs: &str, bytes: &[u8]) -> Result<(), WriteError> {
         artifact::write(&self.path.join(name), bytes)?;
         let made = Made { inputs: inputs.to_owned(), content: hash::of_bytes(bytes) };
-        self.record.artifacts.insert(name.to_owned(), made);
-        artifact::write_json(&self.path.join(RECORD), &self.record)?;
+        self.record.borrow_mut().artifacts.insert(name.to_owned(), made);
+        artifact::write_json(&self.path.join(RECORD), &*self.record.borrow())?;
         Ok(())
     }
 
@@ -112,25 +122,47 @@ impl Folder {
     ///
     /// # Errors
     /// When a file is there and cannot be removed.
-    pub fn remove(&mut self, names: &[&str]) -> Result<(), FolderError> {
+    pub fn remove(&self, names: &[&str]) -> Result<(), WriteError> {
         for name in names {
             let path = self.path.join(name);
             match std::fs::remove_file(&path) {
                 Ok(()) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(WriteError { path: path.display().to_string(), error }.into()),
+                Err(error) => return Err(WriteError { path: path.display().to_string(), error }),
             }
-            self.record.artifacts.remove(*name);
+            self.record.borrow_mut().artifacts.remove(*name);
         }
         Ok(())
+    }
+
+    /// Whether an artifact on record was made from these inputs.
+    pub fn made_from(&self, name: &str, inputs: &str) -> bool {
+        self.record.borrow().artifacts.get(name).is_some_and(|made| made.inputs == inputs)
+    }
+
+    /// Names on record that start so.
+    pub fn names(&self, start: &str) -> Vec<String> {
+        self.record.borrow().artifacts.keys().filter(|name| name.starts_with(start)).cloned().collect()
     }
 
     /// Writes a file that no stage reads again.
     ///
     /// # Errors
     /// As [`Self::keep`].
-    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), FolderError> {
-        Ok(artifact::write(&self.path.join(name), bytes)?)
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), WriteError> {
+        artifact::write(&self.path.join(name), bytes)
+    }
+}
+
+fn lock(path: &Path) -> Result<File, FolderError> {
+    let file = path.join(LOCK);
+    let made = std::fs::create_dir_all(path).and_then(|()| File::create(&file));
+    let made = made.map_err(|error| WriteError { path: file.display().to_string(), error })?;
+    match made.try_lock() {
+        Ok(()) => Ok(made),
+        Err(TryLockError::WouldBlock) => Err(FolderError::Busy(path.display().to_string())),
+        // Some network file systems know no locks; a run there must be trusted to be the only one.
+        Err(TryLockError::Error(_)) => Ok(made),
     }
 }
 
@@ -141,8 +173,11 @@ mod tests {
     #[test]
     fn finds_what_it_kept_and_nothing_else() {
         let home = tempfile::tempdir().unwrap();
-        let mut folder = Folder::open(home.path()).unwrap();
+        let folder = Folder::open(home.path()).unwrap();
         folder.keep("a.json", "inputs", b"{}").unwrap();
+        let busy = Folder::open(home.path()).err().unwrap().to_string();
+        assert!(busy.starts_with("another run is at work in "), "{busy}");
+        drop(folder);
         let folder = Folder::open(home.path()).unwrap();
         assert_eq!(folder.find("a.json", "inputs").as_deref(), Some(&b"{}"[..]));
         assert_eq!(folder.find("a.json", "other inputs"), None);

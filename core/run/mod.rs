@@ -8,9 +8,11 @@ mod config;
 mod device;
 mod folder;
 mod record;
+mod shelf;
 mod stages;
 
-pub use config::{Config, ConfigError, Limit, Plugin, Refine, SearchOptions};
+pub use config::{Config, ConfigError, Evaluate, Limit, Plugin, Refine, SearchOptions};
 pub use device::{Device, DeviceError};
 pub use folder::{Folder, FolderError};
+pub use shelf::CheckpointOptions;
 pub use stages::{Entrant, RunError, Summary, run};

@@ -18,7 +18,7 @@ pub(super) fn fingerprint(data: &Data) -> Result<String, DatasetError> {
     let mut pixels = vec![0f32; data.shape.elements()];
     let mut digest = Sha256::new();
     digest.update(format!("{} {}", data.shape, data.classes));
-    for set in [&data.train, &data.test] {
+    for set in [Some(&data.train), data.validation.as_ref(), Some(&data.test)].into_iter().flatten() {
         digest.update(set.len().to_le_bytes());
         for index in 0..set.len() {
             digest.update(set.sample(index, &mut pixels)?.to_le_bytes());

@@ -5,8 +5,10 @@ use super::{
     device::DeviceError,
     folder::{Folder, FolderError},
     record::{fingerprint, inputs, json, program, versions},
+    shelf::Shelf,
 };
 use crate::{
+    artifact::WriteError,
     graph::{FIXED_BITS, Graph, GraphError},
     hash,
     registry::RegistryError,
@@ -16,8 +18,8 @@ use crate::{
         refine,
     },
     train::{
-        Bench, DatasetError, Lab, Loaded, Network, Plan, Progress, Quantizer, Recipe, Score, State, StateError,
-        TrainError, WeightsError,
+        Bench, Checkpoint, Checkpoints, DatasetError, Job, Keep, Lab, Loaded, Network, Plan, Progress, Quantizer,
+        Score, State, StateError, TrainError, Trained, WeightsError,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -39,6 +41,8 @@ pub enum RunError {
     Program(std::io::Error),
     #[error(transparent)]
     Folder(#[from] FolderError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
     #[error(transparent)]
     Train(#[from] TrainError),
     #[error(transparent)]
@@ -99,8 +103,8 @@ pub struct Summary {
 /// # Errors
 /// The first stage that fails; what was finished before stays.
 pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summary, RunError> {
-    let mut folder = Folder::open(out)?;
-    let data = config.dataset.build::<dyn crate::train::Dataset>()?.load()?;
+    let folder = Folder::open(out)?;
+    let data = config.data()?;
     let model = config.model.build::<dyn crate::graph::Model>()?;
     let mut graph = model.graph(data.shape, data.classes)?;
     graph.model.clone_from(&config.model.name);
@@ -127,18 +131,18 @@ pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summa
         config,
         graph: Arc::new(graph.clone()),
         quantizer,
-        bench: Bench { data: &data, device: &device, seed: config.seed, progress },
+        bench: Bench { data: &data, device: &device, seed: config.seed, progress, checkpoints: &Nowhere },
         basis: inputs(&[&program, &config.seed, &config.device, &config.dataset, &config.model, &fingerprint(&data)?]),
     };
-    let pretrained = stages.pretrain(&mut folder, weights)?;
-    let indicators = stages.indicators(&mut folder, &pretrained)?;
+    let pretrained = stages.pretrain(&folder, weights)?;
+    let indicators = stages.indicators(&folder, &pretrained)?;
     let search = Search { constraints, indicators: &indicators, alpha: config.search.alpha };
     let instance = search.instance()?;
     let solved = search.solve(&instance, Named { name: &config.solver.name, solver: solver.as_ref() }, None)?;
     let found = search.found(&instance, &solved, &config.solver.name);
     folder.write("policy.json", &json(&found))?;
     folder.write("policy.yaml", found.policy.to_limpq_yaml().as_bytes())?;
-    let refined = stages.refine(&mut folder, &pretrained, &instance, &solved.picks)?;
+    let refined = stages.refine(&folder, &pretrained, &instance, &solved.picks)?;
     let full = stages.full_precision(&pretrained)?;
     let mut entrants = vec![Entrant {
         name: "full precision".into(),
@@ -148,7 +152,7 @@ pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summa
     }];
     entrants.push(Entrant {
         name: config.sensitivity.name.clone(),
-        score: stages.finetune(&mut folder, "finetuned", &pretrained, &found.policy)?,
+        score: stages.finetune(&folder, "finetuned", &pretrained, &found.policy)?,
         used: found.budgets.iter().map(|budget| Some(budget.used)).collect(),
         objective: Some(found.objective),
     });
@@ -156,7 +160,7 @@ pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summa
         let used = search.uses(&instance, &refined.picks);
         entrants.push(Entrant {
             name: format!("{}, refined", config.sensitivity.name),
-            score: stages.finetune(&mut folder, "refined", &pretrained, policy)?,
+            score: stages.finetune(&folder, "refined", &pretrained, policy)?,
             used: used.iter().map(|budget| Some(budget.used)).collect(),
             objective: Some(instance.problem.objective(&refined.picks)),
         });
@@ -166,7 +170,7 @@ pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summa
         let bits = uniform.bits;
         entrants.push(Entrant {
             name: format!("uniform {bits}"),
-            score: stages.finetune(&mut folder, "uniform", &pretrained, &Policy::uniform(&stages.graph, bits))?,
+            score: stages.finetune(&folder, "uniform", &pretrained, &Policy::uniform(&stages.graph, bits))?,
             used: uniform.used,
             objective: Some(uniform.objective),
         });
@@ -199,6 +203,21 @@ fn summary(config: &Config, graph: &Graph, found: Found, refined: Option<Refined
     }
 }
 
+/// For what is too short to be stopped halfway.
+struct Nowhere;
+
+impl Checkpoints for Nowhere {
+    fn latest(&self, _: &str) -> Option<Checkpoint> {
+        None
+    }
+    fn keep(&self, _: &str, _: &Checkpoint) -> Result<(), WriteError> {
+        Ok(())
+    }
+    fn due(&self, _: usize) -> bool {
+        false
+    }
+}
+
 /// What refinement leaves in the folder.
 #[derive(Serialize, Deserialize)]
 struct Refinement {
@@ -222,7 +241,7 @@ struct Stages<'a> {
 
 impl Stages<'_> {
     /// The full-precision network: trained from random numbers or from given weights, or those weights as they are.
-    fn pretrain(&self, folder: &mut Folder, weights: Option<Loaded>) -> Result<State, RunError> {
+    fn pretrain(&self, folder: &Folder, weights: Option<Loaded>) -> Result<State, RunError> {
         const NAME: &str = "pretrained.safetensors";
         let recipe = &self.config.pretrain;
         // Not the path: the same file elsewhere is the same weights.
@@ -235,13 +254,17 @@ impl Stages<'_> {
         let start = weights.map_or_else(|| State::random(&self.graph, self.config.seed), |weights| weights.state);
         let state = match recipe.epochs {
             0 => start,
-            _ => self.train("pretrain", "pretrain", &plan, &start, recipe, plan.no_bits())?.state(),
+            _ => {
+                let job = Job { stage: "pretrain", label: "pretrain", recipe, teacher: &start };
+                self.train((folder, "pretrained", &key), &job, &plan, &start, plan.no_bits())?.state()
+            }
         };
         folder.keep(NAME, &key, &state.to_bytes())?;
+        self.shelf(folder, &key).clear("pretrain")?;
         Ok(state)
     }
 
-    fn indicators(&self, folder: &mut Folder, pretrained: &State) -> Result<Indicators, RunError> {
+    fn indicators(&self, folder: &Folder, pretrained: &State) -> Result<Indicators, RunError> {
         const NAME: &str = "indicators.json";
         let Config { bits, quantizer, sensitivity, indicators: recipe, .. } = self.config;
         let key = self.indicators_key(pretrained);
@@ -249,13 +272,14 @@ impl Stages<'_> {
             return Ok(Indicators::from_bytes(&bytes)?);
         }
         let metric = sensitivity.build::<dyn crate::train::Sensitivity>()?;
+        let shelf = self.shelf(folder, &key);
         let lab = Lab {
             graph: self.graph.clone(),
             pretrained,
             candidates: bits,
             quantizer: self.quantizer.clone(),
             recipe,
-            bench: self.bench,
+            bench: Bench { checkpoints: &shelf, ..self.bench },
             joint: OnceCell::new(),
         };
         let indicators = Indicators {
@@ -277,6 +301,7 @@ impl Stages<'_> {
         }
         let bytes = json(&indicators);
         folder.keep(NAME, &key, &bytes)?;
+        shelf.clear("indicators")?;
         // What is used is what was written, so that a run that goes on later computes with the same numbers.
         Ok(Indicators::from_bytes(&bytes)?)
     }
@@ -290,7 +315,7 @@ impl Stages<'_> {
     /// with the pre-trained one and calibrated step sizes when the sensitivity trains none.
     fn refine(
         &self,
-        folder: &mut Folder,
+        folder: &Folder,
         pretrained: &State,
         instance: &Instance,
         picks: &[usize],
@@ -313,7 +338,7 @@ impl Stages<'_> {
         let state = state.as_ref().unwrap_or(pretrained);
         let calibration = self.bench.first_batch(self.config.finetune.batch_size)?;
         let measured_on = self.bench.some_training_images(images);
-        self.bench.progress.start("refine", evaluations);
+        self.bench.progress.start("refine", evaluations, 0);
         let measure = |searched: &[Precision]| -> Result<f64, TrainError> {
             let mut searched = searched.iter().copied();
             let bits: crate::train::Bits =
@@ -323,7 +348,7 @@ impl Stages<'_> {
             let network = Network::new(&plan, state, self.bench.device)?;
             let network = if network.is_uncalibrated() { network.calibrate(calibration.clone()) } else { network };
             let score = self.bench.evaluate_on(&network, &bits, self.bench.data.train.as_ref(), &measured_on)?;
-            self.bench.progress.step(&format!("loss {:.4}", score.loss));
+            self.bench.progress.note(&format!("loss {:.4}", score.loss));
             Ok(score.loss)
         };
         let refined = refine(instance, picks, evaluations, measure)?;
@@ -336,13 +361,7 @@ impl Stages<'_> {
 
     /// Fine-tunes at a policy's bits from the pre-trained numbers, and measures it. Stem and classifier are quantized to
     /// their fixed bits.
-    fn finetune(
-        &self,
-        folder: &mut Folder,
-        file: &str,
-        pretrained: &State,
-        policy: &Policy,
-    ) -> Result<Score, RunError> {
+    fn finetune(&self, folder: &Folder, file: &str, pretrained: &State, policy: &Policy) -> Result<Score, RunError> {
         let (name, result) = (format!("{file}.safetensors"), format!("{file}.json"));
         let label = match file {
             "finetuned" => "fine-tune found",
@@ -351,7 +370,9 @@ impl Stages<'_> {
         };
         let recipe = &self.config.finetune;
         let quantizer = &self.config.quantizer;
-        let key = inputs(&[&self.basis, &hash::of_bytes(&pretrained.to_bytes()), quantizer, recipe, &policy.policy]);
+        let evaluate = &self.config.evaluate;
+        let pretrained_hash = hash::of_bytes(&pretrained.to_bytes());
+        let key = inputs(&[&self.basis, &pretrained_hash, quantizer, recipe, evaluate, &policy.policy]);
         let done = folder.find(&name, &key).and_then(|_| folder.find(&result, &key));
         if let Some(score) = done.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             return Ok(score);
@@ -365,29 +386,58 @@ impl Stages<'_> {
         let start = Network::new(&plan, pretrained, self.bench.device)?;
         let start = start.calibrate(self.bench.first_batch(recipe.batch_size)?).state();
         let bits = bits.into_iter().map(Some).collect::<Vec<_>>();
-        let network = self.train("finetune", label, &plan, &start, recipe, bits.clone())?;
-        let score = self.bench.evaluate(&network, &bits)?;
+        let job = Job { stage: "finetune", label, recipe, teacher: pretrained };
+        let network = self.train((folder, file, &key), &job, &plan, &start, bits.clone())?;
+        let (network, score) = self.evaluate(network, &bits)?;
         folder.keep(&name, &key, &network.state().to_bytes())?;
         folder.keep(&result, &key, &json(&score))?;
+        self.shelf(folder, &key).clear(label)?;
         Ok(score)
     }
 
     fn full_precision(&self, pretrained: &State) -> Result<Score, RunError> {
         let plan = Plan::full_precision(self.graph.clone(), self.quantizer.clone());
         let network = Network::new(&plan, pretrained, self.bench.device)?;
-        Ok(self.bench.evaluate(&network, &plan.no_bits())?)
+        Ok(self.evaluate(network, &plan.no_bits())?.1)
     }
 
+    /// Score on the test set, and the network that reached it: its batch-norm statistics may have been estimated anew.
+    fn evaluate(&self, network: Network, bits: &crate::train::Bits) -> Result<(Network, Score), RunError> {
+        let images = self.config.evaluate.batch_norm_images.min(self.bench.data.train.len());
+        if images == 0 {
+            let score = self.bench.evaluate(&network, bits)?;
+            return Ok((network, score));
+        }
+        let network = self.bench.reestimate(&network, bits, images)?;
+        let score = Score { batch_norm_images: images, ..self.bench.evaluate(&network, bits)? };
+        Ok((network, score))
+    }
+
+    fn shelf<'a>(&'a self, folder: &'a Folder, inputs: &'a str) -> Shelf<'a> {
+        Shelf { folder, inputs, options: &self.config.checkpoints }
+    }
+
+    /// Trains at fixed bits; the network that the recipe keeps. With validation images both the last and the best one are
+    /// left in the folder, under `name`.
     fn train(
         &self,
-        stage: &str,
-        label: &str,
+        (folder, name, key): (&Folder, &str, &str),
+        job: &Job,
         plan: &Plan,
         start: &State,
-        recipe: &Recipe,
         bits: crate::train::Bits,
     ) -> Result<Network, RunError> {
+        let shelf = self.shelf(folder, key);
+        let bench = Bench { checkpoints: &shelf, ..self.bench };
         let network = Network::new(plan, start, &self.bench.device.clone().autodiff())?;
-        Ok(self.bench.fit(stage, label, network, recipe, &mut |_| vec![bits.clone()])?)
+        let Trained { network, best } = bench.fit(job, network, &mut |_| vec![bits.clone()])?;
+        if let Some(best) = &best {
+            folder.write(&format!("{name}.best.safetensors"), &best.state.to_bytes())?;
+            folder.write(&format!("{name}.last.safetensors"), &network.state().to_bytes())?;
+        }
+        match best.filter(|_| job.recipe.keep == Keep::Best) {
+            Some(best) => Ok(Network::new(plan, &best.state, self.bench.device)?),
+            None => Ok(network),
+        }
     }
 }

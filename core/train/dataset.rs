@@ -52,6 +52,8 @@ pub struct Data {
     pub classes: usize,
     /// What networks are trained on.
     pub train: Arc<dyn Samples>,
+    /// A part of the training set that is held out to choose between epochs.
+    pub validation: Option<Arc<dyn Samples>>,
     /// What accuracies are measured on.
     pub test: Arc<dyn Samples>,
 }

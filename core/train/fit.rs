@@ -1,23 +1,23 @@
-//! The training loop: for every step a list of passes at given bits whose gradients are added up, then one step of SGD.
+//! The training loop: for every step a list of passes at given bits whose gradients are added up, then one step of the
+//! optimizer.
 
 use super::{
-    Data, DatasetError, NoIndicator, Samples,
+    Data, DatasetError, NoIndicator, Plan, Samples, State,
+    checkpoint::{Best, Checkpoint, Checkpoints},
+    loss::{cross_entropy, distillation, smoothed},
     network::{Bits, Network},
+    optimizer::{clip_norm, optimizer},
+    progress::{Pass, Progress, Step, Validation},
     recipe::Recipe,
     state::StateError,
 };
+use crate::artifact::WriteError;
 use burn::{
-    grad_clipping::GradientClipping,
-    module::{Module, ParamGroup},
-    optim::{
-        GradientsAccumulator, GradientsParams, ModuleOptimizer, SgdConfig, decay::WeightDecayConfig,
-        momentum::MomentumConfig,
-    },
-    tensor::{Device, Tensor, TensorData, activation::log_softmax},
+    optim::{GradientsAccumulator, GradientsParams},
+    tensor::{Bytes, Device, Tensor, TensorData},
 };
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 
 /// Why training stopped.
 #[derive(Debug, thiserror::Error)]
@@ -33,8 +33,8 @@ pub enum TrainError {
     NoIndicator(#[from] NoIndicator),
     /// The loss is no number any more.
     #[error(
-        "the loss became {loss} in step {step} of {stage} at learning rate {learning_rate}; lower [{stage}] learning_rate, \
-         or set clip_value = 1.0 there"
+        "the loss became {loss} in step {step} of {stage} at learning rate {learning_rate}; the first numbers that are not \
+         finite are {place}. Lower [{stage}] learning_rate, or set clip_value = 1.0 there. Checkpoints of earlier steps stay"
     )]
     Diverged {
         /// Which stage.
@@ -45,7 +45,22 @@ pub enum TrainError {
         loss: f32,
         /// The learning rate then.
         learning_rate: f64,
+        /// Where, in words.
+        place: String,
     },
+    /// Somebody asked the run to end.
+    #[error("stopped after step {step} of {steps} of {stage}, which is saved. The same command goes on from there")]
+    Interrupted {
+        /// Which stage.
+        stage: String,
+        /// Steps that are done.
+        step: usize,
+        /// Steps of the stage.
+        steps: usize,
+    },
+    /// A checkpoint could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// Fewer images than a batch.
     #[error("the training set has {images} images, fewer than a batch of {batch_size}; lower [{stage}] batch_size")]
     TooFewImages {
@@ -56,16 +71,6 @@ pub enum TrainError {
         /// The batch size.
         batch_size: usize,
     },
-}
-
-/// Told how far a long stage is.
-pub trait Progress {
-    /// A stage of so many steps starts.
-    fn start(&self, stage: &str, steps: usize);
-    /// One step is done; `note` says how it goes.
-    fn step(&self, note: &str);
-    /// The stage is over.
-    fn finish(&self);
 }
 
 /// What everything that trains or evaluates needs.
@@ -79,17 +84,28 @@ pub struct Bench<'a> {
     pub seed: u64,
     /// Told how far it is.
     pub progress: &'a dyn Progress,
+    /// Where a stage goes on from after it was stopped.
+    pub checkpoints: &'a dyn Checkpoints,
 }
 
-/// Accuracy and loss over a set.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Score {
-    /// Share of images whose highest score is their class.
-    pub accuracy: f64,
-    /// Mean cross entropy.
-    pub loss: f64,
-    /// Number of images.
-    pub images: usize,
+/// What is trained, and how.
+pub struct Job<'a> {
+    /// The config's section, which fixes the data order.
+    pub stage: &'a str,
+    /// What people see; checkpoints go by it.
+    pub label: &'a str,
+    /// Settings.
+    pub recipe: &'a Recipe,
+    /// The full-precision network, for recipes that distil from it.
+    pub teacher: &'a State,
+}
+
+/// A trained network.
+pub struct Trained {
+    /// As it is after the last step.
+    pub network: Network,
+    /// As it was after its best epoch, if there are validation images.
+    pub best: Option<Best>,
 }
 
 impl Bench<'_> {
@@ -120,99 +136,145 @@ impl Bench<'_> {
         order
     }
 
-    /// Trains a network. `stage` is the config's section and fixes the data order, `label` is shown to people; `passes`
-    /// gives the bits of each pass of a step.
+    /// Trains a network, from the start or from its latest checkpoint. `passes` gives the bits of each pass of a step;
+    /// it must depend on the step alone.
     ///
     /// # Errors
-    /// Unreadable samples; a loss that is no number.
+    /// Unreadable samples; a loss that is no number; checkpoints that cannot be written; [`TrainError::Interrupted`].
     pub fn fit(
         &self,
-        stage: &str,
-        label: &str,
-        mut network: Network,
-        recipe: &Recipe,
-        passes: &mut dyn FnMut(&mut ChaCha8Rng) -> Vec<Bits>,
-    ) -> Result<Network, TrainError> {
+        job: &Job,
+        network: Network,
+        passes: &mut dyn FnMut(usize) -> Vec<Bits>,
+    ) -> Result<Trained, TrainError> {
+        let Job { stage, label, recipe, .. } = *job;
         let device = self.device.clone().autodiff();
-        let mut random = self.random(stage);
-        let mut order: Vec<usize> = (0..self.data.train.len()).collect();
-        let per_epoch = order.len() / recipe.batch_size;
+        let images = self.data.train.len();
+        let per_epoch = images / recipe.batch_size;
         if per_epoch == 0 {
-            let (images, batch_size) = (order.len(), recipe.batch_size);
-            return Err(TrainError::TooFewImages { stage: stage.to_owned(), images, batch_size });
+            let (stage, batch_size) = (stage.to_owned(), recipe.batch_size);
+            return Err(TrainError::TooFewImages { stage, images, batch_size });
         }
         let steps = per_epoch * recipe.epochs;
-        let mut optimizer = optimizer(&network, recipe);
+        let mut run = self.resume(job, network)?;
+        let teacher = self.teacher(job, run.network.plan())?;
         let mut gradients = GradientsAccumulator::new();
-        self.progress.start(label, steps);
-        for step in 0..steps {
-            if step % per_epoch == 0 {
-                order.shuffle(&mut random);
+        let mut order = vec![];
+        self.progress.start(label, steps, run.done);
+        while run.done < steps {
+            let (step, epoch) = (run.done, run.done / per_epoch);
+            if order.is_empty() || step % per_epoch == 0 {
+                order = (0..images).collect::<Vec<_>>();
+                order.shuffle(&mut self.random(&format!("{stage} epoch {epoch}")));
             }
             let place = step % per_epoch * recipe.batch_size;
             let (images, labels) =
                 self.batch(self.data.train.as_ref(), &order[place..place + recipe.batch_size], &device)?;
             let targets = smoothed(&labels, self.data.classes, recipe.label_smoothing, &device);
+            let taught = teacher.as_ref().map(|teacher| self.taught(teacher, &images));
             let learning_rate = recipe.learning_rate_at(step, steps, per_epoch);
-            let mut total = 0.0;
-            let passes = passes(&mut random);
+            let passes = passes(step);
+            let mut scored = Scored::new(&labels, self.device);
             for bits in &passes {
-                let loss = cross_entropy(network.forward(images.clone(), bits, true), targets.clone());
-                let value: f32 = loss.clone().into_scalar();
-                if !value.is_finite() {
-                    self.progress.finish();
-                    let stage = stage.to_owned();
-                    return Err(TrainError::Diverged { stage, step, loss: value, learning_rate });
+                let scores = run.network.forward(images.clone(), bits, true);
+                let mut loss = cross_entropy(scores.clone(), targets.clone());
+                if let Some(taught) = &taught {
+                    let distance = distillation(scores.clone(), taught.clone(), recipe.temperature);
+                    loss = loss.mul_scalar(1.0 - recipe.distillation) + distance.mul_scalar(recipe.distillation);
                 }
-                total += value;
-                gradients.accumulate(&network, GradientsParams::from_grads(loss.backward(), &network));
+                scored.add(scores.inner(), loss.clone().inner());
+                let of_pass = GradientsParams::from_grads(loss.backward(), &run.network);
+                gradients.accumulate(&run.network, of_pass);
             }
-            network = optimizer.step(learning_rate, network, gradients.grads()).project();
-            self.progress.step(&format!("loss {:.3}", total / passes.len() as f32));
+            let scored = scored.read(&passes);
+            if let Some(bad) = scored.iter().zip(&passes).find(|(pass, _)| !pass.loss.is_finite()) {
+                self.progress.finish();
+                let place = run.network.not_finite(images, bad.1).unwrap_or_else(|| "the scores themselves".to_owned());
+                let (stage, loss) = (stage.to_owned(), bad.0.loss);
+                return Err(TrainError::Diverged { stage, step, loss, learning_rate, place });
+            }
+            let mut summed = gradients.grads();
+            if recipe.clip_norm > 0.0 {
+                summed = clip_norm(&run.network, summed, recipe.clip_norm);
+            }
+            run.network = run.optimizer.step(learning_rate, run.network, summed).project();
+            run.done += 1;
+            let batch = recipe.batch_size;
+            self.progress.step(&Step { done: run.done, epoch, learning_rate, images: batch, passes: scored });
+            self.after_step(job, &mut run, epoch, (per_epoch, steps), &passes[0])?;
         }
         self.progress.finish();
-        Ok(network)
+        Ok(Trained { network: run.network, best: run.best })
     }
 
-    /// Accuracy and loss on the test set with every layer at the given bits.
-    ///
-    /// # Errors
-    /// Unreadable samples.
-    pub fn evaluate(&self, network: &Network, bits: &Bits) -> Result<Score, TrainError> {
-        let all: Vec<usize> = (0..self.data.test.len()).collect();
-        self.evaluate_on(network, bits, self.data.test.as_ref(), &all)
-    }
-
-    /// Accuracy and loss on some samples of a set with every layer at the given bits.
-    ///
-    /// # Errors
-    /// Unreadable samples.
-    pub fn evaluate_on(
+    /// Step sizes to watch, validation at the end of an epoch, and a checkpoint where one is due.
+    fn after_step(
         &self,
-        network: &Network,
+        job: &Job,
+        run: &mut Running,
+        epoch: usize,
+        (per_epoch, steps): (usize, usize),
         bits: &Bits,
-        set: &dyn Samples,
-        indices: &[usize],
-    ) -> Result<Score, TrainError> {
-        const BATCH: usize = 256;
-        let network = network.clone().valid();
-        let (mut right, mut loss) = (0usize, 0f64);
-        for chunk in indices.chunks(BATCH) {
-            let (images, labels) = self.batch(set, chunk, self.device)?;
-            let scores = network.forward(images, bits, false);
-            let targets = smoothed(&labels, self.data.classes, 0.0, self.device);
-            let mean: f32 = cross_entropy(scores.clone(), targets).into_scalar();
-            loss += f64::from(mean) * chunk.len() as f64;
-            let guesses: Vec<i64> =
-                scores.argmax(1).into_data().convert::<i64>().try_to_vec().expect("indices are integers");
-            right += guesses.iter().zip(&labels).filter(|(guess, label)| **guess == **label as i64).count();
+    ) -> Result<(), TrainError> {
+        const SIGHTINGS: usize = 50;
+        let done = run.done;
+        if done == 1 || done == steps || done.is_multiple_of(steps.div_ceil(SIGHTINGS)) {
+            self.progress.step_sizes(done, &run.network.step_sizes());
         }
-        let images = indices.len();
-        let count = images.max(1) as f64;
-        Ok(Score { accuracy: right as f64 / count, loss: loss / count, images })
+        let ends_epoch = done.is_multiple_of(per_epoch);
+        if let (true, Some(validation)) = (ends_epoch, &self.data.validation) {
+            let all: Vec<usize> = (0..validation.len()).collect();
+            let score = self.evaluate_on(&run.network, bits, validation.as_ref(), &all)?;
+            let best = run.best.as_ref().is_none_or(|best| score.accuracy > best.score.accuracy);
+            if best {
+                run.best = Some(Best { epoch, score, state: run.network.state() });
+            }
+            self.progress.validated(&Validation { done, epoch, score, best });
+        }
+        let interrupted = done < steps && self.progress.interrupted();
+        if ends_epoch || interrupted || self.checkpoints.due(done) {
+            let state = run.network.state();
+            // Gradients that overflowed show in the next loss, which names the place. Such numbers are nothing to go on from.
+            if state.is_finite() {
+                let optimizer = run.optimizer.into_bytes().expect("memory holds the optimizer's numbers").to_vec();
+                let checkpoint = Checkpoint { step: done, state, optimizer, best: run.best.clone() };
+                self.checkpoints.keep(job.label, &checkpoint)?;
+            }
+        }
+        if interrupted {
+            self.progress.finish();
+            return Err(TrainError::Interrupted { stage: job.label.to_owned(), step: done, steps });
+        }
+        Ok(())
     }
 
-    fn batch(
+    fn resume(&self, job: &Job, network: Network) -> Result<Running, TrainError> {
+        let fresh = optimizer(&network, job.recipe);
+        let Some(kept) = self.checkpoints.latest(job.label) else {
+            return Ok(Running { network, optimizer: fresh, done: 0, best: None });
+        };
+        let optimizer = fresh.from_bytes(Bytes::from_bytes_vec(kept.optimizer)).map_err(|error| {
+            StateError::Format { path: format!("checkpoint of {}", job.label), why: error.to_string() }
+        })?;
+        let network = Network::new(network.plan(), &kept.state, &self.device.clone().autodiff())?;
+        Ok(Running { network, optimizer, done: kept.step, best: kept.best })
+    }
+
+    fn teacher(&self, job: &Job, plan: &Plan) -> Result<Option<Network>, TrainError> {
+        if job.recipe.distillation == 0.0 {
+            return Ok(None);
+        }
+        let plan = Plan::full_precision(plan.graph.clone(), plan.quantizer.clone());
+        Ok(Some(Network::new(&plan, job.teacher, self.device)?))
+    }
+
+    /// The teacher's scores, as constants.
+    fn taught(&self, teacher: &Network, images: &Tensor<4>) -> Tensor<2> {
+        let scores = teacher.forward(images.clone().inner(), &teacher.plan().no_bits(), false);
+        Tensor::from_inner(scores)
+    }
+
+    pub(super) fn batch(
         &self,
         samples: &dyn Samples,
         indices: &[usize],
@@ -231,31 +293,50 @@ impl Bench<'_> {
     }
 }
 
-/// SGD; weight decay on the weights only.
-fn optimizer(network: &Network, recipe: &Recipe) -> ModuleOptimizer {
-    let momentum = MomentumConfig { momentum: recipe.momentum, dampening: 0.0, nesterov: recipe.nesterov };
-    let plain = SgdConfig::new().with_momentum(Some(momentum));
-    let decayed = plain.clone().with_weight_decay(Some(WeightDecayConfig::new(recipe.weight_decay as f32)));
-    let clip = (recipe.clip_value > 0.0).then_some(GradientClipping::Value(recipe.clip_value as f32));
-    let rest = ModuleOptimizer::from(plain.build());
-    let rest = match clip.clone() {
-        Some(clip) => rest.with_grad_clipping(clip),
-        None => rest,
-    };
-    rest.with_group(ParamGroup::from_ids(network.decayed()), decayed.build(), clip)
+/// A network on its way.
+struct Running {
+    network: Network,
+    optimizer: burn::optim::ModuleOptimizer,
+    done: usize,
+    best: Option<Best>,
 }
 
-/// One-hot targets with a share spread evenly over all classes.
-fn smoothed(labels: &[usize], classes: usize, smoothing: f64, device: &Device) -> Tensor<2> {
-    let mut targets = vec![(smoothing / classes as f64) as f32; labels.len() * classes];
-    for (row, &label) in targets.chunks_mut(classes).zip(labels) {
-        row[label] += 1.0 - smoothing as f32;
+/// Losses and accuracies of a step's passes, read from the device at once.
+struct Scored {
+    labels: Tensor<2, burn::tensor::Int>,
+    /// For each pass its loss and the share of right guesses.
+    numbers: Vec<Tensor<1>>,
+}
+
+impl Scored {
+    fn new(labels: &[usize], device: &Device) -> Self {
+        let values: Vec<i64> = labels.iter().map(|&label| label as i64).collect();
+        Self { labels: Tensor::from_data(TensorData::new(values, [labels.len(), 1]), device), numbers: vec![] }
     }
-    Tensor::from_data(TensorData::new(targets, [labels.len(), classes]), device)
+
+    fn add(&mut self, scores: Tensor<2>, loss: Tensor<1>) {
+        let right = scores.argmax(1).equal(self.labels.clone()).float().mean();
+        self.numbers.extend([loss, right]);
+    }
+
+    fn read(self, passes: &[Bits]) -> Vec<Pass> {
+        let numbers = super::network::host(Tensor::cat(self.numbers, 0));
+        let pairs = numbers.as_chunks::<2>().0;
+        let pass = |(bits, &[loss, accuracy]): (&Bits, &[f32; 2])| Pass {
+            bits: shown(bits),
+            loss,
+            accuracy: f64::from(accuracy),
+        };
+        passes.iter().zip(pairs).map(pass).collect()
+    }
 }
 
-/// Mean over the batch.
-fn cross_entropy(scores: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
-    let [batch, _] = scores.dims();
-    (log_softmax(scores, 1) * targets).sum().div_scalar(-(batch as f64))
+/// The bits of a pass in one word.
+fn shown(bits: &Bits) -> String {
+    let mut given = bits.iter().flatten();
+    match given.next() {
+        None => "full precision".to_owned(),
+        Some(first) if given.all(|bits| bits == first) => first.to_string(),
+        Some(_) => "mixed".to_owned(),
+    }
 }

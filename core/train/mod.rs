@@ -1,21 +1,31 @@
 //! The training half: networks as burn modules, fake quantization, joint training, fine-tuning, evaluation.
 
+mod checkpoint;
 mod dataset;
+mod evaluate;
 mod fit;
+mod loss;
 mod network;
+mod optimizer;
+mod progress;
 mod quantizer;
 mod recipe;
 mod sensitivity;
+mod split;
 mod state;
 mod weights;
 
+pub use checkpoint::{Best, Checkpoint, Checkpoints};
 pub use dataset::{Data, Dataset, DatasetError, InMemory, Samples, mean_and_deviation};
-pub use fit::{Bench, Progress, Score, TrainError};
+pub use evaluate::Score;
+pub use fit::{Bench, Job, TrainError, Trained};
 pub use network::{Bits, Network, Plan};
+pub use progress::{Pass, Progress, Step, StepSize, Validation};
 pub use quantizer::{Grid, NoIndicator, Quantizer, Role};
-pub use recipe::Recipe;
+pub use recipe::{Keep, Optimizer, Recipe};
 pub(crate) use sensitivity::preflight;
 pub use sensitivity::{ByLayer, Lab, Sensitivity, Unindicated};
+pub use split::Split;
 pub use state::{Array, State, StateError};
 pub use weights::{Loaded, Weights, WeightsError};
 

@@ -2,7 +2,7 @@
 //! every convolution and fully connected layer.
 
 use super::{
-    Grid, NoIndicator, Quantizer, Role,
+    Grid, NoIndicator, Quantizer, Role, StepSize,
     state::{Array, State, StateError, has_bias, weight_shape},
 };
 use crate::{
@@ -10,14 +10,14 @@ use crate::{
     search::{BitWidth, Precision},
 };
 use burn::{
-    module::{Module, Param, RunningState},
+    module::{Module, Param, ParamId, RunningState},
     tensor::{
         Device, Tensor, TensorData,
         module::{adaptive_avg_pool2d, batch_norm, batch_norm_train, conv2d, max_pool2d},
         ops::{ConvOptions, MaxPoolOptions},
     },
 };
-use std::{fmt, sync::Arc};
+use std::{cell::Cell, fmt, sync::Arc};
 
 const EPSILON: f64 = 1e-5;
 const MOMENTUM: f64 = 0.1;
@@ -113,7 +113,10 @@ impl Network {
     /// # Errors
     /// When the state is another model's.
     pub fn new(plan: &Plan, state: &State, device: &Device) -> Result<Self, StateError> {
-        let param = |array: &Array| Param::from_tensor(tensor1(array, device));
+        // Numbered in order of making, so that an optimizer's memory that was saved fits the same network made again.
+        let number = Cell::new(0);
+        let id = || ParamId::from(number.replace(number.get() + 1));
+        let param = |array: &Array| learned(id(), tensor1(array, device));
         let mut weights = vec![];
         let mut steps = vec![];
         for (index, layer) in plan.layers.iter().enumerate() {
@@ -135,13 +138,13 @@ impl Network {
                 _ => {
                     let rows = rows(plan, Role::Weight, kernel.clone().inner());
                     let start = plan.quantizer.start(Role::Weight, rows, plan.grid(index, Role::Weight, bits));
-                    start.into_iter().map(|values| Param::from_tensor(on(values, device))).collect()
+                    start.into_iter().map(|values| learned(id(), on(values, device))).collect()
                 }
             });
             let weight = weight_steps.collect();
             let act = plan.slots[index].iter().map(|&bits| saved(Role::Act, bits)).collect();
             steps.push(Steps { weight, act });
-            weights.push(Weights { kernel: Param::from_tensor(kernel), bias });
+            weights.push(Weights { kernel: learned(id(), kernel), bias });
         }
         let mut norms = vec![];
         for (node, copies) in plan.norms() {
@@ -172,17 +175,53 @@ impl Network {
     /// Class scores `[batch, classes]` of images `[batch, channels, height, width]` with every layer at the given bits.
     /// `training` normalises with the batch's statistics and updates the running ones.
     pub fn forward(&self, images: Tensor<4>, bits: &Bits, training: bool) -> Tensor<2> {
-        self.walk(images, bits, training, &mut |layer, input, kernel| match bits[layer] {
-            None => (input, kernel),
-            Some(precision) => {
-                let slot = self.slot(layer, precision);
-                let steps = &self.steps[layer];
-                (
-                    self.fake_quantize(layer, Role::Act, input, &steps.act[slot], precision),
-                    self.fake_quantize(layer, Role::Weight, kernel, &steps.weight[slot], precision),
-                )
-            }
+        self.walk(images, bits, training.then_some(MOMENTUM), &mut |layer, input, kernel| {
+            self.prepared(layer, bits[layer], input, kernel)
         })
+    }
+
+    /// Moves the running statistics of batch-norms towards those of a batch by a share of the way; 1 replaces them.
+    pub fn observe(&self, images: Tensor<4>, bits: &Bits, share: f64) {
+        self.walk(images, bits, Some(share), &mut |layer, input, kernel| {
+            self.prepared(layer, bits[layer], input, kernel)
+        });
+    }
+
+    /// The first numbers on the way from images to scores that are not finite, in words.
+    pub fn not_finite(&self, images: Tensor<4>, bits: &Bits) -> Option<String> {
+        let mut place = None;
+        let finite = |tensor: &Tensor<4>| host(tensor.clone()).iter().all(|value| value.is_finite());
+        self.walk(images, bits, Some(MOMENTUM), &mut |layer, input, kernel| {
+            let name = &self.plan.layers[layer].name;
+            if place.is_none() && !finite(&kernel) {
+                place = Some(format!("the weights of layer {name}"));
+            }
+            if place.is_none() && !finite(&input) {
+                place = Some(format!("the activations that reach layer {name}"));
+            }
+            let (input, kernel) = self.prepared(layer, bits[layer], input, kernel);
+            if place.is_none() && !(finite(&kernel) && finite(&input)) {
+                place = Some(format!("the quantized tensors of layer {name}"));
+            }
+            (input, kernel)
+        });
+        place
+    }
+
+    /// Input and weights of a layer as its convolution sees them.
+    fn prepared(
+        &self,
+        layer: usize,
+        bits: Option<Precision>,
+        input: Tensor<4>,
+        kernel: Tensor<4>,
+    ) -> (Tensor<4>, Tensor<4>) {
+        let Some(bits) = bits else { return (input, kernel) };
+        let (slot, steps) = (self.slot(layer, bits), &self.steps[layer]);
+        (
+            self.fake_quantize(layer, Role::Act, input, &steps.act[slot], bits),
+            self.fake_quantize(layer, Role::Weight, kernel, &steps.weight[slot], bits),
+        )
     }
 
     /// Starts the activation parameters from one batch, run in full precision.
@@ -190,7 +229,7 @@ impl Network {
         let device = self.weights[0].kernel.val().device();
         let mut act: Vec<Vec<Vec<Param<Tensor<1>>>>> = vec![vec![]; self.steps.len()];
         let plan = &self.plan;
-        self.walk(images, &plan.no_bits(), false, &mut |layer, input, kernel| {
+        self.walk(images, &plan.no_bits(), None, &mut |layer, input, kernel| {
             act[layer] = plan.slots[layer]
                 .iter()
                 .map(|&bits| {
@@ -247,6 +286,20 @@ impl Network {
     /// When the quantizer has none.
     pub fn indicator(&self, layer: usize, role: Role, bits: Precision) -> Result<f64, NoIndicator> {
         self.plan.quantizer.indicator(role, &self.parameters(layer, role, bits), self.plan.grid(layer, role, bits))
+    }
+
+    /// The step sizes of all layers and bit-widths, for those who watch; none of a quantizer that keeps none.
+    pub fn step_sizes(&self) -> Vec<StepSize> {
+        let mut sizes = vec![];
+        for (index, layer) in self.plan.layers.iter().enumerate() {
+            for (&bits, role) in self.plan.slots[index].iter().flat_map(|bits| Role::BOTH.map(|role| (bits, role))) {
+                if let Ok(value) = self.indicator(index, role, bits) {
+                    let bits = if role == Role::Weight { bits.weight } else { bits.act };
+                    sizes.push(StepSize { layer: layer.name.clone(), role, bits, value });
+                }
+            }
+        }
+        sizes
     }
 
     /// Identifiers of the parameters that weight decay applies to: weights, and quantization parameters of a quantizer
@@ -325,12 +378,13 @@ impl Network {
         quantized.reshape(shape)
     }
 
-    /// Runs the graph; `prepare` sees and may replace the input and the weights of each layer.
+    /// Runs the graph; `prepare` sees and may replace the input and the weights of each layer. With a `momentum`,
+    /// batch-norms use the batch's statistics and move the running ones towards them by this share.
     fn walk(
         &self,
         images: Tensor<4>,
         bits: &Bits,
-        training: bool,
+        momentum: Option<f64>,
         prepare: &mut dyn FnMut(usize, Tensor<4>, Tensor<4>) -> (Tensor<4>, Tensor<4>),
     ) -> Tensor<2> {
         let graph = &self.plan.graph;
@@ -351,7 +405,7 @@ impl Network {
                 Op::BatchNorm => {
                     let copy = self.norm_copy(id, norm, bits);
                     norm += 1;
-                    copy.forward(input(0), training)
+                    copy.forward(input(0), momentum)
                 }
                 Op::Conv(conv) => {
                     let weights = &self.weights[layer];
@@ -422,11 +476,11 @@ impl Plan {
 }
 
 impl Norm {
-    fn forward(&self, input: Tensor<4>, training: bool) -> Tensor<4> {
+    fn forward(&self, input: Tensor<4>, momentum: Option<f64>) -> Tensor<4> {
         let (gamma, beta) = (self.gamma.val(), self.beta.val());
-        if !training {
+        let Some(momentum) = momentum else {
             return batch_norm(input, gamma, beta, self.mean.value(), self.variance.value(), EPSILON);
-        }
+        };
         let [batch, _, height, width] = input.dims();
         let count = (batch * height * width) as f64;
         let result = batch_norm_train(input, gamma, beta, EPSILON);
@@ -434,7 +488,7 @@ impl Norm {
         let unbiased = result.variance.mul_scalar(count / (count - 1.0).max(1.0));
         for (running, batch) in [(&self.mean, result.mean), (&self.variance, unbiased)] {
             let old = running.value_sync();
-            running.update((old.mul_scalar(1.0 - MOMENTUM) + batch.mul_scalar(MOMENTUM)).detach());
+            running.update((old.mul_scalar(1.0 - momentum) + batch.mul_scalar(momentum)).detach());
         }
         result.output
     }
@@ -467,6 +521,12 @@ fn tensor1(array: &Array, device: &Device) -> Tensor<1> {
 fn on(values: Tensor<1>, device: &Device) -> Tensor<1> {
     let data = values.into_data();
     Tensor::from_data(data, device)
+}
+
+/// A parameter; it has gradients where the device keeps them.
+fn learned<const D: usize>(id: ParamId, value: Tensor<D>) -> Param<Tensor<D>> {
+    let value = if value.device().is_autodiff() { value.require_grad() } else { value };
+    Param::initialized(id, value)
 }
 
 /// A tensor's numbers.

@@ -3,7 +3,31 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A training recipe: SGD with momentum, cosine learning rate with warm-up, label smoothing, clipping by value.
+/// How gradients move the numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Optimizer {
+    /// Stochastic gradient descent with momentum.
+    #[default]
+    Sgd,
+    /// Adam (Kingma and Ba, 2015); weight decay is added to the gradient.
+    Adam,
+    /// AdamW (Loshchilov and Hutter, 2019); weight decay shrinks the weights directly.
+    AdamW,
+}
+
+/// Which network a stage hands on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Keep {
+    /// That of the last step.
+    #[default]
+    Last,
+    /// That of the epoch with the highest accuracy on the validation images, the first of several.
+    Best,
+}
+
+/// A training recipe: optimizer, cosine learning rate with warm-up, label smoothing, clipping, distillation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Recipe {
@@ -11,16 +35,22 @@ pub struct Recipe {
     pub epochs: usize,
     /// Images for each step.
     pub batch_size: usize,
+    /// "sgd", "adam" or "adamw".
+    pub optimizer: Optimizer,
     /// Learning rate after the warm-up.
     pub learning_rate: f64,
     /// Learning rate at the end of the cosine, and at the start of the warm-up.
     pub final_learning_rate: f64,
     /// Epochs over which the learning rate rises linearly.
     pub warmup_epochs: f64,
-    /// Momentum of SGD.
+    /// Momentum of SGD; the first moment's decay (beta 1) of Adam.
     pub momentum: f64,
-    /// Whether the momentum looks ahead (Nesterov).
+    /// Whether the momentum of SGD looks ahead (Nesterov).
     pub nesterov: bool,
+    /// The second moment's decay of Adam.
+    pub beta2: f64,
+    /// What Adam adds to the root of the second moment.
+    pub epsilon: f64,
     /// Weight decay of weights, and of quantization parameters where the quantizer asks for it; biases and batch-norm get
     /// none.
     pub weight_decay: f64,
@@ -28,6 +58,15 @@ pub struct Recipe {
     pub label_smoothing: f64,
     /// Largest magnitude of a gradient's element; 0 leaves gradients alone.
     pub clip_value: f64,
+    /// Largest norm of all gradients together, taken before `clip_value`; 0 leaves gradients alone.
+    pub clip_norm: f64,
+    /// Share of the loss that is the distance to the full-precision network's scores (knowledge distillation); 0 turns it
+    /// off. Not for pre-training, which has no teacher.
+    pub distillation: f64,
+    /// Temperature that softens both networks' scores in distillation.
+    pub temperature: f64,
+    /// "last" or "best" by accuracy on the validation images; "best" needs `split.validation`.
+    pub keep: Keep,
 }
 
 impl Default for Recipe {
@@ -35,14 +74,21 @@ impl Default for Recipe {
         Self {
             epochs: 10,
             batch_size: 64,
+            optimizer: Optimizer::Sgd,
             learning_rate: 0.01,
             final_learning_rate: 1e-5,
             warmup_epochs: 0.0,
             momentum: 0.9,
             nesterov: false,
+            beta2: 0.999,
+            epsilon: 1e-8,
             weight_decay: 2.5e-5,
             label_smoothing: 0.1,
             clip_value: 0.0,
+            clip_norm: 0.0,
+            distillation: 0.0,
+            temperature: 4.0,
+            keep: Keep::Last,
         }
     }
 }
@@ -67,6 +113,14 @@ impl Recipe {
             r if !not_negative(r.weight_decay) => fault("weight_decay", r.weight_decay, "0 or a positive number"),
             r if !share(r.label_smoothing) => fault("label_smoothing", r.label_smoothing, "in 0..1"),
             r if !not_negative(r.clip_value) => fault("clip_value", r.clip_value, "0 or a positive number"),
+            r if !not_negative(r.clip_norm) => fault("clip_norm", r.clip_norm, "0 or a positive number"),
+            r if !share(r.beta2) => fault("beta2", r.beta2, "in 0..1"),
+            r if !positive(r.epsilon) => fault("epsilon", r.epsilon, "a positive number"),
+            r if !(0.0..=1.0).contains(&r.distillation) => fault("distillation", r.distillation, "in 0..=1"),
+            r if !positive(r.temperature) => fault("temperature", r.temperature, "a positive number"),
+            r if r.nesterov && r.optimizer != Optimizer::Sgd => {
+                Some(("nesterov", "is an option of optimizer = \"sgd\" only".to_owned()))
+            }
             _ => None,
         }
     }

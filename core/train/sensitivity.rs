@@ -1,7 +1,7 @@
 //! The sensitivity kind: the number for (layer, tensor, bit-width) that the search minimises.
 
 use super::{
-    fit::{Bench, TrainError},
+    fit::{Bench, Job, TrainError},
     network::{Bits, Network, Plan},
     quantizer::{NoIndicator, Quantizer, Role, try_indicators},
     recipe::Recipe,
@@ -120,8 +120,12 @@ impl Lab<'_> {
         let network = self.untrained()?;
         let fixed: Vec<bool> = network.plan().layers.iter().map(|layer| layer.fixed).collect();
         let precisions: Vec<Precision> = uniform_precisions(self.candidates.iter()).collect();
-        let mut passes = |random: &mut ChaCha8Rng| joint_passes(&precisions, &fixed, random);
-        let network = self.bench.fit("indicators", "indicators", network, self.recipe, &mut passes)?;
+        let mut passes = |step: usize| {
+            let mut random = self.bench.random(&format!("indicators step {step}"));
+            joint_passes(&precisions, &fixed, &mut random)
+        };
+        let job = Job { stage: "indicators", label: "indicators", recipe: self.recipe, teacher: self.pretrained };
+        let network = self.bench.fit(&job, network, &mut passes)?.network;
         let _ = self.joint.set(network.state());
         Ok(network)
     }

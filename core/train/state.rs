@@ -116,6 +116,11 @@ impl State {
         }
     }
 
+    /// Whether every number is finite.
+    pub fn is_finite(&self) -> bool {
+        self.0.values().all(|array| array.values.iter().all(|value| value.is_finite()))
+    }
+
     /// As the bytes of a safetensors file; the same state gives the same bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let raw: Vec<(&String, &Array, Vec<u8>)> = self
@@ -137,13 +142,18 @@ impl State {
     pub fn from_bytes(bytes: &[u8], path: &str) -> Result<Self, StateError> {
         let wrong = |why: String| StateError::Format { path: path.to_owned(), why };
         let file = SafeTensors::deserialize(bytes).map_err(|error| wrong(error.to_string()))?;
+        Self::from_views(file.iter()).map_err(wrong)
+    }
+
+    /// From tensors of an open file; an error says what is wrong.
+    pub(super) fn from_views<'a>(views: impl Iterator<Item = (&'a str, TensorView<'a>)>) -> Result<Self, String> {
         let mut state = BTreeMap::new();
-        for (name, view) in file.tensors() {
+        for (name, view) in views {
             if view.dtype() != Dtype::F32 {
-                return Err(wrong(format!("tensor {name:?} holds {:?}, not 32-bit floats", view.dtype())));
+                return Err(format!("tensor {name:?} holds {:?}, not 32-bit floats", view.dtype()));
             }
             let values = view.data().as_chunks().0.iter().map(|&chunk| f32::from_le_bytes(chunk)).collect();
-            state.insert(name, Array { shape: view.shape().to_vec(), values });
+            state.insert(name.to_owned(), Array { shape: view.shape().to_vec(), values });
         }
         Ok(Self(state))
     }

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::Args;
-use limpq_core::{graph::Model, run::Config, search::Constraints, train::Dataset};
+use limpq_core::{graph::Model, run::Config, search::Constraints};
 use std::{io::Write, path::PathBuf};
 
 /// Read a config, open its data and lay out its network, without training anything.
@@ -22,7 +22,7 @@ impl Check {
     /// Whatever would stop the run before its first stage.
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let config = Config::read(&self.config, &self.set)?;
-        let data = config.dataset.build::<dyn Dataset>()?.load()?;
+        let data = config.data()?;
         let graph = config
             .model
             .build::<dyn Model>()?
@@ -44,7 +44,12 @@ impl Check {
         write!(out, "{}", config.to_toml())?;
         writeln!(out)?;
         let (train, test) = (data.train.len(), data.test.len());
-        writeln!(out, "# data: {train} training and {test} test images of {}, {} classes", data.shape, data.classes)?;
+        let held = data.validation.map(|held| format!(", {} validation", held.len())).unwrap_or_default();
+        writeln!(
+            out,
+            "# data: {train} training{held} and {test} test images of {}, {} classes",
+            data.shape, data.classes
+        )?;
         let (all, searched) = (graph.layers().len(), graph.searchable().len());
         writeln!(out, "# network: {all} layers, bits are searched for {searched} of them")?;
         if let Some(weights) = weights {

@@ -1,14 +1,20 @@
 //! `limpq run`: every stage of an experiment, and the table that compares its networks.
 
 use super::table::{figure, table};
+use anyhow::Context;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use limpq_core::{
     run::{Config, Summary},
     search::Status,
-    train::{Progress, Score},
+    train::{Progress, Score, Step},
 };
-use std::{cell::RefCell, io::Write, path::PathBuf};
+use std::{
+    cell::RefCell,
+    io::Write,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 /// Train, search, fine-tune and evaluate as a config says.
 ///
@@ -34,6 +40,7 @@ impl Run {
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let config = Config::read(&self.config, &self.set)?;
         let folder = self.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&config.name));
+        listen()?;
         let summary = limpq_core::run::run(&config, &folder, &Bars::default())?;
         print(out, &summary)?;
         writeln!(out, "\neverything is in {}", folder.display())?;
@@ -102,17 +109,25 @@ fn accuracy(score: Score) -> String {
 struct Bars(RefCell<Option<ProgressBar>>);
 
 impl Progress for Bars {
-    fn start(&self, stage: &str, steps: usize) {
+    fn start(&self, stage: &str, steps: usize, done: usize) {
         let style = ProgressStyle::with_template("{prefix:>18} {bar:32} {pos}/{len} {msg} {eta} left");
         let style = style.expect("the template is a constant that parses");
         let bar = ProgressBar::new(steps as u64).with_style(style).with_prefix(stage.to_owned());
-        if bar.is_hidden() {
-            eprintln!("{stage}: {steps} steps");
+        bar.set_position(done as u64);
+        bar.reset_eta();
+        match (bar.is_hidden(), done) {
+            (true, 0) => eprintln!("{stage}: {steps} steps"),
+            (true, _) => eprintln!("{stage}: {steps} steps, going on after step {done}"),
+            (false, _) => {}
         }
         self.0.replace(Some(bar));
     }
 
-    fn step(&self, note: &str) {
+    fn step(&self, step: &Step) {
+        self.note(&format!("loss {:.3}", step.loss()));
+    }
+
+    fn note(&self, note: &str) {
         if let Some(bar) = self.0.borrow().as_ref() {
             bar.set_message(note.to_owned());
             bar.inc(1);
@@ -127,4 +142,21 @@ impl Progress for Bars {
             bar.abandon();
         }
     }
+
+    fn interrupted(&self) -> bool {
+        INTERRUPTED.load(Ordering::Relaxed)
+    }
+}
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// The first Ctrl-C ends the run after the current step, the second one at once.
+fn listen() -> anyhow::Result<()> {
+    ctrlc::set_handler(|| {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nfinishing this step, then saving; Ctrl-C again ends at once");
+    })
+    .context("cannot listen for Ctrl-C")
 }

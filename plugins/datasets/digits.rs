@@ -44,7 +44,7 @@ impl Dataset for Digits {
         }
         let (mean, deviation) = mean_and_deviation(&train.0);
         let samples = |(pixels, labels)| Arc::new(InMemory { shape: SHAPE, pixels, labels, mean, deviation });
-        Ok(Data { shape: SHAPE, classes: CLASSES, train: samples(train), test: samples(test) })
+        Ok(Data { shape: SHAPE, classes: CLASSES, train: samples(train), validation: None, test: samples(test) })
     }
 }
 

@@ -68,7 +68,7 @@ impl Dataset for Idx {
         let shape = train.shape;
         let samples = |Part { pixels, labels, .. }| Arc::new(InMemory { shape, pixels, labels, mean, deviation });
         let classes = train.classes.max(test.classes);
-        Ok(Data { shape, classes, train: samples(train), test: samples(test) })
+        Ok(Data { shape, classes, train: samples(train), validation: None, test: samples(test) })
     }
 }
 

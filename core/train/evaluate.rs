@@ -1,0 +1,104 @@
+//! Accuracy and loss of a network.
+
+use super::{
+    Bench, Samples, TrainError,
+    loss::{cross_entropy, smoothed},
+    network::{Bits, Network, host},
+};
+use burn::module::Module;
+use serde::{Deserialize, Serialize};
+
+/// Images that are evaluated at once.
+const BATCH: usize = 256;
+
+/// Accuracy and loss over a set.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// Share of images whose highest score is their class (top-1).
+    pub accuracy: f64,
+    /// Share of images whose class is among the five highest scores (top-5).
+    pub top5: f64,
+    /// Mean cross entropy.
+    pub loss: f64,
+    /// Number of images.
+    pub images: usize,
+    /// Number of training images that batch-norm statistics were estimated on anew before; 0: as training left them.
+    pub batch_norm_images: usize,
+}
+
+impl Bench<'_> {
+    /// Accuracy and loss on the test set with every layer at the given bits.
+    ///
+    /// # Errors
+    /// Unreadable samples.
+    pub fn evaluate(&self, network: &Network, bits: &Bits) -> Result<Score, TrainError> {
+        let all: Vec<usize> = (0..self.data.test.len()).collect();
+        self.evaluate_on(network, bits, self.data.test.as_ref(), &all)
+    }
+
+    /// Accuracy and loss on some samples of a set with every layer at the given bits.
+    ///
+    /// # Errors
+    /// Unreadable samples.
+    pub fn evaluate_on(
+        &self,
+        network: &Network,
+        bits: &Bits,
+        set: &dyn Samples,
+        indices: &[usize],
+    ) -> Result<Score, TrainError> {
+        let network = network.clone().valid();
+        let (mut first, mut top5, mut loss) = (0usize, 0usize, 0f64);
+        for chunk in indices.chunks(BATCH) {
+            let (images, labels) = self.batch(set, chunk, self.device)?;
+            let scores = network.forward(images, bits, false);
+            let targets = smoothed(&labels, self.data.classes, 0.0, self.device);
+            let mean: f32 = cross_entropy(scores.clone(), targets).into_scalar();
+            loss += f64::from(mean) * chunk.len() as f64;
+            for (scores, &label) in host(scores).chunks(self.data.classes).zip(&labels) {
+                let rank = rank(scores, label);
+                first += usize::from(rank == 0);
+                top5 += usize::from(rank < 5);
+            }
+        }
+        let images = indices.len();
+        let share = |count: usize| count as f64 / images.max(1) as f64;
+        let loss = loss / images.max(1) as f64;
+        Ok(Score { accuracy: share(first), top5: share(top5), loss, images, batch_norm_images: 0 })
+    }
+
+    /// The network with batch-norm statistics that are the mean over so many training images, run at the given bits.
+    ///
+    /// # Errors
+    /// Unreadable samples.
+    pub fn reestimate(&self, network: &Network, bits: &Bits, images: usize) -> Result<Network, TrainError> {
+        let network = network.clone().valid();
+        let places = self.some_training_images(images);
+        // A batch of one has no variance.
+        for (seen, chunk) in places.chunks(BATCH).filter(|chunk| chunk.len() > 1).enumerate() {
+            let (images, _) = self.batch(self.data.train.as_ref(), chunk, self.device)?;
+            network.observe(images, bits, 1.0 / (seen + 1) as f64);
+        }
+        Ok(network)
+    }
+}
+
+/// How many classes stand before the true one. Of equal scores the first stands first; what is no number stands last.
+fn rank(scores: &[f32], label: usize) -> usize {
+    let own = scores[label];
+    let ahead = |(class, &score): (usize, &f32)| own.is_nan() || score > own || (score == own && class < label);
+    scores.iter().enumerate().filter(|&(class, score)| class != label && ahead((class, score))).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_go_by_score_then_by_place() {
+        let scores = [1.0, 3.0, 3.0, -1.0];
+        assert_eq!([0, 1, 2, 3].map(|label| rank(&scores, label)), [2, 0, 1, 3]);
+        assert_eq!(rank(&[f32::NAN, f32::NAN], 0), 1, "a network that gives no numbers is never right");
+        assert_eq!(rank(&[f32::NAN, 0.0], 1), 0);
+    }
+}

@@ -1,0 +1,146 @@
+//! Parts of a training set: some held out for validation, some left unused, every class in proportion.
+
+use super::{Data, DatasetError, Samples};
+use rand::{SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::Arc};
+
+/// How a data set's training images are divided.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Split {
+    /// Share of each class that is held out, to choose between epochs.
+    pub validation: f64,
+    /// Share of the rest of each class that is trained on.
+    pub fraction: f64,
+}
+
+impl Default for Split {
+    fn default() -> Self {
+        Self { validation: 0.0, fraction: 1.0 }
+    }
+}
+
+impl Split {
+    /// What is wrong with the values, as (key, reason).
+    pub fn fault(&self) -> Option<(&'static str, String)> {
+        if !(0.0..1.0).contains(&self.validation) {
+            return Some(("validation", format!("must be in 0..1, got {}", self.validation)));
+        }
+        if !(self.fraction > 0.0 && self.fraction <= 1.0) {
+            return Some(("fraction", format!("must be above 0 and at most 1, got {}", self.fraction)));
+        }
+        None
+    }
+
+    /// The data with its training images divided; the same for the same seed.
+    ///
+    /// # Errors
+    /// Unreadable samples; a class of which no image would be left to train on.
+    pub fn divide(&self, data: Data, seed: u64) -> Result<Data, DatasetError> {
+        if *self == Self::default() {
+            return Ok(data);
+        }
+        let mut pixels = vec![0.0; data.shape.elements()];
+        let mut classes = BTreeMap::<usize, Vec<usize>>::new();
+        for index in 0..data.train.len() {
+            classes.entry(data.train.sample(index, &mut pixels)?).or_default().push(index);
+        }
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let (mut train, mut validation) = (vec![], vec![]);
+        for (class, mut images) in classes {
+            images.shuffle(&mut random);
+            let all = images.len();
+            let held = (all as f64 * self.validation).round() as usize;
+            let used = ((all - held) as f64 * self.fraction).round() as usize;
+            if used == 0 {
+                let Self { validation, fraction } = self;
+                let why = format!(
+                    "no image of class {class} is left to train on: there are {all}, and validation = {validation} and \
+                     fraction = {fraction} leave none"
+                );
+                return Err(DatasetError::Content { path: "[split]".to_owned(), why });
+            }
+            validation.extend_from_slice(&images[..held]);
+            train.extend_from_slice(&images[held..held + used]);
+        }
+        let part = |mut places: Vec<usize>| {
+            places.sort_unstable();
+            Arc::new(Part { of: data.train.clone(), places })
+        };
+        let held_out = (!validation.is_empty()).then(|| part(validation) as Arc<dyn Samples>);
+        Ok(Data { train: part(train), validation: held_out, ..data })
+    }
+}
+
+/// Some images of a set.
+struct Part {
+    of: Arc<dyn Samples>,
+    places: Vec<usize>,
+}
+
+impl Samples for Part {
+    fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    fn sample(&self, index: usize, pixels: &mut [f32]) -> Result<usize, DatasetError> {
+        self.of.sample(self.places[index], pixels)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{graph::Shape, train::InMemory};
+
+    /// Twenty images of class 0 and ten of class 1; an image's one pixel is its place.
+    fn data() -> Data {
+        let shape = Shape::new(1, 1, 1).unwrap();
+        let labels = [[0; 20].as_slice(), &[1; 10]].concat();
+        let train = Arc::new(InMemory { shape, pixels: (0..30).collect(), labels, mean: 0.0, deviation: 1.0 });
+        Data { shape, classes: 2, train: train.clone(), validation: None, test: train }
+    }
+
+    fn places(samples: &dyn Samples) -> Vec<usize> {
+        let mut pixel = [0.0];
+        (0..samples.len())
+            .map(|index| {
+                samples.sample(index, &mut pixel).unwrap();
+                pixel[0] as usize
+            })
+            .collect()
+    }
+
+    #[test]
+    fn classes_keep_their_proportion_and_no_image_is_in_two_parts() {
+        let split = Split { validation: 0.2, fraction: 0.5 };
+        let divided = split.divide(data(), 1).unwrap();
+        let (train, held) = (places(&*divided.train), places(&**divided.validation.as_ref().unwrap()));
+        let of_first = |places: &[usize]| places.iter().filter(|&&place| place < 20).count();
+        assert_eq!((train.len(), of_first(&train), held.len(), of_first(&held)), (12, 8, 6, 4));
+        assert!(held.iter().all(|place| !train.contains(place)));
+        assert_eq!(divided.test.len(), 30, "the test set is whole");
+        assert_eq!(places(&*split.divide(data(), 1).unwrap().train), train, "the same seed, the same parts");
+        assert_ne!(places(&*split.divide(data(), 2).unwrap().train), train);
+    }
+
+    #[test]
+    fn the_held_out_part_does_not_depend_on_how_much_is_trained_on() {
+        let held = |fraction| {
+            let divided = Split { validation: 0.2, fraction }.divide(data(), 1).unwrap();
+            places(&**divided.validation.as_ref().unwrap())
+        };
+        assert_eq!(held(1.0), held(0.25));
+    }
+
+    #[test]
+    fn a_class_without_images_is_refused() {
+        let error = Split { validation: 0.0, fraction: 0.04 }.divide(data(), 1).err().unwrap().to_string();
+        assert!(error.starts_with("[split]: no image of class 1 is left to train on: there are 10"), "{error}");
+        assert_eq!(Split { validation: 1.0, fraction: 1.0 }.fault().unwrap().0, "validation");
+        assert_eq!(Split { validation: 0.0, fraction: 0.0 }.fault().unwrap().0, "fraction");
+    }
+}
