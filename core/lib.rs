@@ -8,7 +8,7 @@
 pub mod artifact;
 pub mod graph;
 #[cfg(feature = "train")]
-mod hash;
+pub mod hash;
 pub mod options;
 pub mod registry;
 #[cfg(feature = "train")]

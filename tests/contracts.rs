@@ -140,8 +140,12 @@ fn data_sets_give_the_same_normalised_samples_twice() {
             for index in (0..set.len()).step_by(set.len() / 300 + 1) {
                 let (mut first, mut second) = ([f32::NAN; 4096], [0.0; 4096]);
                 let size = data.shape.elements();
-                let label = set.sample(index, &mut first[..size]).unwrap();
-                assert_eq!(set.sample(index, &mut second[..size]).unwrap(), label, "{name}");
+                for draw in [Some(index as u64), None] {
+                    set.image(index, draw, &mut first[..size]).unwrap();
+                    set.image(index, draw, &mut second[..size]).unwrap();
+                    assert!(first[..size] == second[..size], "{name}: the same draw, the same image");
+                }
+                let label = set.label(index);
                 assert!(first[..size] == second[..size] && first[..size].iter().all(|v| v.abs() < 100.0), "{name}");
                 seen[label] = true;
             }

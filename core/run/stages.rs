@@ -131,7 +131,14 @@ pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summa
         config,
         graph: Arc::new(graph.clone()),
         quantizer,
-        bench: Bench { data: &data, device: &device, seed: config.seed, progress, checkpoints: &Nowhere },
+        bench: Bench {
+            data: &data,
+            device: &device,
+            seed: config.seed,
+            workers: config.split.workers(),
+            progress,
+            checkpoints: &Nowhere,
+        },
         basis: inputs(&[&program, &config.seed, &config.device, &config.dataset, &config.model, &fingerprint(&data)?]),
     };
     let pretrained = stages.pretrain(&folder, weights)?;
@@ -347,7 +354,7 @@ impl Stages<'_> {
             let plan = Plan::new(self.graph.clone(), slots, self.quantizer.clone());
             let network = Network::new(&plan, state, self.bench.device)?;
             let network = if network.is_uncalibrated() { network.calibrate(calibration.clone()) } else { network };
-            let score = self.bench.evaluate_on(&network, &bits, self.bench.data.train.as_ref(), &measured_on)?;
+            let score = self.bench.evaluate_on(&network, &bits, &self.bench.data.train, &measured_on)?;
             self.bench.progress.note(&format!("loss {:.4}", score.loss));
             Ok(score.loss)
         };

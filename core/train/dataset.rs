@@ -1,6 +1,7 @@
 //! The data-set kind: labelled images, split into training and test.
 
-use crate::graph::Shape;
+use crate::{graph::Shape, hash::hex};
+use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 /// What is wrong with a data set.
@@ -24,6 +25,14 @@ pub enum DatasetError {
         /// What was found and what was expected.
         why: String,
     },
+    /// An image that its data set was told to leave out; no reason to stop.
+    #[error("{path} is left out: {why}")]
+    LeftOut {
+        /// The file.
+        path: String,
+        /// Why it cannot be used.
+        why: String,
+    },
 }
 
 /// Labelled images that can be had one by one, in any order, from any thread.
@@ -36,11 +45,30 @@ pub trait Samples: Send + Sync {
         self.len() == 0
     }
 
-    /// Writes the normalised image `index` into `pixels` (channel, row, column order) and gives its class.
+    /// The class of an image; known without decoding it.
+    fn label(&self, index: usize) -> usize;
+
+    /// Writes the normalised image `index` into `pixels` (channel, row, column order). `draw` fixes the augmentation: the
+    /// same number gives the same image. `None` is the image as it is evaluated, without augmentation.
     ///
     /// # Errors
-    /// When the sample cannot be read or decoded.
-    fn sample(&self, index: usize, pixels: &mut [f32]) -> Result<usize, DatasetError>;
+    /// When the image cannot be read or decoded.
+    fn image(&self, index: usize, draw: Option<u64>, pixels: &mut [f32]) -> Result<(), DatasetError>;
+
+    /// Hash of everything that results depend on; `elements` is the size of an image. Unless a set knows something
+    /// cheaper, every image is decoded for it.
+    ///
+    /// # Errors
+    /// When an image cannot be read or decoded.
+    fn identity(&self, elements: usize) -> Result<String, DatasetError> {
+        let (mut pixels, mut digest) = (vec![0f32; elements], Sha256::new());
+        for index in 0..self.len() {
+            self.image(index, None, &mut pixels)?;
+            digest.update(self.label(index).to_le_bytes());
+            digest.update(pixels.iter().flat_map(|pixel| pixel.to_le_bytes()).collect::<Vec<u8>>());
+        }
+        Ok(hex(&digest.finalize()))
+    }
 }
 
 /// A loaded data set.
@@ -65,40 +93,4 @@ pub trait Dataset: Send + Sync {
     /// # Errors
     /// Missing, truncated or foreign files, by name.
     fn load(&self) -> Result<Data, DatasetError>;
-}
-
-/// Grey or colour images held in memory as bytes, normalised when they are read.
-pub struct InMemory {
-    /// Shape of every image.
-    pub shape: Shape,
-    /// All images after another, channel, row, column order.
-    pub pixels: Vec<u8>,
-    /// The class of each image.
-    pub labels: Vec<u8>,
-    /// Mean of the pixels of the training images, in pixel units.
-    pub mean: f32,
-    /// Standard deviation of the same.
-    pub deviation: f32,
-}
-
-impl Samples for InMemory {
-    fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    fn sample(&self, index: usize, pixels: &mut [f32]) -> Result<usize, DatasetError> {
-        let size = self.shape.elements();
-        for (out, &pixel) in pixels.iter_mut().zip(&self.pixels[index * size..(index + 1) * size]) {
-            *out = (f32::from(pixel) - self.mean) / self.deviation;
-        }
-        Ok(self.labels[index].into())
-    }
-}
-
-/// Mean and standard deviation of pixels; the deviation is never 0.
-pub fn mean_and_deviation(pixels: &[u8]) -> (f32, f32) {
-    let count = pixels.len().max(1) as f64;
-    let mean = pixels.iter().map(|&p| f64::from(p)).sum::<f64>() / count;
-    let variance = pixels.iter().map(|&p| (f64::from(p) - mean).powi(2)).sum::<f64>() / count;
-    (mean as f32, (variance.sqrt() as f32).max(1e-6))
 }

@@ -1,12 +1,13 @@
 //! Accuracy and loss of a network.
 
 use super::{
-    Bench, Samples, TrainError,
+    Bench, Pick, Samples, TrainError,
     loss::{cross_entropy, smoothed},
     network::{Bits, Network, host},
 };
 use burn::module::Module;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Images that are evaluated at once.
 const BATCH: usize = 256;
@@ -20,7 +21,7 @@ pub struct Score {
     pub top5: f64,
     /// Mean cross entropy.
     pub loss: f64,
-    /// Number of images.
+    /// Number of images; those that could not be read and were left out do not count.
     pub images: usize,
     /// Number of training images that batch-norm statistics were estimated on anew before; 0: as training left them.
     pub batch_norm_images: usize,
@@ -33,7 +34,7 @@ impl Bench<'_> {
     /// Unreadable samples.
     pub fn evaluate(&self, network: &Network, bits: &Bits) -> Result<Score, TrainError> {
         let all: Vec<usize> = (0..self.data.test.len()).collect();
-        self.evaluate_on(network, bits, self.data.test.as_ref(), &all)
+        self.evaluate_on(network, bits, &self.data.test, &all)
     }
 
     /// Accuracy and loss on some samples of a set with every layer at the given bits.
@@ -44,27 +45,27 @@ impl Bench<'_> {
         &self,
         network: &Network,
         bits: &Bits,
-        set: &dyn Samples,
+        set: &Arc<dyn Samples>,
         indices: &[usize],
     ) -> Result<Score, TrainError> {
         let network = network.clone().valid();
-        let (mut first, mut top5, mut loss) = (0usize, 0usize, 0f64);
-        for chunk in indices.chunks(BATCH) {
-            let (images, labels) = self.batch(set, chunk, self.device)?;
+        let (mut first, mut top5, mut loss, mut used) = (0usize, 0usize, 0f64, 0usize);
+        for batch in self.loader(set, Pick::plain(indices), BATCH) {
+            let (images, labels) = self.tensors(batch?, self.device);
+            used += labels.len();
             let scores = network.forward(images, bits, false);
             let targets = smoothed(&labels, self.data.classes, 0.0, self.device);
             let mean: f32 = cross_entropy(scores.clone(), targets).into_scalar();
-            loss += f64::from(mean) * chunk.len() as f64;
+            loss += f64::from(mean) * labels.len() as f64;
             for (scores, &label) in host(scores).chunks(self.data.classes).zip(&labels) {
                 let rank = rank(scores, label);
                 first += usize::from(rank == 0);
                 top5 += usize::from(rank < 5);
             }
         }
-        let images = indices.len();
-        let share = |count: usize| count as f64 / images.max(1) as f64;
-        let loss = loss / images.max(1) as f64;
-        Ok(Score { accuracy: share(first), top5: share(top5), loss, images, batch_norm_images: 0 })
+        let share = |count: usize| count as f64 / used.max(1) as f64;
+        let loss = loss / used.max(1) as f64;
+        Ok(Score { accuracy: share(first), top5: share(top5), loss, images: used, batch_norm_images: 0 })
     }
 
     /// The network with batch-norm statistics that are the mean over so many training images, run at the given bits.
@@ -74,10 +75,14 @@ impl Bench<'_> {
     pub fn reestimate(&self, network: &Network, bits: &Bits, images: usize) -> Result<Network, TrainError> {
         let network = network.clone().valid();
         let places = self.some_training_images(images);
-        // A batch of one has no variance.
-        for (seen, chunk) in places.chunks(BATCH).filter(|chunk| chunk.len() > 1).enumerate() {
-            let (images, _) = self.batch(self.data.train.as_ref(), chunk, self.device)?;
-            network.observe(images, bits, 1.0 / (seen + 1) as f64);
+        let mut seen = 0;
+        for batch in self.loader(&self.data.train, Pick::plain(&places), BATCH) {
+            let (images, labels) = self.tensors(batch?, self.device);
+            // A batch of one has no variance.
+            if labels.len() > 1 {
+                seen += 1;
+                network.observe(images, bits, 1.0 / f64::from(seen));
+            }
         }
         Ok(network)
     }

@@ -2,7 +2,7 @@
 //! optimizer.
 
 use super::{
-    Data, DatasetError, NoIndicator, Plan, Samples, State,
+    Batch, Data, DatasetError, Loader, NoIndicator, Pick, Plan, Samples, State,
     checkpoint::{Best, Checkpoint, Checkpoints},
     loss::{cross_entropy, distillation, smoothed},
     network::{Bits, Network},
@@ -16,8 +16,9 @@ use burn::{
     optim::{GradientsAccumulator, GradientsParams},
     tensor::{Bytes, Device, Tensor, TensorData},
 };
-use rand::{SeedableRng, seq::SliceRandom};
+use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
+use std::{num::NonZeroUsize, sync::Arc};
 
 /// Why training stopped.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +83,8 @@ pub struct Bench<'a> {
     pub device: &'a Device,
     /// Seeds data order and sampling, together with the stage's name.
     pub seed: u64,
+    /// Threads that read and decode images. Results do not depend on it.
+    pub workers: NonZeroUsize,
     /// Told how far it is.
     pub progress: &'a dyn Progress,
     /// Where a stage goes on from after it was stopped.
@@ -124,7 +127,8 @@ impl Bench<'_> {
         let mut order: Vec<usize> = (0..self.data.train.len()).collect();
         order.shuffle(&mut self.random("calibrate"));
         order.truncate(batch_size);
-        Ok(self.batch(self.data.train.as_ref(), &order, self.device)?.0)
+        let first = self.loader(&self.data.train, Pick::plain(&order), order.len()).next();
+        Ok(self.tensors(first.transpose()?.unwrap_or_default(), self.device).0)
     }
 
     /// Places of so many training images, drawn evenly and the same for the same seed.
@@ -159,17 +163,16 @@ impl Bench<'_> {
         let mut run = self.resume(job, network)?;
         let teacher = self.teacher(job, run.network.plan())?;
         let mut gradients = GradientsAccumulator::new();
-        let mut order = vec![];
+        let mut batches = None;
         self.progress.start(label, steps, run.done);
         while run.done < steps {
             let (step, epoch) = (run.done, run.done / per_epoch);
-            if order.is_empty() || step % per_epoch == 0 {
-                order = (0..images).collect::<Vec<_>>();
-                order.shuffle(&mut self.random(&format!("{stage} epoch {epoch}")));
-            }
-            let place = step % per_epoch * recipe.batch_size;
-            let (images, labels) =
-                self.batch(self.data.train.as_ref(), &order[place..place + recipe.batch_size], &device)?;
+            let batches = match &mut batches {
+                Some(batches) if step % per_epoch != 0 => batches,
+                next => next.insert(self.epoch(stage, epoch, step % per_epoch, recipe.batch_size)),
+            };
+            let batch = batches.next().expect("an epoch has a batch for each of its steps")?;
+            let (images, labels) = self.tensors(batch, &device);
             let targets = smoothed(&labels, self.data.classes, recipe.label_smoothing, &device);
             let taught = teacher.as_ref().map(|teacher| self.taught(teacher, &images));
             let learning_rate = recipe.learning_rate_at(step, steps, per_epoch);
@@ -199,8 +202,8 @@ impl Bench<'_> {
             }
             run.network = run.optimizer.step(learning_rate, run.network, summed).project();
             run.done += 1;
-            let batch = recipe.batch_size;
-            self.progress.step(&Step { done: run.done, epoch, learning_rate, images: batch, passes: scored });
+            let images = labels.len();
+            self.progress.step(&Step { done: run.done, epoch, learning_rate, images, passes: scored });
             self.after_step(job, &mut run, epoch, (per_epoch, steps), &passes[0])?;
         }
         self.progress.finish();
@@ -224,7 +227,7 @@ impl Bench<'_> {
         let ends_epoch = done.is_multiple_of(per_epoch);
         if let (true, Some(validation)) = (ends_epoch, &self.data.validation) {
             let all: Vec<usize> = (0..validation.len()).collect();
-            let score = self.evaluate_on(&run.network, bits, validation.as_ref(), &all)?;
+            let score = self.evaluate_on(&run.network, bits, validation, &all)?;
             let best = run.best.as_ref().is_none_or(|best| score.accuracy > best.score.accuracy);
             if best {
                 run.best = Some(Best { epoch, score, state: run.network.state() });
@@ -274,22 +277,25 @@ impl Bench<'_> {
         Tensor::from_inner(scores)
     }
 
-    pub(super) fn batch(
-        &self,
-        samples: &dyn Samples,
-        indices: &[usize],
-        device: &Device,
-    ) -> Result<(Tensor<4>, Vec<usize>), DatasetError> {
+    /// The batches of an epoch from a step on. Order and augmentation depend on seed, stage and epoch alone.
+    fn epoch(&self, stage: &str, epoch: usize, from: usize, batch_size: usize) -> Loader {
+        let mut random = self.random(&format!("{stage} epoch {epoch}"));
+        let mut order: Vec<usize> = (0..self.data.train.len()).collect();
+        order.shuffle(&mut random);
+        order.truncate(order.len() / batch_size * batch_size);
+        let picks = Pick::drawn(&order[from * batch_size..], random.next_u64());
+        self.loader(&self.data.train, picks, batch_size)
+    }
+
+    pub(super) fn loader(&self, samples: &Arc<dyn Samples>, picks: Vec<Pick>, batch_size: usize) -> Loader {
+        let batch_size = NonZeroUsize::new(batch_size).unwrap_or(NonZeroUsize::MIN);
+        Loader::new(samples.clone(), self.data.shape.elements(), picks, batch_size, self.workers)
+    }
+
+    pub(super) fn tensors(&self, batch: Batch, device: &Device) -> (Tensor<4>, Vec<usize>) {
         let shape = self.data.shape;
-        let size = shape.elements();
-        let mut pixels = vec![0f32; size * indices.len()];
-        let labels = indices
-            .iter()
-            .zip(pixels.chunks_mut(size))
-            .map(|(&index, pixels)| samples.sample(index, pixels))
-            .collect::<Result<_, _>>()?;
-        let data = TensorData::new(pixels, [indices.len(), shape.channels, shape.height, shape.width]);
-        Ok((Tensor::from_data(data, device), labels))
+        let data = TensorData::new(batch.pixels, [batch.labels.len(), shape.channels, shape.height, shape.width]);
+        (Tensor::from_data(data, device), batch.labels)
     }
 }
 

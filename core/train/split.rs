@@ -1,11 +1,12 @@
 //! Parts of a training set: some held out for validation, some left unused, every class in proportion.
 
-use super::{Data, DatasetError, Samples};
+use super::{Data, DatasetError, Samples, default_workers};
+use crate::hash;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 
 /// How a data set's training images are divided.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -15,11 +16,13 @@ pub struct Split {
     pub validation: f64,
     /// Share of the rest of each class that is trained on.
     pub fraction: f64,
+    /// Threads that read and decode images; 0 is as many as the machine has. Results do not depend on it.
+    pub workers: usize,
 }
 
 impl Default for Split {
     fn default() -> Self {
-        Self { validation: 0.0, fraction: 1.0 }
+        Self { validation: 0.0, fraction: 1.0, workers: 0 }
     }
 }
 
@@ -35,18 +38,22 @@ impl Split {
         None
     }
 
+    /// How many threads read and decode images.
+    pub fn workers(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.workers).unwrap_or_else(default_workers)
+    }
+
     /// The data with its training images divided; the same for the same seed.
     ///
     /// # Errors
-    /// Unreadable samples; a class of which no image would be left to train on.
+    /// A class of which no image would be left to train on.
     pub fn divide(&self, data: Data, seed: u64) -> Result<Data, DatasetError> {
-        if *self == Self::default() {
+        if self.validation == 0.0 && self.fraction == 1.0 {
             return Ok(data);
         }
-        let mut pixels = vec![0.0; data.shape.elements()];
         let mut classes = BTreeMap::<usize, Vec<usize>>::new();
         for index in 0..data.train.len() {
-            classes.entry(data.train.sample(index, &mut pixels)?).or_default().push(index);
+            classes.entry(data.train.label(index)).or_default().push(index);
         }
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let (mut train, mut validation) = (vec![], vec![]);
@@ -56,7 +63,7 @@ impl Split {
             let held = (all as f64 * self.validation).round() as usize;
             let used = ((all - held) as f64 * self.fraction).round() as usize;
             if used == 0 {
-                let Self { validation, fraction } = self;
+                let Self { validation, fraction, .. } = self;
                 let why = format!(
                     "no image of class {class} is left to train on: there are {all}, and validation = {validation} and \
                      fraction = {fraction} leave none"
@@ -86,21 +93,33 @@ impl Samples for Part {
         self.places.len()
     }
 
-    fn sample(&self, index: usize, pixels: &mut [f32]) -> Result<usize, DatasetError> {
-        self.of.sample(self.places[index], pixels)
+    fn label(&self, index: usize) -> usize {
+        self.of.label(self.places[index])
+    }
+
+    fn image(&self, index: usize, draw: Option<u64>, pixels: &mut [f32]) -> Result<(), DatasetError> {
+        self.of.image(self.places[index], draw, pixels)
+    }
+
+    fn identity(&self, elements: usize) -> Result<String, DatasetError> {
+        Ok(hash::of_bytes(format!("{} {:?}", self.of.identity(elements)?, self.places).as_bytes()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{graph::Shape, train::InMemory};
+    use crate::{
+        graph::Shape,
+        train::{Augment, InMemory},
+    };
 
     /// Twenty images of class 0 and ten of class 1; an image's one pixel is its place.
     fn data() -> Data {
         let shape = Shape::new(1, 1, 1).unwrap();
         let labels = [[0; 20].as_slice(), &[1; 10]].concat();
-        let train = Arc::new(InMemory { shape, pixels: (0..30).collect(), labels, mean: 0.0, deviation: 1.0 });
+        let (mean, deviation, augment) = (vec![0.0], vec![1.0], Augment::default());
+        let train = Arc::new(InMemory { shape, pixels: (0..30).collect(), labels, mean, deviation, augment });
         Data { shape, classes: 2, train: train.clone(), validation: None, test: train }
     }
 
@@ -108,7 +127,7 @@ mod tests {
         let mut pixel = [0.0];
         (0..samples.len())
             .map(|index| {
-                samples.sample(index, &mut pixel).unwrap();
+                samples.image(index, None, &mut pixel).unwrap();
                 pixel[0] as usize
             })
             .collect()
@@ -116,7 +135,7 @@ mod tests {
 
     #[test]
     fn classes_keep_their_proportion_and_no_image_is_in_two_parts() {
-        let split = Split { validation: 0.2, fraction: 0.5 };
+        let split = Split { validation: 0.2, fraction: 0.5, workers: 0 };
         let divided = split.divide(data(), 1).unwrap();
         let (train, held) = (places(&*divided.train), places(&**divided.validation.as_ref().unwrap()));
         let of_first = |places: &[usize]| places.iter().filter(|&&place| place < 20).count();
@@ -124,13 +143,18 @@ mod tests {
         assert!(held.iter().all(|place| !train.contains(place)));
         assert_eq!(divided.test.len(), 30, "the test set is whole");
         assert_eq!(places(&*split.divide(data(), 1).unwrap().train), train, "the same seed, the same parts");
-        assert_ne!(places(&*split.divide(data(), 2).unwrap().train), train);
+        let other = split.divide(data(), 2).unwrap();
+        assert_ne!(places(&*other.train), train);
+        let identity = |samples: &dyn Samples| samples.identity(1).unwrap();
+        assert_ne!(identity(&*other.train), identity(&*divided.train), "other images are other data");
+        assert_eq!(divided.train.label(0), 0);
+        assert_eq!(divided.train.label(11), 1);
     }
 
     #[test]
     fn the_held_out_part_does_not_depend_on_how_much_is_trained_on() {
         let held = |fraction| {
-            let divided = Split { validation: 0.2, fraction }.divide(data(), 1).unwrap();
+            let divided = Split { validation: 0.2, fraction, workers: 0 }.divide(data(), 1).unwrap();
             places(&**divided.validation.as_ref().unwrap())
         };
         assert_eq!(held(1.0), held(0.25));
@@ -138,9 +162,9 @@ mod tests {
 
     #[test]
     fn a_class_without_images_is_refused() {
-        let error = Split { validation: 0.0, fraction: 0.04 }.divide(data(), 1).err().unwrap().to_string();
+        let error = Split { validation: 0.0, fraction: 0.04, workers: 0 }.divide(data(), 1).err().unwrap().to_string();
         assert!(error.starts_with("[split]: no image of class 1 is left to train on: there are 10"), "{error}");
-        assert_eq!(Split { validation: 1.0, fraction: 1.0 }.fault().unwrap().0, "validation");
-        assert_eq!(Split { validation: 0.0, fraction: 0.0 }.fault().unwrap().0, "fraction");
+        assert_eq!(Split { validation: 1.0, fraction: 1.0, workers: 0 }.fault().unwrap().0, "validation");
+        assert_eq!(Split { validation: 0.0, fraction: 0.0, workers: 0 }.fault().unwrap().0, "fraction");
     }
 }

@@ -9,7 +9,7 @@
 
 use flate2::read::GzDecoder;
 use limpq_core::graph::Shape;
-use limpq_core::train::{Data, Dataset, DatasetError, InMemory, mean_and_deviation};
+use limpq_core::train::{Augment, Data, Dataset, DatasetError, InMemory, mean_and_deviation};
 use serde::{Deserialize, Serialize};
 use std::{io::Read, sync::Arc};
 
@@ -42,8 +42,11 @@ impl Dataset for Digits {
             part.0.extend(pixels);
             part.1.push(label);
         }
-        let (mean, deviation) = mean_and_deviation(&train.0);
-        let samples = |(pixels, labels)| Arc::new(InMemory { shape: SHAPE, pixels, labels, mean, deviation });
+        let (mean, deviation) = mean_and_deviation(&train.0, SHAPE);
+        let samples = |(pixels, labels)| {
+            let (mean, deviation, augment) = (mean.clone(), deviation.clone(), Augment::default());
+            Arc::new(InMemory { shape: SHAPE, pixels, labels, mean, deviation, augment })
+        };
         Ok(Data { shape: SHAPE, classes: CLASSES, train: samples(train), validation: None, test: samples(test) })
     }
 }
@@ -67,8 +70,7 @@ mod tests {
     use limpq_core::train::Samples;
 
     fn labels(samples: &dyn Samples) -> Vec<usize> {
-        let mut pixels = vec![0.0; SHAPE.elements()];
-        (0..samples.len()).map(|index| samples.sample(index, &mut pixels).unwrap()).collect()
+        (0..samples.len()).map(|index| samples.label(index)).collect()
     }
 
     #[test]
@@ -97,7 +99,8 @@ mod tests {
         ];
         let data = Digits::default().load().unwrap();
         let mut pixels = [0.0; 64];
-        assert_eq!(data.train.sample(0, &mut pixels).unwrap(), 0);
+        data.train.image(0, None, &mut pixels).unwrap();
+        assert_eq!(data.train.label(0), 0);
         // Normalising is affine: two known pixels give mean and deviation, which must explain the others.
         let deviation = 15.0 / (pixels[11] - pixels[0]);
         for (&found, &expected) in pixels.iter().zip(first.as_flattened()) {
@@ -111,7 +114,7 @@ mod tests {
         let mut pixels = [0.0; 64];
         let (mut sum, mut squares) = (0.0, 0.0);
         for index in 0..data.train.len() {
-            data.train.sample(index, &mut pixels).unwrap();
+            data.train.image(index, None, &mut pixels).unwrap();
             sum += pixels.iter().map(|&p| f64::from(p)).sum::<f64>();
             squares += pixels.iter().map(|&p| f64::from(p).powi(2)).sum::<f64>();
         }

@@ -8,7 +8,7 @@
 
 use flate2::read::GzDecoder;
 use limpq_core::graph::Shape;
-use limpq_core::train::{Data, Dataset, DatasetError, InMemory, mean_and_deviation};
+use limpq_core::train::{Augment, Data, Dataset, DatasetError, InMemory, mean_and_deviation};
 use serde::{Deserialize, Serialize};
 use std::{
     fs, io,
@@ -38,6 +38,10 @@ pub struct Idx {
     pub limit: usize,
     /// Use the first so many test images; 0 is all.
     pub test_limit: usize,
+    /// Training images get so many black pixels on each side, and a part of their own size is cut out at random.
+    pub crop_padding: u16,
+    /// Every other training image is mirrored, at random.
+    pub flip: bool,
 }
 
 impl Default for Idx {
@@ -50,6 +54,8 @@ impl Default for Idx {
             test_labels: "t10k-labels-idx1-ubyte".into(),
             limit: 0,
             test_limit: 0,
+            crop_padding: 0,
+            flip: false,
         }
     }
 }
@@ -64,9 +70,13 @@ impl Dataset for Idx {
             let why = format!("images are {}, those for training {}", test.shape, train.shape);
             return Err(DatasetError::Content { path: test.path.display().to_string(), why });
         }
-        let (mean, deviation) = mean_and_deviation(&train.pixels);
+        let (mean, deviation) = mean_and_deviation(&train.pixels, train.shape);
         let shape = train.shape;
-        let samples = |Part { pixels, labels, .. }| Arc::new(InMemory { shape, pixels, labels, mean, deviation });
+        let augment = Augment { crop_padding: self.crop_padding, flip: self.flip };
+        let samples = |Part { pixels, labels, .. }| {
+            let (mean, deviation) = (mean.clone(), deviation.clone());
+            Arc::new(InMemory { shape, pixels, labels, mean, deviation, augment })
+        };
         let classes = train.classes.max(test.classes);
         Ok(Data { shape, classes, train: samples(train), validation: None, test: samples(test) })
     }
@@ -220,12 +230,27 @@ mod tests {
         // Mean of 0..=17 is 8.5, its variance (18^2 - 1) / 12.
         let deviation = (323.0f32 / 12.0).sqrt();
         let mut pixels = [0.0; 6];
-        assert_eq!(data.train.sample(2, &mut pixels).unwrap(), 2);
+        data.train.image(2, None, &mut pixels).unwrap();
+        assert_eq!(data.train.label(2), 2);
         for (index, pixel) in pixels.iter().enumerate() {
             assert!((pixel - (12.0 + index as f32 - 8.5) / deviation).abs() < 1e-6);
         }
-        assert_eq!(data.test.sample(0, &mut pixels).unwrap(), 4);
+        data.test.image(0, None, &mut pixels).unwrap();
+        assert_eq!(data.test.label(0), 4);
         assert!((pixels[0] - (255.0 - 8.5) / deviation).abs() < 1e-4);
+    }
+
+    #[test]
+    fn augmentation_is_for_training_images_that_are_drawn() {
+        let (_folder, data) = folder();
+        let data = Idx { crop_padding: 1, ..data }.load().unwrap();
+        let drawn = |draw| {
+            let mut pixels = [0.0; 6];
+            data.train.image(1, draw, &mut pixels).unwrap();
+            pixels
+        };
+        assert!((0..50).any(|draw| drawn(Some(draw)) != drawn(None)));
+        assert!((0..50).any(|draw| drawn(Some(draw)) == drawn(None)), "one place of nine is the image itself");
     }
 
     #[test]

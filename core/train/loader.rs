@@ -1,0 +1,251 @@
+//! Batches of images, decoded ahead of their use by worker threads.
+//!
+//! What a batch holds depends on the picks alone, not on how many workers there are or which of them is fastest: workers
+//! take the next image that nobody has, and the batch is put together in the order of the picks. They stay at most two
+//! batches ahead of what is asked for, which bounds the memory.
+
+use super::{DatasetError, Samples};
+use std::{
+    collections::BTreeMap,
+    num::NonZeroUsize,
+    ops::Range,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread::{self, JoinHandle},
+};
+
+/// Batches that workers may be ahead.
+const AHEAD: usize = 2;
+/// Small images are taken several at once: about so many numbers.
+const AT_ONCE: usize = 16_384;
+
+/// An image of a set, and the random number that fixes its augmentation (`None`: as it is evaluated).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pick {
+    /// Its place in the set.
+    pub index: usize,
+    /// Fixes the augmentation.
+    pub draw: Option<u64>,
+}
+
+impl Pick {
+    /// Images as they are evaluated.
+    pub fn plain(indices: &[usize]) -> Vec<Self> {
+        indices.iter().map(|&index| Self { index, draw: None }).collect()
+    }
+
+    /// Images to train on. An image's draw depends on the epoch's number and its place alone, not on when its turn is.
+    pub fn drawn(indices: &[usize], epoch: u64) -> Vec<Self> {
+        indices.iter().map(|&index| Self { index, draw: Some(mixed(epoch, index as u64)) }).collect()
+    }
+}
+
+/// Two numbers mixed into one (the finaliser of SplitMix64: Steele, Lea and Flood, OOPSLA 2014).
+fn mixed(seed: u64, index: u64) -> u64 {
+    let mut z = seed.wrapping_add(index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// Images and their classes, in the order of the picks. Images that their set leaves out are missing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// One image after another: channel, row, column.
+    pub pixels: Vec<f32>,
+    /// The class of each.
+    pub labels: Vec<usize>,
+}
+
+/// As many threads as the machine has for this program.
+pub fn default_workers() -> NonZeroUsize {
+    thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+type Decoded = Result<Vec<f32>, DatasetError>;
+
+/// An iterator over batches. The last one may be smaller; after an error there are no more. Dropping it ends its workers.
+pub struct Loader {
+    shared: Arc<Shared>,
+    batch_size: usize,
+    /// The first pick that has not been given out.
+    at: usize,
+    /// Images that came before their turn.
+    early: BTreeMap<usize, Decoded>,
+    decoded: Receiver<(usize, Decoded)>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+impl Loader {
+    /// Starts decoding. `elements` is the size of an image.
+    pub fn new(
+        samples: Arc<dyn Samples>,
+        elements: usize,
+        picks: Vec<Pick>,
+        batch_size: NonZeroUsize,
+        workers: NonZeroUsize,
+    ) -> Self {
+        let batch_size = batch_size.get();
+        let at_once = (AT_ONCE / elements.max(1)).clamp(1, 16);
+        let workers = workers.get().min(picks.len().div_ceil(at_once));
+        let ahead = (AHEAD * batch_size).max(AHEAD * workers * at_once);
+        let queue = Mutex::new(Queue { next: 0, limit: batch_size + ahead });
+        let shared = Arc::new(Shared { samples, elements, picks, at_once, ahead, queue, room: Condvar::new() });
+        let (sender, decoded) = channel();
+        let start = |_| {
+            let (shared, sender) = (shared.clone(), sender.clone());
+            thread::spawn(move || shared.work(&sender))
+        };
+        let workers = (0..workers).map(start).collect();
+        Self { shared, batch_size, at: 0, early: BTreeMap::new(), decoded, workers }
+    }
+
+    /// Waits for the image of a place.
+    fn decoded(&mut self, place: usize) -> Decoded {
+        loop {
+            if let Some(decoded) = self.early.remove(&place) {
+                return decoded;
+            }
+            let Ok((other, decoded)) = self.decoded.recv() else { self.workers_failed() };
+            self.early.insert(other, decoded);
+        }
+    }
+
+    /// Passes the panic of a worker on: it is a bug in a data set.
+    fn workers_failed(&mut self) -> ! {
+        for worker in self.workers.drain(..) {
+            if let Err(panic) = worker.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+        unreachable!("workers end early only by a panic")
+    }
+}
+
+impl Iterator for Loader {
+    type Item = Result<Batch, DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let end = (self.at + self.batch_size).min(self.shared.picks.len());
+        let places = std::mem::replace(&mut self.at, end)..end;
+        if places.is_empty() {
+            return None;
+        }
+        let mut batch = Batch::default();
+        batch.pixels.reserve_exact(places.len() * self.shared.elements);
+        let mut left_out = None;
+        for place in places {
+            match self.decoded(place) {
+                Ok(pixels) => {
+                    batch.pixels.extend_from_slice(&pixels);
+                    batch.labels.push(self.shared.samples.label(self.shared.picks[place].index));
+                }
+                Err(error @ DatasetError::LeftOut { .. }) => left_out = Some(error),
+                Err(error) => {
+                    self.at = self.shared.picks.len();
+                    self.shared.stop();
+                    return Some(Err(error));
+                }
+            }
+        }
+        self.shared.go_on(end);
+        match left_out {
+            // Nothing can be computed from no image at all.
+            Some(DatasetError::LeftOut { path, why }) if batch.labels.is_empty() => {
+                self.at = self.shared.picks.len();
+                self.shared.stop();
+                let why = format!("{why}; this was the last image of a batch none of whose images can be read");
+                Some(Err(DatasetError::Content { path, why }))
+            }
+            _ => Some(Ok(batch)),
+        }
+    }
+}
+
+impl Drop for Loader {
+    fn drop(&mut self) {
+        self.shared.stop();
+        for worker in self.workers.drain(..) {
+            // A worker's panic has been passed on, or nobody waits for its image any more.
+            let _ = worker.join();
+        }
+    }
+}
+
+/// What workers and the loader both hold.
+struct Shared {
+    samples: Arc<dyn Samples>,
+    elements: usize,
+    picks: Vec<Pick>,
+    at_once: usize,
+    ahead: usize,
+    queue: Mutex<Queue>,
+    /// Told when the limit rises.
+    room: Condvar,
+}
+
+/// Which picks are taken.
+struct Queue {
+    /// The first that nobody has.
+    next: usize,
+    /// None from here on may be taken yet.
+    limit: usize,
+}
+
+impl Shared {
+    fn work(&self, sender: &Sender<(usize, Decoded)>) {
+        let _stop = StopOnPanic(self);
+        while let Some(places) = self.take() {
+            for place in places {
+                let Pick { index, draw } = self.picks[place];
+                let mut pixels = vec![0f32; self.elements];
+                let decoded = self.samples.image(index, draw, &mut pixels).map(|()| pixels);
+                if sender.send((place, decoded)).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The next picks that nobody has; waits until they are in reach.
+    fn take(&self) -> Option<Range<usize>> {
+        let mut queue = self.queue();
+        while queue.next < self.picks.len() && queue.next >= queue.limit {
+            queue = self.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        let start = queue.next;
+        queue.next = (start + self.at_once).min(self.picks.len());
+        (start < queue.next).then_some(start..queue.next)
+    }
+
+    fn go_on(&self, given_out: usize) {
+        self.queue().limit = given_out + self.ahead;
+        self.room.notify_all();
+    }
+
+    fn stop(&self) {
+        self.queue().next = self.picks.len();
+        self.room.notify_all();
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // Nothing can panic while it is held, and two numbers are never half written.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lets the other workers end, so that nobody waits for an image that will never come.
+struct StopOnPanic<'a>(&'a Shared);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.stop();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
