@@ -1,0 +1,212 @@
+//! Photographs in folders, as ImageNet is laid out for PyTorch: `train/CLASS/*.JPEG` and `val/CLASS/*.JPEG`.
+//!
+//! A class is a folder of `train`; classes are numbered in the order of their names. Images may be JPEG or PNG, whatever
+//! their name says, and become RGB as by Pillow's `convert("RGB")`; the orientation in a photograph's EXIF is not applied.
+//! Training images are cut and resized at random (Szegedy et al., CVPR 2015): 8 to 100 % of the area, sides 3:4 to 4:3, every
+//! other one mirrored. For evaluation the shorter side is resized to `resize` and the middle is cut out. This is torchvision's
+//! `RandomResizedCrop`, `RandomHorizontalFlip`, `Resize`, `CenterCrop` on Pillow's images, with Pillow's bilinear arithmetic.
+//!
+//! Images are decoded when they are needed. What a run records of them is the hash of their names and sizes in bytes.
+
+use limpq_core::graph::Shape;
+use limpq_core::hash;
+use limpq_core::train::{Data, Dataset, DatasetError, Samples};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeSet,
+    fs,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+mod crop;
+mod decode;
+mod list;
+mod resize;
+
+use crop::View;
+use list::Image;
+
+/// Where the images are and how they become input.
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ImageFolder {
+    /// Folder with the two others in it.
+    pub folder: PathBuf,
+    /// Training images: one folder for each class.
+    pub train: PathBuf,
+    /// Images that accuracies are measured on: the same classes.
+    pub val: PathBuf,
+    /// Rows and columns of the input.
+    pub size: NonZeroU32,
+    /// What the shorter side is resized to for evaluation, before the middle is cut out.
+    pub resize: NonZeroU32,
+    /// Mean of red, green and blue, of 1.
+    pub mean: [f32; 3],
+    /// Standard deviation of the same.
+    pub deviation: [f32; 3],
+    /// Use the first so many training images of each class; 0 is all.
+    pub limit: usize,
+    /// Use the first so many images of each class for evaluation; 0 is all.
+    pub val_limit: usize,
+    /// What to do about an image that cannot be decoded: "stop", or "skip" to leave it out with a warning.
+    pub unreadable: Unreadable,
+}
+
+/// What to do about an image that cannot be decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Unreadable {
+    /// End with an error that names the file.
+    #[default]
+    Stop,
+    /// Leave it out and say so once.
+    Skip,
+}
+
+impl Default for ImageFolder {
+    fn default() -> Self {
+        Self {
+            folder: "imagenet".into(),
+            train: "train".into(),
+            val: "val".into(),
+            size: const { NonZeroU32::new(224).expect("not 0") },
+            resize: const { NonZeroU32::new(256).expect("not 0") },
+            mean: [0.485, 0.456, 0.406],
+            deviation: [0.229, 0.224, 0.225],
+            limit: 0,
+            val_limit: 0,
+            unreadable: Unreadable::Stop,
+        }
+    }
+}
+
+limpq_core::plugin!(
+    Dataset,
+    "image_folder",
+    "ImageNet and others: one folder of photographs for each class",
+    ImageFolder
+);
+
+impl Dataset for ImageFolder {
+    fn load(&self) -> Result<Data, DatasetError> {
+        let option = |name: &str, why: String| DatasetError::Content { path: format!("[dataset] {name}"), why };
+        let (size, resize) = (self.size.get() as usize, self.resize.get() as usize);
+        if resize < size {
+            return Err(option("resize", format!("must be at least size, {size}, to cut that out; got {resize}")));
+        }
+        if let Some(bad) = self.deviation.iter().find(|deviation| !(deviation.is_finite() && **deviation > 0.0)) {
+            return Err(option("deviation", format!("must be positive numbers, got {bad}")));
+        }
+        let shape = Shape::new(3, size, size).map_err(|error| option("size", error.to_string()))?;
+        let (train_root, val_root) = (self.folder.join(&self.train), self.folder.join(&self.val));
+        let classes = list::classes(&train_root)?;
+        let train = list::images(&train_root, &classes, self.limit)?;
+        let below = list::classes(&val_root)?;
+        if let Some(unknown) = below.iter().find(|class| classes.binary_search(class).is_err()) {
+            let path = val_root.join(unknown).display().to_string();
+            let why = format!("there is no such class in {}; both must have the same classes", train_root.display());
+            return Err(DatasetError::Content { path, why });
+        }
+        if let Some(missing) = classes.iter().find(|class| below.binary_search(class).is_err()) {
+            let path = val_root.join(missing).display().to_string();
+            let why = format!("this class of {} is missing; both must have the same classes", train_root.display());
+            return Err(DatasetError::Content { path, why });
+        }
+        let val = list::images(&val_root, &classes, self.val_limit)?;
+        let samples = |root: PathBuf, images| {
+            let normal = normal(self.mean, self.deviation);
+            let (classes, unreadable) = (classes.clone(), self.unreadable);
+            Arc::new(Photographs { root, classes, images, size, resize, normal, unreadable, warned: Mutex::default() })
+        };
+        let (train, test) = (samples(train_root, train), samples(val_root, val));
+        Ok(Data { shape, classes: classes.len(), train, validation: None, test })
+    }
+}
+
+/// What each byte of each channel becomes, in the order that torchvision computes it.
+fn normal(mean: [f32; 3], deviation: [f32; 3]) -> [[f32; 256]; 3] {
+    std::array::from_fn(|channel| {
+        std::array::from_fn(|byte| (byte as f32 / 255.0 - mean[channel]) / deviation[channel])
+    })
+}
+
+/// Images on a disk.
+struct Photographs {
+    root: PathBuf,
+    /// Names of the classes, sorted.
+    classes: Vec<String>,
+    images: Vec<Image>,
+    size: usize,
+    resize: usize,
+    normal: [[f32; 256]; 3],
+    unreadable: Unreadable,
+    /// Images that were warned of.
+    warned: Mutex<BTreeSet<usize>>,
+}
+
+impl Photographs {
+    fn path(&self, index: usize) -> PathBuf {
+        let Image { class, name, .. } = &self.images[index];
+        self.root.join(&self.classes[*class as usize]).join(name)
+    }
+
+    /// Stops, or warns once.
+    fn undecodable(&self, index: usize, path: &Path, why: String) -> DatasetError {
+        let path = path.display().to_string();
+        match self.unreadable {
+            Unreadable::Stop => {
+                let why = format!("{why}; replace or remove it, or set unreadable = \"skip\" in [dataset]");
+                DatasetError::Content { path, why }
+            }
+            Unreadable::Skip => {
+                if self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert(index) {
+                    eprintln!("warning: {path} is left out: {why}");
+                }
+                DatasetError::LeftOut { path, why }
+            }
+        }
+    }
+}
+
+impl Samples for Photographs {
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    fn label(&self, index: usize) -> usize {
+        self.images[index].class as usize
+    }
+
+    fn image(&self, index: usize, draw: Option<u64>, pixels: &mut [f32]) -> Result<(), DatasetError> {
+        let path = self.path(index);
+        let bytes = fs::read(&path).map_err(|error| list::unreadable(&path, error))?;
+        let picture = decode::rgb(&bytes).map_err(|why| self.undecodable(index, &path, why))?;
+        let View { picture, flip } = match draw {
+            Some(draw) => crop::random(&picture, self.size, draw),
+            None => crop::middle(&picture, self.resize, self.size),
+        };
+        let plane = self.size * self.size;
+        for (row, line) in picture.pixels.as_chunks::<3>().0.chunks(self.size).enumerate() {
+            for (column, pixel) in line.iter().enumerate() {
+                let column = if flip { self.size - 1 - column } else { column };
+                for (channel, &byte) in pixel.iter().enumerate() {
+                    pixels[channel * plane + row * self.size + column] = self.normal[channel][usize::from(byte)];
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn identity(&self, _: usize) -> Result<String, DatasetError> {
+        let list = self.images.iter().map(|Image { class, name, bytes }| {
+            format!("{}/{} {bytes}\n", self.classes[*class as usize], name.display())
+        });
+        let options = format!("{} {} {:?} {:?}\n", self.size, self.resize, self.normal, self.unreadable);
+        Ok(hash::of_bytes((options + &list.collect::<String>()).as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests;
