@@ -39,6 +39,7 @@ fn indicators(graph: &Graph, candidates: &Candidates) -> Indicators {
         candidates: candidates.clone(),
         provenance: Provenance { sensitivity: "made up".to_owned(), ..Provenance::default() },
         layers: layers.collect(),
+        spread: None,
     }
 }
 

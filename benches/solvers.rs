@@ -65,6 +65,7 @@ fn indicators(graph: &Graph) -> Indicators {
         layers: layers
             .map(|layer| (layer.name, LayerIndicators { weight: values(0.004), act: values(0.01) }))
             .collect(),
+        spread: None,
     }
 }
 

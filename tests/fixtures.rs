@@ -52,6 +52,7 @@ pub fn indicators(bits: &[u64]) -> Indicators {
         candidates: Candidates::of(bits).unwrap(),
         provenance: Provenance { sensitivity: "made up for tests".into(), ..Provenance::default() },
         layers: layers.collect(),
+        spread: None,
     }
 }
 

@@ -18,5 +18,7 @@ mod readme;
 mod refine;
 mod resume;
 mod runs;
+mod sensitivities;
+mod study;
 mod torchvision;
 mod weights;

@@ -51,6 +51,7 @@ fn write_indicators(path: &Path) {
         candidates: Candidates::of(&bits).unwrap(),
         provenance: Provenance { sensitivity: "made up for tests".to_owned(), ..Provenance::default() },
         layers: layers.collect(),
+        spread: None,
     };
     std::fs::write(path, serde_json::to_vec(&indicators).unwrap()).unwrap();
 }

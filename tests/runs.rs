@@ -11,7 +11,7 @@ use std::{cell::RefCell, path::Path};
 
 /// Remembers which stages trained.
 #[derive(Default)]
-struct Stages(RefCell<Vec<String>>);
+pub struct Stages(pub RefCell<Vec<String>>);
 
 impl Progress for Stages {
     fn start(&self, stage: &str, _: usize, _: usize) {
@@ -47,14 +47,14 @@ size = "9x"
 "#;
 
 /// The tiny experiment with some settings changed.
-fn tiny(sets: &[&str]) -> Config {
+pub fn tiny(sets: &[&str]) -> Config {
     use limpq as _;
     let device = format!("device={}", fixtures::device_name());
     let sets: Vec<String> = std::iter::once(device).chain(sets.iter().map(|set| (*set).to_owned())).collect();
     Config::parse("tiny.toml", TINY, &sets).unwrap()
 }
 
-fn go(config: &Config, out: &Path) -> (Summary, Vec<String>) {
+pub fn go(config: &Config, out: &Path) -> (Summary, Vec<String>) {
     let stages = Stages::default();
     let summary = run(config, out, &stages).unwrap();
     (summary, stages.0.into_inner())
@@ -285,7 +285,8 @@ fn wrong_configs_point_at_line_and_column() {
             "name = \"dorefa\"",
             "tiny.toml:6:15: quantizer.name: sensitivity \"learned_step\" asks for importance indicators, but quantizer \
              \"dorefa\" gives no importance indicator for weights: its levels are the same for every layer, and nothing about \
-             them is learned. Quantizers that give them: ewgs, lsq, lsq_plus, minmax. Sensitivities that do without: random",
+             them is learned. Quantizers that give them: ewgs, lsq, lsq_plus, minmax. Sensitivities that do without: fisher, infoq, \
+             loss_drop, random",
         ),
         ("name = \"tiny\"", "name = \"../tiny\"", "tiny.toml:1:1: name: must be a plain file name"),
         ("name = \"tiny\"", "", "missing field `name`"),

@@ -62,10 +62,37 @@ struct Record {
     artifacts: BTreeMap<String, Made>,
 }
 
+impl Record {
+    fn read(folder: &Path) -> Result<Self, FolderError> {
+        let file = folder.join(RECORD);
+        let shown = file.display().to_string();
+        let wrong = |why: String| FolderError::Record { path: shown.clone(), why };
+        let record = match std::fs::read(&file) {
+            Ok(bytes) => serde_json::from_slice::<Self>(&bytes).map_err(|error| wrong(error.to_string()))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Self { schema: RECORD_SCHEMA, artifacts: BTreeMap::new() }
+            }
+            Err(error) => return Err(wrong(error.to_string())),
+        };
+        match record.schema {
+            RECORD_SCHEMA => Ok(record),
+            found => Err(FolderError::Schema { path: shown, found }),
+        }
+    }
+
+    fn find(&self, folder: &Path, name: &str, inputs: &str) -> Option<Vec<u8>> {
+        let made = self.artifacts.get(name).filter(|made| made.inputs == inputs)?;
+        let bytes = std::fs::read(folder.join(name)).ok()?;
+        (hash::of_bytes(&bytes) == made.content).then_some(bytes)
+    }
+}
+
 /// An open run folder. Nobody else can open it meanwhile.
 pub struct Folder {
     path: PathBuf,
     record: RefCell<Record>,
+    /// Folders of other runs, which artifacts may be copied from.
+    others: Vec<PathBuf>,
     /// Held until the folder is dropped; the system lets go of it when the program dies, however it dies.
     _lock: File,
 }
@@ -77,20 +104,15 @@ impl Folder {
     /// A damaged or foreign record, a folder that cannot be written to, another run that is at work in it.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
         let lock = lock(path)?;
-        let file = path.join(RECORD);
-        let shown = file.display().to_string();
-        let wrong = |why: String| FolderError::Record { path: shown.clone(), why };
-        let record = match std::fs::read(&file) {
-            Ok(bytes) => serde_json::from_slice::<Record>(&bytes).map_err(|error| wrong(error.to_string()))?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Record { schema: RECORD_SCHEMA, artifacts: BTreeMap::new() }
-            }
-            Err(error) => return Err(wrong(error.to_string())),
-        };
-        if record.schema != RECORD_SCHEMA {
-            return Err(FolderError::Schema { path: shown, found: record.schema });
-        }
-        Ok(Self { path: path.to_owned(), record: RefCell::new(record), _lock: lock })
+        let record = RefCell::new(Record::read(path)?);
+        Ok(Self { path: path.to_owned(), record, others: vec![], _lock: lock })
+    }
+
+    /// Looks for artifacts in the folders of other runs too. Inputs of equal hash give equal artifacts, so one that is there
+    /// need not be made again; it is copied, and this folder still holds everything.
+    pub fn beside(mut self, others: &[PathBuf]) -> Self {
+        self.others = others.to_vec();
+        self
     }
 
     /// Where it is.
@@ -98,12 +120,15 @@ impl Folder {
         &self.path
     }
 
-    /// An artifact's bytes, if it is there, unharmed, and made from these inputs.
+    /// An artifact's bytes, if it is there, unharmed, and made from these inputs; here or beside.
     pub fn find(&self, name: &str, inputs: &str) -> Option<Vec<u8>> {
-        let record = self.record.borrow();
-        let made = record.artifacts.get(name).filter(|made| made.inputs == inputs)?;
-        let bytes = std::fs::read(self.path.join(name)).ok()?;
-        (hash::of_bytes(&bytes) == made.content).then_some(bytes)
+        let own = self.record.borrow().find(&self.path, name, inputs);
+        own.or_else(|| {
+            let found = |other: &PathBuf| Record::read(other).ok()?.find(other, name, inputs);
+            let bytes = self.others.iter().find_map(found)?;
+            // One that cannot be copied is made anew; that will say what is wrong with the folder.
+            self.keep(name, inputs, &bytes).is_ok().then_some(bytes)
+        })
     }
 
     /// Writes an artifact, then puts it on record.
@@ -183,6 +208,23 @@ mod tests {
         assert_eq!(folder.find("a.json", "other inputs"), None);
         std::fs::write(home.path().join("a.json"), "{ }").unwrap();
         assert_eq!(folder.find("a.json", "inputs"), None, "a changed file is not what was kept");
+    }
+
+    #[test]
+    fn copies_what_another_folder_has_from_the_same_inputs() {
+        let home = tempfile::tempdir().unwrap();
+        let (a, b) = (home.path().join("a"), home.path().join("b"));
+        Folder::open(&a).unwrap().keep("x.json", "inputs", b"{}").unwrap();
+        assert_eq!(Folder::open(&b).unwrap().find("x.json", "inputs"), None);
+        let nowhere = home.path().join("nowhere");
+        let beside = Folder::open(&b).unwrap().beside(&[nowhere, a.clone()]);
+        assert_eq!(beside.find("x.json", "other inputs"), None);
+        std::fs::write(a.join("x.json"), "[]").unwrap();
+        assert_eq!(beside.find("x.json", "inputs"), None, "a changed file is not what was kept");
+        std::fs::write(a.join("x.json"), "{}").unwrap();
+        assert_eq!(beside.find("x.json", "inputs").as_deref(), Some(&b"{}"[..]));
+        drop(beside);
+        assert_eq!(Folder::open(&b).unwrap().find("x.json", "inputs").as_deref(), Some(&b"{}"[..]));
     }
 
     #[test]

@@ -15,4 +15,4 @@ pub use config::{Config, ConfigError, Evaluate, Limit, Plugin, Refine, SearchOpt
 pub use device::{Device, DeviceError};
 pub use folder::{Folder, FolderError};
 pub use shelf::CheckpointOptions;
-pub use stages::{Entrant, RunError, Summary, run};
+pub use stages::{Entrant, RunError, Summary, run, run_beside};

@@ -37,6 +37,13 @@ impl Shelf<'_> {
         self.folder.names(&prefix(label))
     }
 
+    /// Removes all that were made from these inputs, whatever they are called.
+    pub fn clear_all(&self) -> Result<(), WriteError> {
+        let names = self.folder.names("checkpoints/");
+        let own = names.iter().filter(|name| self.folder.made_from(name, self.inputs));
+        self.folder.remove(&own.map(String::as_str).collect::<Vec<_>>())
+    }
+
     /// Removes those of a stage, when its result is kept.
     pub fn clear(&self, label: &str) -> Result<(), WriteError> {
         let names = self.names(label);

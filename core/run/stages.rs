@@ -19,11 +19,15 @@ use crate::{
     },
     train::{
         Bench, Checkpoint, Checkpoints, DatasetError, Job, Keep, Lab, Loaded, Network, Plan, Progress, Quantizer,
-        Score, State, StateError, TrainError, Trained, WeightsError,
+        Score, State, StateError, TrainError, Trained, Update, WeightsError,
     },
 };
 use serde::{Deserialize, Serialize};
-use std::{cell::OnceCell, path::Path, sync::Arc};
+use std::{
+    cell::OnceCell,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Why a run ended early. Artifacts of finished stages stay; the same command goes on after them.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +107,20 @@ pub struct Summary {
 /// # Errors
 /// The first stage that fails; what was finished before stays.
 pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summary, RunError> {
-    let folder = Folder::open(out)?;
+    run_beside(config, out, &[], progress)
+}
+
+/// As [`run`]; what other runs' folders hold that was made from the same inputs is copied from there.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_beside(
+    config: &Config,
+    out: &Path,
+    others: &[PathBuf],
+    progress: &dyn Progress,
+) -> Result<Summary, RunError> {
+    let folder = Folder::open(out)?.beside(others);
     let data = config.data()?;
     let model = config.model.build::<dyn crate::graph::Model>()?;
     let mut graph = model.graph(data.shape, data.classes)?;
@@ -262,7 +279,8 @@ impl Stages<'_> {
         let state = match recipe.epochs {
             0 => start,
             _ => {
-                let job = Job { stage: "pretrain", label: "pretrain", recipe, teacher: &start };
+                let job =
+                    Job { stage: "pretrain", label: "pretrain", recipe, teacher: &start, update: Update::default() };
                 self.train((folder, "pretrained", &key), &job, &plan, &start, plan.no_bits())?.state()
             }
         };
@@ -288,7 +306,9 @@ impl Stages<'_> {
             recipe,
             bench: Bench { checkpoints: &shelf, ..self.bench },
             joint: OnceCell::new(),
+            spread: OnceCell::new(),
         };
+        let layers = metric.measure(&lab)?;
         let indicators = Indicators {
             schema: INDICATORS_SCHEMA,
             model: Some(self.graph.model.clone()),
@@ -299,7 +319,8 @@ impl Stages<'_> {
                 dataset: Some(self.config.dataset.name.clone()),
                 seed: Some(self.config.seed),
             },
-            layers: metric.measure(&lab)?,
+            layers,
+            spread: lab.spread.get().cloned(),
         };
         let plain = Rules::default().allowed(&self.graph, bits).expect("no rule, no fault");
         indicators.check(&self.graph, &plain)?;
@@ -309,6 +330,7 @@ impl Stages<'_> {
         let bytes = json(&indicators);
         folder.keep(NAME, &key, &bytes)?;
         shelf.clear("indicators")?;
+        shelf.clear_all()?;
         // What is used is what was written, so that a run that goes on later computes with the same numbers.
         Ok(Indicators::from_bytes(&bytes)?)
     }
@@ -393,7 +415,7 @@ impl Stages<'_> {
         let start = Network::new(&plan, pretrained, self.bench.device)?;
         let start = start.calibrate(self.bench.first_batch(recipe.batch_size)?).state();
         let bits = bits.into_iter().map(Some).collect::<Vec<_>>();
-        let job = Job { stage: "finetune", label, recipe, teacher: pretrained };
+        let job = Job { stage: "finetune", label, recipe, teacher: pretrained, update: Update::default() };
         let network = self.train((folder, file, &key), &job, &plan, &start, bits.clone())?;
         let (network, score) = self.evaluate(network, &bits)?;
         folder.keep(&name, &key, &network.state().to_bytes())?;

@@ -51,6 +51,9 @@ pub struct Indicators {
     pub provenance: Provenance,
     /// By state-dict name of the layer.
     pub layers: BTreeMap<String, LayerIndicators>,
+    /// Where `layers` are means over several seeds: standard deviation of each, over those seeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spread: Option<BTreeMap<String, LayerIndicators>>,
 }
 
 /// What is wrong with an indicator file.

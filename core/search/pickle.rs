@@ -47,7 +47,7 @@ pub fn read(bytes: &[u8]) -> Result<Indicators, String> {
         false => Candidates::new(bits.into_iter().collect()).map_err(|error| error.to_string())?,
     };
     let provenance = Provenance { sensitivity: "LIMPQ pickle".into(), ..Provenance::default() };
-    Ok(Indicators { schema: INDICATORS_SCHEMA, model: None, candidates, provenance, layers })
+    Ok(Indicators { schema: INDICATORS_SCHEMA, model: None, candidates, provenance, layers, spread: None })
 }
 
 fn explain(error: &serde_pickle::Error) -> String {

@@ -4,9 +4,10 @@
 use super::{
     Batch, Data, DatasetError, Loader, NoIndicator, Pick, Plan, Samples, State,
     checkpoint::{Best, Checkpoint, Checkpoints},
+    joint::Update,
     loss::{cross_entropy, distillation, smoothed},
     network::{Bits, Network},
-    optimizer::{clip_norm, optimizer},
+    optimizer::{clip_norm, only, optimizer},
     progress::{Pass, Progress, Step, Validation},
     recipe::Recipe,
     state::StateError,
@@ -101,6 +102,8 @@ pub struct Job<'a> {
     pub recipe: &'a Recipe,
     /// The full-precision network, for recipes that distil from it.
     pub teacher: &'a State,
+    /// What a step does with the gradients of its passes.
+    pub update: Update,
 }
 
 /// A trained network.
@@ -177,6 +180,7 @@ impl Bench<'_> {
             let taught = teacher.as_ref().map(|teacher| self.taught(teacher, &images));
             let learning_rate = recipe.learning_rate_at(step, steps, per_epoch);
             let passes = passes(step);
+            let share = job.update.gradients.share(passes.len());
             let mut scored = Scored::new(&labels, self.device);
             for bits in &passes {
                 let scores = run.network.forward(images.clone(), bits, true);
@@ -186,7 +190,7 @@ impl Bench<'_> {
                     loss = loss.mul_scalar(1.0 - recipe.distillation) + distance.mul_scalar(recipe.distillation);
                 }
                 scored.add(scores.inner(), loss.clone().inner());
-                let of_pass = GradientsParams::from_grads(loss.backward(), &run.network);
+                let of_pass = GradientsParams::from_grads(loss.mul_scalar(share).backward(), &run.network);
                 gradients.accumulate(&run.network, of_pass);
             }
             let scored = scored.read(&passes);
@@ -197,6 +201,9 @@ impl Bench<'_> {
                 return Err(TrainError::Diverged { stage, step, loss, learning_rate, place });
             }
             let mut summed = gradients.grads();
+            if job.update.frozen_weights {
+                summed = only(&run.network.quantization_parameters(), summed);
+            }
             if recipe.clip_norm > 0.0 {
                 summed = clip_norm(&run.network, summed, recipe.clip_norm);
             }

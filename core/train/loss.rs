@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData, activation::log_softmax, activation::softmax};
 
 /// One-hot targets `[batch, classes]` with a share spread evenly over all classes.
-pub(super) fn smoothed(labels: &[usize], classes: usize, smoothing: f64, device: &Device) -> Tensor<2> {
+pub fn smoothed(labels: &[usize], classes: usize, smoothing: f64, device: &Device) -> Tensor<2> {
     let mut targets = vec![(smoothing / classes as f64) as f32; labels.len() * classes];
     for (row, &label) in targets.chunks_mut(classes).zip(labels) {
         row[label] += 1.0 - smoothing as f32;
@@ -12,14 +12,14 @@ pub(super) fn smoothed(labels: &[usize], classes: usize, smoothing: f64, device:
 }
 
 /// Cross entropy of scores against targets, both `[batch, classes]`; mean over the batch.
-pub(super) fn cross_entropy(scores: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
+pub fn cross_entropy(scores: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
     let [batch, _] = scores.dims();
     (log_softmax(scores, 1) * targets).sum().div_scalar(-(batch as f64))
 }
 
 /// Knowledge distillation (Hinton et al., 2015): Kullback-Leibler divergence from the teacher's distribution to the
 /// student's, both softened by a temperature T, times T^2 so that gradients keep their size; mean over the batch.
-pub(super) fn distillation(scores: Tensor<2>, teacher: Tensor<2>, temperature: f64) -> Tensor<1> {
+pub fn distillation(scores: Tensor<2>, teacher: Tensor<2>, temperature: f64) -> Tensor<1> {
     let [batch, _] = scores.dims();
     let soft = |scores: Tensor<2>| scores.div_scalar(temperature);
     let distance = log_softmax(soft(teacher.clone()), 1) - log_softmax(soft(scores), 1);

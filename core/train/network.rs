@@ -180,6 +180,27 @@ impl Network {
         })
     }
 
+    /// Class scores in full precision, but with the input and weights of each layer (its place in [`Graph::layers`]) as
+    /// `prepare` gives them back. It may look, or replace tensors by others of the same shape. Batch-norms use the first of
+    /// their copies; in an untrained network all copies are the pre-trained one.
+    pub fn forward_with(
+        &self,
+        images: Tensor<4>,
+        prepare: &mut dyn FnMut(usize, Tensor<4>, Tensor<4>) -> (Tensor<4>, Tensor<4>),
+    ) -> Tensor<2> {
+        self.walk(images, &self.plan.no_bits(), None, prepare)
+    }
+
+    /// A layer's weights or input activations rounded to the grid of one of its bit-widths.
+    pub fn quantized(&self, layer: usize, role: Role, values: Tensor<4>, bits: BitWidth) -> Tensor<4> {
+        let slot = self.slot(layer, role, bits);
+        let parameters = match role {
+            Role::Weight => &self.steps[layer].weight[slot],
+            Role::Act => &self.steps[layer].act[slot],
+        };
+        self.fake_quantize(layer, role, values, parameters, Precision { weight: bits, act: bits })
+    }
+
     /// Moves the running statistics of batch-norms towards those of a batch by a share of the way; 1 replaces them.
     pub fn observe(&self, images: Tensor<4>, bits: &Bits, share: f64) {
         self.walk(images, bits, Some(share), &mut |layer, input, kernel| {
@@ -217,11 +238,7 @@ impl Network {
         kernel: Tensor<4>,
     ) -> (Tensor<4>, Tensor<4>) {
         let Some(bits) = bits else { return (input, kernel) };
-        let (slot, steps) = (self.slot(layer, bits), &self.steps[layer]);
-        (
-            self.fake_quantize(layer, Role::Act, input, &steps.act[slot], bits),
-            self.fake_quantize(layer, Role::Weight, kernel, &steps.weight[slot], bits),
-        )
+        (self.quantized(layer, Role::Act, input, bits.act), self.quantized(layer, Role::Weight, kernel, bits.weight))
     }
 
     /// Starts the activation parameters from one batch, run in full precision.
@@ -272,10 +289,9 @@ impl Network {
 
     /// The numbers of the quantization parameters of one layer and tensor at one of its precisions.
     pub fn parameters(&self, layer: usize, role: Role, bits: Precision) -> Vec<Vec<f32>> {
-        let slot = self.slot(layer, bits);
         let of = match role {
-            Role::Weight => &self.steps[layer].weight[slot],
-            Role::Act => &self.steps[layer].act[slot],
+            Role::Weight => &self.steps[layer].weight[self.slot(layer, role, bits.weight)],
+            Role::Act => &self.steps[layer].act[self.slot(layer, role, bits.act)],
         };
         of.iter().map(|parameter| host(parameter.val())).collect()
     }
@@ -312,6 +328,12 @@ impl Network {
         };
         let steps = self.steps.iter().flat_map(|s| [of(Role::Weight, &s.weight), of(Role::Act, &s.act)]).flatten();
         self.weights.iter().map(|weights| weights.kernel.id).chain(steps).collect()
+    }
+
+    /// Identifiers of the quantization parameters.
+    pub fn quantization_parameters(&self) -> Vec<ParamId> {
+        let slots = self.steps.iter().flat_map(|steps| steps.weight.iter().chain(&steps.act));
+        slots.flatten().map(|parameter| parameter.id).collect()
     }
 
     /// All numbers by state-dict name. Batch-norm copies and quantization parameters carry their bit-width in the name
@@ -354,9 +376,12 @@ impl Network {
         self.plan.layers.iter().position(|other| other.node == layer.node).expect("the layer is the plan's own")
     }
 
-    fn slot(&self, layer: usize, bits: Precision) -> usize {
-        let slots = &self.plan.slots[layer];
-        slots.iter().position(|&slot| slot == bits).expect("a pass uses only bit-widths that the plan has")
+    /// The slot that one of a layer's tensors runs in. Weights and activations are looked up each by itself, so that a pass
+    /// may pair any two bit-widths that the plan has.
+    fn slot(&self, layer: usize, role: Role, bits: BitWidth) -> usize {
+        let own = |slot: &Precision| if role == Role::Weight { slot.weight } else { slot.act };
+        let found = self.plan.slots[layer].iter().position(|slot| own(slot) == bits);
+        found.expect("a pass uses only bit-widths that the plan has")
     }
 
     fn fake_quantize(
@@ -432,12 +457,12 @@ impl Network {
         scores.reshape([batch, classes])
     }
 
-    /// The copy for the bits of the convolution before it, if there are several.
+    /// The copy for the weight bits of the convolution before it, if there are several.
     fn norm_copy(&self, node: usize, norm: usize, bits: &Bits) -> &Norm {
         let copies = &self.norms[norm];
         let layer = self.plan.graph.normalised_layer(node);
         let layer = layer.and_then(|node| self.plan.layers.iter().position(|layer| layer.node == node));
-        let slot = match layer.and_then(|layer| bits[layer].map(|bits| self.slot(layer, bits))) {
+        let slot = match layer.and_then(|layer| Some(self.slot(layer, Role::Weight, bits[layer]?.weight))) {
             Some(slot) if copies.len() > 1 => slot,
             _ => 0,
         };

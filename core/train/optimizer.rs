@@ -6,7 +6,7 @@ use super::{
 };
 use burn::{
     grad_clipping::GradientClipping,
-    module::{Module, ModuleVisitor, Param, ParamGroup},
+    module::{Module, ModuleVisitor, Param, ParamGroup, ParamId},
     optim::{
         AdamConfig, AdamWConfig, DynOptimizer, GradientsParams, ModuleOptimizer, SgdConfig, decay::WeightDecayConfig,
         momentum::MomentumConfig,
@@ -63,6 +63,18 @@ pub(super) fn clip_norm(network: &Network, gradients: GradientsParams, limit: f6
     let mut scaled = Scaled { gradients, factor, scaled: GradientsParams::new() };
     network.visit(&mut scaled);
     scaled.scaled
+}
+
+/// The gradients of these vectors alone. A parameter without a gradient stays as it is: the optimizer skips it, decay and
+/// all.
+pub(super) fn only(vectors: &[ParamId], mut gradients: GradientsParams) -> GradientsParams {
+    let mut kept = GradientsParams::new();
+    for &id in vectors {
+        if let Some(gradient) = gradients.remove::<1>(id) {
+            kept.register(id, gradient);
+        }
+    }
+    kept
 }
 
 struct Squares<'a> {

@@ -17,6 +17,8 @@ mod run;
 mod search;
 mod show;
 mod stability;
+#[cfg(feature = "train")]
+mod study;
 mod sweep_alpha;
 mod table;
 
@@ -35,6 +37,8 @@ pub use run::Run;
 pub use search::Search;
 pub use show::Show;
 pub use stability::Stability;
+#[cfg(feature = "train")]
+pub use study::Study;
 pub use sweep_alpha::SweepAlpha;
 
 use clap::Parser;
@@ -79,6 +83,9 @@ pub enum Command {
     /// Train, search, fine-tune and evaluate as a config says
     #[cfg(feature = "train")]
     Run(Run),
+    /// Run several settings with several seeds and put them into one table
+    #[cfg(feature = "train")]
+    Study(Study),
 }
 
 impl Command {
@@ -104,6 +111,8 @@ impl Command {
             Self::Check(check) => check.run(out),
             #[cfg(feature = "train")]
             Self::Run(run) => run.run(out),
+            #[cfg(feature = "train")]
+            Self::Study(study) => study.run(out),
         }
     }
 }

@@ -106,7 +106,7 @@ fn accuracy(score: Score) -> String {
 
 /// A progress bar for each long stage; plain lines when the output is no terminal.
 #[derive(Default)]
-struct Bars(RefCell<Option<ProgressBar>>);
+pub(super) struct Bars(RefCell<Option<ProgressBar>>);
 
 impl Progress for Bars {
     fn start(&self, stage: &str, steps: usize, done: usize) {
@@ -151,7 +151,7 @@ impl Progress for Bars {
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// The first Ctrl-C ends the run after the current step, the second one at once.
-fn listen() -> anyhow::Result<()> {
+pub(super) fn listen() -> anyhow::Result<()> {
     ctrlc::set_handler(|| {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
             std::process::exit(130);

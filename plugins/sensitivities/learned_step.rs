@@ -1,14 +1,18 @@
 //! LIMPQ (Tang et al., ECCV 2022): the step sizes that one joint training of all bit-widths learns are the indicators of
 //! every layer at every bit-width.
+//!
+//! Each step runs one pass for every candidate with all layers at that bit-width and one with a bit-width drawn for each
+//! layer; the gradients become one and the optimizer steps once. The training itself is the run's `[indicators]` section.
+//! The defaults are what LIMPQ's code does.
 
-use limpq_core::train::{ByLayer, Lab, Sensitivity, TrainError};
+use limpq_core::train::{ByLayer, Joint, Lab, Sensitivity, TrainError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// No options: the training is the run's `[indicators]` section.
+/// The options of the joint training.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct LearnedStep {}
+#[serde(transparent)]
+pub struct LearnedStep(Joint);
 
 limpq_core::plugin!(
     Sensitivity,
@@ -19,7 +23,11 @@ limpq_core::plugin!(
 
 impl Sensitivity for LearnedStep {
     fn measure(&self, lab: &Lab) -> Result<ByLayer, TrainError> {
-        lab.indicators(&lab.jointly_trained()?)
+        let (indicators, spread) = lab.learned(&self.0)?;
+        if let Some(spread) = spread {
+            lab.spread.set(spread).expect("a lab measures once");
+        }
+        Ok(indicators)
     }
 
     fn asks_for_indicators(&self) -> bool {

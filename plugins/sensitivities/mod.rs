@@ -1,6 +1,11 @@
 //! Sensitivity metrics, one file each.
 
+pub mod fisher;
+pub mod infoq;
 pub mod learned_step;
+pub mod loss_drop;
 pub mod random;
 pub mod reversed;
 pub mod static_step;
+#[cfg(test)]
+mod worked;

@@ -3,16 +3,16 @@
 
 use limpq_core::{
     search::BitWidth,
-    train::{ByLayer, Lab, Sensitivity, TrainError},
+    train::{ByLayer, Joint, Lab, Sensitivity, TrainError},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// No options: the training is the run's `[indicators]` section.
+/// The options of the joint training, as those of `learned_step`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Reversed {}
+#[serde(transparent)]
+pub struct Reversed(Joint);
 
 limpq_core::plugin!(
     Sensitivity,
@@ -23,7 +23,7 @@ limpq_core::plugin!(
 
 impl Sensitivity for Reversed {
     fn measure(&self, lab: &Lab) -> Result<ByLayer, TrainError> {
-        let mut by_layer = lab.indicators(&lab.jointly_trained()?)?;
+        let mut by_layer = lab.learned(&self.0)?.0;
         let (weights, acts) = (by_layer.iter(), by_layer.iter());
         let weights = mirrored(weights.map(|(name, layer)| (name.clone(), layer.weight.clone())).collect());
         let acts = mirrored(acts.map(|(name, layer)| (name.clone(), layer.act.clone())).collect());

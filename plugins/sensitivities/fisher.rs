@@ -1,0 +1,141 @@
+//! The gradient score: how much the loss curves where quantization moves a tensor. FIT (Zandonati et al., 2022, arXiv
+//! 2210.08502) writes the expected rise of the loss to second order with the empirical Fisher information in place of the
+//! Hessian, for weights and activations alike; NVIDIA ModelOpt's `auto_quantize` scores layers by the same product.
+//!
+//! For each tensor y of the pre-trained full-precision network, a layer's weights or its input activations, with y_q what
+//! the quantizer makes of it with the parameters that it starts from, and L the cross entropy of a batch:
+//!
+//! ```text
+//! score = mean over batches of sum over elements of (dL/dy * (y_q - y))^2
+//! ```
+//!
+//! FIT takes the product of the mean squared gradient and the mean squared error of a tensor; this is the sum of the products
+//! element by element, which ModelOpt takes too, though on a layer's output. L is the mean over the batch, so that weights
+//! and activations are on one scale: an image's share of dL/dy falls with the batch for activations as the variance of the
+//! mean does for weights. Give `search.alpha = 1` with it. Another `batch_size` changes all numbers by about the same factor
+//! and so hardly the policy.
+//!
+//! When to use it: for a cheap score, one backward pass for each batch, and with every quantizer. Gradients of a network
+//! that fits its training images perfectly are all but zero and rank layers badly.
+
+use burn::tensor::Tensor;
+use limpq_core::{
+    search::BitWidth,
+    train::{ByLayer, Lab, Role, Sensitivity, TrainError, cross_entropy, smoothed},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, num::NonZeroUsize};
+
+/// How many gradients the score is a mean of.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fisher {
+    /// Batches of training images; fewer if the training set is smaller.
+    pub batches: NonZeroUsize,
+    /// Images for each batch.
+    pub batch_size: NonZeroUsize,
+}
+
+impl Default for Fisher {
+    fn default() -> Self {
+        let count = |count| NonZeroUsize::new(count).expect("it is above 0");
+        Self { batches: count(16), batch_size: count(64) }
+    }
+}
+
+limpq_core::plugin!(
+    Sensitivity,
+    "fisher",
+    "squared gradient times quantization error (FIT, 2022; ModelOpt's gradient score)",
+    Fisher
+);
+
+/// Where a tensor is looked at: a layer's place, which of its tensors.
+type Place = (usize, Role);
+
+impl Sensitivity for Fisher {
+    fn measure(&self, lab: &Lab) -> Result<ByLayer, TrainError> {
+        let network = lab.untrained()?;
+        let measuring = lab.calibrated(lab.candidates.iter())?;
+        let batches = lab.batches("fisher", self.batches.get(), self.batch_size.get())?;
+        let mut sums: BTreeMap<(Place, BitWidth), f64> = BTreeMap::new();
+        for (images, labels) in &batches {
+            // Gradients can be had of what is added, 0, and are those of the sum.
+            let mut probes: Vec<(Place, Tensor<4>, Tensor<4>)> = vec![];
+            let mut probed = |place: Place, values: Tensor<4>| {
+                let probe = values.clone().detach().zeros_like().require_grad();
+                probes.push((place, values.clone().inner(), probe.clone()));
+                values + probe
+            };
+            let scores = network.forward_with(Tensor::from_inner(images.clone()), &mut |layer, input, kernel| {
+                (probed((layer, Role::Act), input), probed((layer, Role::Weight), kernel))
+            });
+            let targets = smoothed(labels, lab.graph.classes, 0.0, &scores.device());
+            let gradients = cross_entropy(scores, targets).backward();
+            for ((layer, role), values, probe) in probes {
+                if network.plan().layers[layer].fixed {
+                    continue;
+                }
+                let gradient = probe.grad(&gradients).expect("every layer leads to the scores");
+                for bits in lab.candidates.iter() {
+                    let quantized = measuring.quantized(layer, role, values.clone(), bits);
+                    let score = score(gradient.clone(), values.clone(), quantized);
+                    *sums.entry(((layer, role), bits)).or_default() += score / batches.len() as f64;
+                }
+            }
+        }
+        lab.each("fisher", &mut |layer, role, bits| Ok(sums[&((layer, role), bits)]))
+    }
+}
+
+/// Sum of (gradient * error)^2.
+fn score(gradient: Tensor<4>, values: Tensor<4>, quantized: Tensor<4>) -> f64 {
+    let sum: f32 = (gradient * (quantized - values)).square().sum().into_scalar();
+    sum.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::worked::{Lamp, near};
+    use super::*;
+
+    #[test]
+    fn products_are_squared_element_by_element() {
+        let tensor = |values: [f32; 3]| Tensor::<1>::from_floats(values, &Default::default()).reshape([1, 1, 1, 3]);
+        // (2*1)^2 + (-1*0.5)^2 + (3*0)^2
+        assert_eq!(score(tensor([2.0, -1.0, 3.0]), tensor([0.0; 3]), tensor([1.0, 0.5, 0.0])), 4.25);
+    }
+
+    /// The one weight w = 0.6 sees x = 0.9; scores are (wx, -wx), so L = ln(1 + exp(-2wx)) for class 0.
+    #[test]
+    fn one_weight_worked_by_hand() {
+        let lamp = Lamp::new(&[(0.9, 0)]);
+        let found = lamp.measure(&Fisher::default(), &[2, 4]);
+        let slope = -2.0 / (1.0 + (2.0f64 * 0.6 * 0.9).exp());
+        // Steps of 1/2: 0.6 becomes 0.5 and 0.9 becomes 1. Steps of 1/8: 0.625 and 0.875.
+        near(found.weight[&2], (slope * 0.9 * (0.5 - 0.6)).powi(2));
+        near(found.weight[&4], (slope * 0.9 * (0.625 - 0.6)).powi(2));
+        near(found.act[&2], (slope * 0.6 * (1.0 - 0.9)).powi(2));
+        near(found.act[&4], (slope * 0.6 * (0.875 - 0.9)).powi(2));
+    }
+
+    #[test]
+    fn a_batch_has_one_weight_and_many_activations() {
+        let lamp = Lamp::new(&[(0.9, 0), (0.9, 0)]);
+        let found = lamp.measure(&Fisher::default(), &[2]);
+        let slope = -2.0 / (1.0 + (2.0f64 * 0.6 * 0.9).exp());
+        // Two equal images: the mean gradient of the weight is that of one, each activation has half of it.
+        near(found.weight[&2], (slope * 0.9 * 0.1).powi(2));
+        near(found.act[&2], 2.0 * (slope / 2.0 * 0.6 * 0.1).powi(2));
+    }
+
+    #[test]
+    fn batches_are_averaged() {
+        let lamp = Lamp::new(&[(0.9, 0), (0.4, 0)]);
+        let one = NonZeroUsize::MIN;
+        let found = lamp.measure(&Fisher { batches: one.saturating_add(1), batch_size: one }, &[2]);
+        let of = |x: f64| (-2.0 / (1.0 + (2.0 * 0.6 * x).exp()) * x * 0.1).powi(2);
+        near(found.weight[&2], (of(0.9) + of(0.4)) / 2.0);
+    }
+}

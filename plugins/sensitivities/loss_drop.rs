@@ -1,0 +1,142 @@
+//! The rise of the loss when one tensor alone is quantized: a layer's weights or its input activations at one bit-width,
+//! everything else in full precision. What other scores approximate is measured here; pairs of layers are still taken to be
+//! independent. Used at least since HAQ (Wang et al., CVPR 2019) and ZeroQ (Cai et al., CVPR 2020), which compares
+//! distributions of scores as `measure = "kl"` does.
+//!
+//! With L the mean cross entropy over some training images and p the distribution of the classes:
+//!
+//! ```text
+//! loss:  max(0, L(tensor at b bits) - L(full precision))
+//! kl:    mean over images of sum over classes of p_full * ln(p_full / p_b)
+//! ```
+//!
+//! Noise below 0 is set to 0: where rounding happens to help on these images the loss falls, but a search that is told so
+//! would pay for it with bits elsewhere. So the loss ties harmless tensors at 0, and KL, which grows with every change of the
+//! scores, tells them apart. Both put weights and activations on one scale: give `search.alpha = 1`.
+//!
+//! Costs L*B*2 evaluations of `images` images for L layers and B bit-widths, without gradients, and works with every
+//! quantizer; tensors are quantized with the parameters that the quantizer starts from.
+
+use burn::tensor::Tensor;
+use limpq_core::{
+    search::BitWidth,
+    train::{ByLayer, Lab, Network, Role, Sensitivity, TrainError, cross_entropy, distillation, smoothed},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::num::NonZeroUsize;
+
+/// Images that are evaluated at once.
+const BATCH: usize = 256;
+
+/// What is compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Measure {
+    /// Cross entropy against the true classes.
+    #[default]
+    Loss,
+    /// Kullback-Leibler divergence of the scores from those in full precision.
+    Kl,
+}
+
+/// What is measured, on how much.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LossDrop {
+    /// "loss", the rise of the cross entropy, or "kl", the divergence of the scores from those in full precision.
+    pub measure: Measure,
+    /// Number of training images that it is measured on.
+    pub images: NonZeroUsize,
+}
+
+impl Default for LossDrop {
+    fn default() -> Self {
+        Self { measure: Measure::Loss, images: NonZeroUsize::new(512).expect("it is above 0") }
+    }
+}
+
+limpq_core::plugin!(
+    Sensitivity,
+    "loss_drop",
+    "rise of the loss when one tensor alone is quantized, or divergence of the scores",
+    LossDrop
+);
+
+impl Sensitivity for LossDrop {
+    fn measure(&self, lab: &Lab) -> Result<ByLayer, TrainError> {
+        let network = lab.calibrated(lab.candidates.iter())?;
+        let batch = self.images.get().min(BATCH);
+        let batches = lab.batches("loss_drop", self.images.get().div_ceil(batch), batch)?;
+        let full: Vec<Tensor<2>> = batches.iter().map(|(images, _)| alone(&network, images.clone(), None)).collect();
+        let compared = |tensor: (usize, Role, BitWidth)| {
+            let rises = batches.iter().zip(&full).map(|((images, labels), full)| {
+                let scores = alone(&network, images.clone(), Some(tensor));
+                self.rise(scores, full.clone(), labels, lab.graph.classes)
+            });
+            (rises.sum::<f64>() / batches.len() as f64).max(0.0)
+        };
+        lab.each("loss drop", &mut |layer, role, bits| Ok(compared((layer, role, bits))))
+    }
+}
+
+impl LossDrop {
+    fn rise(&self, scores: Tensor<2>, full: Tensor<2>, labels: &[usize], classes: usize) -> f64 {
+        let number = |tensor: Tensor<1>| f64::from(tensor.into_scalar::<f32>());
+        match self.measure {
+            Measure::Kl => number(distillation(scores, full, 1.0)),
+            Measure::Loss => {
+                let targets = smoothed(labels, classes, 0.0, &scores.device());
+                number(cross_entropy(scores, targets.clone())) - number(cross_entropy(full, targets))
+            }
+        }
+    }
+}
+
+/// Scores with one tensor quantized and everything else in full precision.
+pub(super) fn alone(network: &Network, images: Tensor<4>, tensor: Option<(usize, Role, BitWidth)>) -> Tensor<2> {
+    network.forward_with(images, &mut |layer, input, kernel| match tensor {
+        Some((at, Role::Weight, bits)) if at == layer => (input, network.quantized(layer, Role::Weight, kernel, bits)),
+        Some((at, Role::Act, bits)) if at == layer => (network.quantized(layer, Role::Act, input, bits), kernel),
+        _ => (input, kernel),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::worked::{Lamp, near};
+    use super::*;
+
+    /// Scores are (wx, -wx) with w = 0.6.
+    fn loss(product: f64, class: usize) -> f64 {
+        let margin = if class == 0 { 2.0 * product } else { -2.0 * product };
+        (1.0 + (-margin).exp()).ln()
+    }
+
+    #[test]
+    fn rises_of_the_loss_worked_by_hand() {
+        let lamp = Lamp::new(&[(0.9, 0), (0.4, 0)]);
+        let found = lamp.measure(&LossDrop::default(), &[2, 4]);
+        let mean =
+            |w: f64, quantize: &dyn Fn(f64) -> f64| (loss(w * quantize(0.9), 0) + loss(w * quantize(0.4), 0)) / 2.0;
+        let full = mean(0.6, &|x| x);
+        // Steps of 1/2: the weight becomes 0.5, which is worse.
+        near(found.weight[&2], mean(0.5, &|x| x) - full);
+        // Activations become 1 and 0.5, which is better: noise, set to 0. So is a weight of 0.625.
+        assert!(mean(0.6, &|x| (2.0 * x).round() / 2.0) < full);
+        assert_eq!((found.act[&2], found.weight[&4]), (0.0, 0.0));
+        // Steps of 1/8: 0.875 and 0.375.
+        near(found.act[&4], mean(0.6, &|x| if x > 0.5 { 0.875 } else { 0.375 }) - full);
+    }
+
+    #[test]
+    fn divergences_worked_by_hand() {
+        let lamp = Lamp::new(&[(0.9, 1)]);
+        let kl = LossDrop { measure: Measure::Kl, ..LossDrop::default() };
+        let found = lamp.measure(&kl, &[2]);
+        let p = |product: f64| 1.0 / (1.0 + (-2.0 * product).exp());
+        let divergence = |a: f64, b: f64| a * (a / b).ln() + (1.0 - a) * ((1.0 - a) / (1.0 - b)).ln();
+        near(found.weight[&2], divergence(p(0.54), p(0.45)));
+        near(found.act[&2], divergence(p(0.54), p(0.6)));
+    }
+}
