@@ -15,6 +15,7 @@ mod licences;
 mod limpq_reference;
 mod quantizers;
 mod readme;
+mod recipes;
 mod refine;
 mod resume;
 mod runs;

@@ -2,8 +2,8 @@
 //! proof.
 
 use super::{
-    Accounting, Candidates, Constraints, Indicators, IndicatorsError, Infeasible, Instance, InstanceError, Policy,
-    Precision, Problem, Proof, Solved, Solver, SolverError, Status, infeasible, solve,
+    Accounting, BitWidth, Candidates, Constraints, Indicators, IndicatorsError, Infeasible, Instance, InstanceError,
+    Policy, Precision, Problem, Proof, Solved, Solver, SolverError, Status, infeasible, solve,
 };
 use serde::Serialize;
 
@@ -274,8 +274,9 @@ impl Search<'_> {
         Ok(all.min_by(|a, b| a.objective.total_cmp(&b.objective)))
     }
 
-    /// Every uniform policy, highest weight bits first. Rules and the accounting's forbidden bit-widths do not keep one out
-    /// of this list; it says in how many layers they would.
+    /// Every uniform policy, highest weight bits first. Rules that pin a tensor of all layers to the same bits hold for them
+    /// too. Other rules and the accounting's forbidden bit-widths do not keep one out of this list; it says in how many
+    /// layers they would.
     ///
     /// # Errors
     /// As [`Self::instance`].
@@ -307,7 +308,17 @@ impl Search<'_> {
                 closed: closed.sum(),
             }
         };
-        Ok(self.constraints.candidates.pairs().map(uniform).collect())
+        // Where rules pin a tensor of every layer to the same bits, uniform policies have these, too.
+        let candidates: Vec<BitWidth> = self.constraints.candidates.iter().collect();
+        let pinned = |of: fn(&super::Allowed) -> &Vec<BitWidth>| {
+            let mut lists = stated.allowed.iter().map(of);
+            let first = lists.next().filter(|first| first.len() == 1)?;
+            lists.all(|list| list == first).then(|| first.clone())
+        };
+        let weight = pinned(|layer| &layer.weight).unwrap_or_else(|| candidates.clone());
+        let act = pinned(|layer| &layer.act).unwrap_or(candidates);
+        let pairs = weight.iter().flat_map(|&weight| act.iter().map(move |&act| Precision { weight, act }));
+        Ok(pairs.map(uniform).collect())
     }
 
     /// How much of each budget a policy of an instance uses.
