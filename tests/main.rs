@@ -7,6 +7,7 @@ mod answers;
 mod command_line;
 mod constraints;
 mod contracts;
+mod devices;
 mod fixtures;
 mod front;
 mod house;

@@ -368,6 +368,7 @@ fn recipes_change_what_is_trained_and_the_best_epoch_can_be_kept() {
         "finetune.optimizer=\"adamw\"",
         "finetune.clip_norm=0.01",
         "finetune.distillation=1.0",
+        "finetune.arithmetic=\"bfloat16\"",
     ] {
         let other = score(&[set]);
         assert_eq!(other.0, plain.0, "{set} is about fine-tuning only");

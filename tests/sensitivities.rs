@@ -157,6 +157,7 @@ fn step_sizes_that_were_thrown_away_come_back() {
     let bench = Bench {
         data: &data,
         device: &device,
+        others: &[],
         seed: 0,
         workers: NonZeroUsize::MIN,
         progress: &progress,
@@ -197,7 +198,7 @@ fn step_sizes_that_were_thrown_away_come_back() {
     }
 }
 
-struct Nowhere;
+pub struct Nowhere;
 
 impl Checkpoints for Nowhere {
     fn latest(&self, _: &str) -> Option<Checkpoint> {

@@ -1,11 +1,11 @@
 //! Experiment configs: one TOML file names everything a run does. Read strictly; errors point at line and column.
 
-use super::{CheckpointOptions, Device};
+use super::{CheckpointOptions, Devices};
 use crate::{
     options::{self, OptionsError},
     registry::{self, Kind, RegistryError},
     search::{Accounting, Budget, BudgetText, Candidates, CostModel, Rule, RuleError, Rules, Share},
-    train::{Data, Keep, Recipe, Split, Weights},
+    train::{Arithmetic, Data, Keep, Recipe, Split, Weights},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -105,9 +105,9 @@ pub struct Config {
     /// Seeds starting weights, data order and sampling.
     #[serde(default)]
     pub seed: u64,
-    /// Where tensors live: "flex", "libtorch", "libtorch:cuda:0" or "cuda:0".
+    /// Where tensors live: "flex", "libtorch", "libtorch:cuda:0" or "cuda:0"; a list shares each batch among several.
     #[serde(default)]
-    pub device: Device,
+    pub device: Devices,
     /// Candidate bit-widths.
     pub bits: Candidates,
     /// The images.
@@ -272,9 +272,7 @@ impl Config {
         if let Some((key, message)) = self.split.fault() {
             return Err(OptionsError { path: format!("split.{key}"), message });
         }
-        for (section, recipe) in
-            [("pretrain", &self.pretrain), ("indicators", &self.indicators), ("finetune", &self.finetune)]
-        {
+        for (section, recipe) in self.recipes() {
             let fault = recipe.fault().or_else(|| stage_fault(section, recipe, &self.split));
             if let Some((key, message)) = fault {
                 return Err(OptionsError { path: format!("{section}.{key}"), message });
@@ -326,6 +324,15 @@ impl Config {
         let quantizer = quantizer.map_err(|error| fault("quantizer", error.to_string()))?;
         crate::train::preflight(&self.sensitivity.name, sensitivity.as_ref(), quantizer.as_ref())
             .map_err(|error| fault("quantizer.name", error.to_string()))
+    }
+
+    /// The first section whose recipe asks for mixed precision.
+    pub fn mixed_precision(&self) -> Option<&'static str> {
+        self.recipes().into_iter().find(|(_, recipe)| recipe.arithmetic == Arithmetic::BFloat16).map(|(name, _)| name)
+    }
+
+    fn recipes(&self) -> [(&'static str, &Recipe); 3] {
+        [("pretrain", &self.pretrain), ("indicators", &self.indicators), ("finetune", &self.finetune)]
     }
 
     /// The images, divided as asked.

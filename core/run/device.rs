@@ -1,8 +1,11 @@
 //! Devices by name, as configs give them: `flex`, `libtorch`, `libtorch:cuda:0`, `cuda:0`.
 
-use burn::tensor::{Device as Place, Tensor};
-use serde::{Deserialize, Serialize};
-use std::{fmt, panic, str::FromStr};
+use burn::tensor::{Device as Place, FloatDType, Tensor};
+use serde::{
+    Deserialize, Serialize,
+    de::{self, SeqAccess, Visitor},
+};
+use std::{fmt, mem, panic, str::FromStr};
 
 /// Where tensors live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +38,12 @@ pub enum DeviceError {
         device: Device,
         /// The Cargo feature that adds it.
         feature: &'static str,
+    },
+    /// It cannot compute with the numbers that a recipe asks for.
+    #[error("the device cannot compute in bfloat16, which {section}.arithmetic asks for; use \"float32\"")]
+    NoBfloat16 {
+        /// The config's section.
+        section: &'static str,
     },
     /// Built in, but it does not work on this machine.
     #[error(
@@ -88,6 +97,78 @@ impl fmt::Display for Device {
 impl From<Device> for String {
     fn from(device: Device) -> Self {
         device.to_string()
+    }
+}
+
+/// One device, or several of one kind that share each batch; in configs a name or a list of names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Devices(Vec<Device>);
+
+impl Default for Devices {
+    fn default() -> Self {
+        Self(vec![Device::default()])
+    }
+}
+
+impl Serialize for Devices {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0[..] {
+            [one] => one.serialize(serializer),
+            several => several.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Devices {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+
+        impl<'de> Visitor<'de> for Names {
+            type Value = Devices;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a device such as \"flex\", or a list such as [\"cuda:0\", \"cuda:1\"]")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Devices, E> {
+                Ok(Devices(vec![name.parse().map_err(E::custom)?]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<Devices, A::Error> {
+                let mut devices: Vec<Device> = vec![];
+                while let Some(device) = names.next_element()? {
+                    devices.push(device);
+                }
+                let Some(first) = devices.first() else {
+                    return Err(de::Error::custom("name at least one device"));
+                };
+                if let Some(other) =
+                    devices.iter().find(|device| mem::discriminant(*device) != mem::discriminant(first))
+                {
+                    return Err(de::Error::custom(format!(
+                        "{first} and {other} are of two kinds; devices that share a \
+                         batch must be of one"
+                    )));
+                }
+                Ok(Devices(devices))
+            }
+        }
+
+        deserializer.deserialize_any(Names)
+    }
+}
+
+impl Devices {
+    /// The devices themselves, tried out; at least one. `mixed_precision` names the config's section that asks for it.
+    ///
+    /// # Errors
+    /// As [`Device::open`], and when they lack the numbers of mixed precision.
+    pub fn open(&self, mixed_precision: Option<&'static str>) -> Result<Vec<Place>, DeviceError> {
+        let places = self.0.iter().map(|device| device.open()).collect::<Result<Vec<_>, _>>()?;
+        match mixed_precision {
+            Some(section) if !places[0].supports_dtype(FloatDType::BF16) => Err(DeviceError::NoBfloat16 { section }),
+            _ => Ok(places),
+        }
     }
 }
 

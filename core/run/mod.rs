@@ -12,7 +12,7 @@ mod shelf;
 mod stages;
 
 pub use config::{Config, ConfigError, Evaluate, Limit, Plugin, Refine, SearchOptions};
-pub use device::{Device, DeviceError};
+pub use device::{Device, DeviceError, Devices};
 pub use folder::{Folder, FolderError};
 pub use shelf::CheckpointOptions;
 pub use stages::{Entrant, RunError, Summary, run, run_beside};

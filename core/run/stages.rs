@@ -139,7 +139,7 @@ pub fn run_beside(
     };
     constraints.preflight()?;
     let weights = config.weights.as_ref().map(|weights| weights.load(&graph, config.seed)).transpose()?;
-    let device = config.device.open()?;
+    let devices = config.device.open(config.mixed_precision())?;
     let program = program().map_err(RunError::Program)?;
     folder.remove(&["summary.json", "policy.json", "policy.yaml"])?;
     folder.write("config.toml", config.to_toml().as_bytes())?;
@@ -150,7 +150,8 @@ pub fn run_beside(
         quantizer,
         bench: Bench {
             data: &data,
-            device: &device,
+            device: &devices[0],
+            others: &devices[1..],
             seed: config.seed,
             workers: config.split.workers(),
             progress,

@@ -1,11 +1,13 @@
 //! Accuracy and loss of a network.
 
 use super::{
-    Bench, Pick, Samples, TrainError,
+    Arithmetic, Batch, Bench, Pick, Samples, TrainError,
     loss::{cross_entropy, smoothed},
     network::{Bits, Network, host},
+    parallel,
 };
-use burn::module::Module;
+use crate::graph::Shape;
+use burn::{module::Module, tensor::Device};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -48,19 +50,23 @@ impl Bench<'_> {
         set: &Arc<dyn Samples>,
         indices: &[usize],
     ) -> Result<Score, TrainError> {
-        let network = network.clone().valid();
+        let (devices, shape) = (self.devices(), self.data.shape);
+        let network = network.clone().computing(Arithmetic::Float32);
+        let networks: Vec<Network> = devices.iter().map(|device| parallel::copy(&network, device, false)).collect();
+        let mut batches = self.loader(set, Pick::plain(indices), BATCH);
         let (mut first, mut top5, mut loss, mut used) = (0usize, 0usize, 0f64, 0usize);
-        for batch in self.loader(set, Pick::plain(indices), BATCH) {
-            let (images, labels) = self.tensors(batch?, self.device);
-            used += labels.len();
-            let scores = network.forward(images, bits, false);
-            let targets = smoothed(&labels, self.data.classes, 0.0, self.device);
-            let mean: f32 = cross_entropy(scores.clone(), targets).into_scalar();
-            loss += f64::from(mean) * labels.len() as f64;
-            for (scores, &label) in host(scores).chunks(self.data.classes).zip(&labels) {
-                let rank = rank(scores, label);
-                first += usize::from(rank == 0);
-                top5 += usize::from(rank < 5);
+        loop {
+            // A batch for each device; sums are in the order of the batches, whoever measured them.
+            let round = batches.by_ref().take(devices.len()).collect::<Result<Vec<_>, _>>()?;
+            if round.is_empty() {
+                break;
+            }
+            let tasks = round.into_iter().zip(networks.iter().zip(&devices)).collect();
+            for part in parallel::each(tasks, |(batch, (network, device))| part(network, bits, batch, shape, device)) {
+                used += part.images;
+                loss += part.loss;
+                first += part.first;
+                top5 += part.top5;
             }
         }
         let share = |count: usize| count as f64 / used.max(1) as f64;
@@ -77,7 +83,7 @@ impl Bench<'_> {
         let places = self.some_training_images(images);
         let mut seen = 0;
         for batch in self.loader(&self.data.train, Pick::plain(&places), BATCH) {
-            let (images, labels) = self.tensors(batch?, self.device);
+            let (images, labels) = batch?.on(self.data.shape, self.device);
             // A batch of one has no variance.
             if labels.len() > 1 {
                 seen += 1;
@@ -86,6 +92,28 @@ impl Bench<'_> {
         }
         Ok(network)
     }
+}
+
+/// What a batch adds to a score.
+struct Part {
+    images: usize,
+    first: usize,
+    top5: usize,
+    loss: f64,
+}
+
+fn part(network: &Network, bits: &Bits, batch: Batch, shape: Shape, device: &Device) -> Part {
+    let (images, labels) = batch.on(shape, device);
+    let scores = network.forward(images, bits, false);
+    let [count, classes] = scores.dims();
+    let mean: f32 = cross_entropy(scores.clone(), smoothed(&labels, classes, 0.0, device)).into_scalar();
+    let mut part = Part { images: count, first: 0, top5: 0, loss: f64::from(mean) * count as f64 };
+    for (scores, &label) in host(scores).chunks(classes).zip(&labels) {
+        let rank = rank(scores, label);
+        part.first += usize::from(rank == 0);
+        part.top5 += usize::from(rank < 5);
+    }
+    part
 }
 
 /// How many classes stand before the true one. Of equal scores the first stands first; what is no number stands last.

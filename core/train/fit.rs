@@ -2,21 +2,18 @@
 //! optimizer.
 
 use super::{
-    Batch, Data, DatasetError, Loader, NoIndicator, Pick, Plan, Samples, State,
+    Data, DatasetError, Loader, NoIndicator, Pick, Plan, Samples, State,
     checkpoint::{Best, Checkpoint, Checkpoints},
     joint::Update,
-    loss::{cross_entropy, distillation, smoothed},
     network::{Bits, Network},
     optimizer::{clip_norm, only, optimizer},
-    progress::{Pass, Progress, Step, Validation},
+    progress::{Progress, Step, Validation},
     recipe::Recipe,
     state::StateError,
+    step::{Gradients, Passes},
 };
 use crate::artifact::WriteError;
-use burn::{
-    optim::{GradientsAccumulator, GradientsParams},
-    tensor::{Bytes, Device, Tensor, TensorData},
-};
+use burn::tensor::{Bytes, Device, Tensor};
 use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use std::{num::NonZeroUsize, sync::Arc};
@@ -82,6 +79,8 @@ pub struct Bench<'a> {
     pub data: &'a Data,
     /// Where tensors live, without autodiff.
     pub device: &'a Device,
+    /// More devices, which share each batch with it.
+    pub others: &'a [Device],
     /// Seeds data order and sampling, together with the stage's name.
     pub seed: u64,
     /// Threads that read and decode images. Results do not depend on it.
@@ -131,7 +130,7 @@ impl Bench<'_> {
         order.shuffle(&mut self.random("calibrate"));
         order.truncate(batch_size);
         let first = self.loader(&self.data.train, Pick::plain(&order), order.len()).next();
-        Ok(self.tensors(first.transpose()?.unwrap_or_default(), self.device).0)
+        Ok(first.transpose()?.unwrap_or_default().on(self.data.shape, self.device).0)
     }
 
     /// Places of so many training images, drawn evenly and the same for the same seed.
@@ -155,7 +154,6 @@ impl Bench<'_> {
         passes: &mut dyn FnMut(usize) -> Vec<Bits>,
     ) -> Result<Trained, TrainError> {
         let Job { stage, label, recipe, .. } = *job;
-        let device = self.device.clone().autodiff();
         let images = self.data.train.len();
         let per_epoch = images / recipe.batch_size;
         if per_epoch == 0 {
@@ -164,8 +162,9 @@ impl Bench<'_> {
         }
         let steps = per_epoch * recipe.epochs;
         let mut run = self.resume(job, network)?;
-        let teacher = self.teacher(job, run.network.plan())?;
-        let mut gradients = GradientsAccumulator::new();
+        run.network = run.network.computing(recipe.arithmetic);
+        let devices = self.devices();
+        let teachers = self.teachers(job, run.network.plan(), &devices)?;
         let mut batches = None;
         self.progress.start(label, steps, run.done);
         while run.done < steps {
@@ -175,32 +174,19 @@ impl Bench<'_> {
                 next => next.insert(self.epoch(stage, epoch, step % per_epoch, recipe.batch_size)),
             };
             let batch = batches.next().expect("an epoch has a batch for each of its steps")?;
-            let (images, labels) = self.tensors(batch, &device);
-            let targets = smoothed(&labels, self.data.classes, recipe.label_smoothing, &device);
-            let taught = teacher.as_ref().map(|teacher| self.taught(teacher, &images));
+            let images = batch.labels.len();
             let learning_rate = recipe.learning_rate_at(step, steps, per_epoch);
-            let passes = passes(step);
-            let share = job.update.gradients.share(passes.len());
-            let mut scored = Scored::new(&labels, self.device);
-            for bits in &passes {
-                let scores = run.network.forward(images.clone(), bits, true);
-                let mut loss = cross_entropy(scores.clone(), targets.clone());
-                if let Some(taught) = &taught {
-                    let distance = distillation(scores.clone(), taught.clone(), recipe.temperature);
-                    loss = loss.mul_scalar(1.0 - recipe.distillation) + distance.mul_scalar(recipe.distillation);
-                }
-                scored.add(scores.inner(), loss.clone().inner());
-                let of_pass = GradientsParams::from_grads(loss.mul_scalar(share).backward(), &run.network);
-                gradients.accumulate(&run.network, of_pass);
-            }
-            let scored = scored.read(&passes);
-            if let Some(bad) = scored.iter().zip(&passes).find(|(pass, _)| !pass.loss.is_finite()) {
+            let bits = passes(step);
+            let (shape, classes) = (self.data.shape, self.data.classes);
+            let weight = job.update.gradients.share(bits.len());
+            let passes = Passes { bits: &bits, weight, recipe, shape, classes };
+            let Gradients { sum: mut summed, passes: scored, diverged } =
+                passes.gradients(&run.network, &teachers, &devices, batch);
+            if let Some((pass, place)) = diverged {
                 self.progress.finish();
-                let place = run.network.not_finite(images, bad.1).unwrap_or_else(|| "the scores themselves".to_owned());
-                let (stage, loss) = (stage.to_owned(), bad.0.loss);
+                let (stage, loss) = (stage.to_owned(), scored[pass].loss);
                 return Err(TrainError::Diverged { stage, step, loss, learning_rate, place });
             }
-            let mut summed = gradients.grads();
             if job.update.frozen_weights {
                 summed = only(&run.network.quantization_parameters(), summed);
             }
@@ -209,9 +195,8 @@ impl Bench<'_> {
             }
             run.network = run.optimizer.step(learning_rate, run.network, summed).project();
             run.done += 1;
-            let images = labels.len();
             self.progress.step(&Step { done: run.done, epoch, learning_rate, images, passes: scored });
-            self.after_step(job, &mut run, epoch, (per_epoch, steps), &passes[0])?;
+            self.after_step(job, &mut run, epoch, (per_epoch, steps), &bits[0])?;
         }
         self.progress.finish();
         Ok(Trained { network: run.network, best: run.best })
@@ -270,18 +255,18 @@ impl Bench<'_> {
         Ok(Running { network, optimizer, done: kept.step, best: kept.best })
     }
 
-    fn teacher(&self, job: &Job, plan: &Plan) -> Result<Option<Network>, TrainError> {
+    /// The full-precision network on each device, if the recipe learns from it.
+    fn teachers(&self, job: &Job, plan: &Plan, devices: &[Device]) -> Result<Vec<Network>, TrainError> {
         if job.recipe.distillation == 0.0 {
-            return Ok(None);
+            return Ok(vec![]);
         }
         let plan = Plan::full_precision(plan.graph.clone(), plan.quantizer.clone());
-        Ok(Some(Network::new(&plan, job.teacher, self.device)?))
+        Ok(devices.iter().map(|device| Network::new(&plan, job.teacher, device)).collect::<Result<_, _>>()?)
     }
 
-    /// The teacher's scores, as constants.
-    fn taught(&self, teacher: &Network, images: &Tensor<4>) -> Tensor<2> {
-        let scores = teacher.forward(images.clone().inner(), &teacher.plan().no_bits(), false);
-        Tensor::from_inner(scores)
+    /// All devices, the first one first.
+    pub(super) fn devices(&self) -> Vec<Device> {
+        std::iter::once(self.device).chain(self.others).cloned().collect()
     }
 
     /// The batches of an epoch from a step on. Order and augmentation depend on seed, stage and epoch alone.
@@ -298,12 +283,6 @@ impl Bench<'_> {
         let batch_size = NonZeroUsize::new(batch_size).unwrap_or(NonZeroUsize::MIN);
         Loader::new(samples.clone(), self.data.shape.elements(), picks, batch_size, self.workers)
     }
-
-    pub(super) fn tensors(&self, batch: Batch, device: &Device) -> (Tensor<4>, Vec<usize>) {
-        let shape = self.data.shape;
-        let data = TensorData::new(batch.pixels, [batch.labels.len(), shape.channels, shape.height, shape.width]);
-        (Tensor::from_data(data, device), batch.labels)
-    }
 }
 
 /// A network on its way.
@@ -312,44 +291,4 @@ struct Running {
     optimizer: burn::optim::ModuleOptimizer,
     done: usize,
     best: Option<Best>,
-}
-
-/// Losses and accuracies of a step's passes, read from the device at once.
-struct Scored {
-    labels: Tensor<2, burn::tensor::Int>,
-    /// For each pass its loss and the share of right guesses.
-    numbers: Vec<Tensor<1>>,
-}
-
-impl Scored {
-    fn new(labels: &[usize], device: &Device) -> Self {
-        let values: Vec<i64> = labels.iter().map(|&label| label as i64).collect();
-        Self { labels: Tensor::from_data(TensorData::new(values, [labels.len(), 1]), device), numbers: vec![] }
-    }
-
-    fn add(&mut self, scores: Tensor<2>, loss: Tensor<1>) {
-        let right = scores.argmax(1).equal(self.labels.clone()).float().mean();
-        self.numbers.extend([loss, right]);
-    }
-
-    fn read(self, passes: &[Bits]) -> Vec<Pass> {
-        let numbers = super::network::host(Tensor::cat(self.numbers, 0));
-        let pairs = numbers.as_chunks::<2>().0;
-        let pass = |(bits, &[loss, accuracy]): (&Bits, &[f32; 2])| Pass {
-            bits: shown(bits),
-            loss,
-            accuracy: f64::from(accuracy),
-        };
-        passes.iter().zip(pairs).map(pass).collect()
-    }
-}
-
-/// The bits of a pass in one word.
-fn shown(bits: &Bits) -> String {
-    let mut given = bits.iter().flatten();
-    match given.next() {
-        None => "full precision".to_owned(),
-        Some(first) if given.all(|bits| bits == first) => first.to_string(),
-        Some(_) => "mixed".to_owned(),
-    }
 }

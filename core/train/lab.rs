@@ -81,7 +81,7 @@ impl<'a> Lab<'a> {
         let whole = (order.len() / batch_size).clamp(1, batches.max(1));
         order.truncate(whole * batch_size);
         let loader = self.bench.loader(train, Pick::plain(&order), batch_size);
-        loader.map(|batch| Ok(self.bench.tensors(batch?, self.bench.device))).collect()
+        loader.map(|batch| Ok(batch?.on(self.bench.data.shape, self.bench.device))).collect()
     }
 
     /// Asks for a number for each searchable layer (its place in [`Graph::layers`]), each of its tensors and each candidate.

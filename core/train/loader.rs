@@ -5,6 +5,8 @@
 //! batches ahead of what is asked for, which bounds the memory.
 
 use super::{DatasetError, Samples};
+use crate::graph::Shape;
+use burn::tensor::{Device, Tensor, TensorData};
 use std::{
     collections::BTreeMap,
     num::NonZeroUsize,
@@ -57,6 +59,14 @@ pub struct Batch {
     pub pixels: Vec<f32>,
     /// The class of each.
     pub labels: Vec<usize>,
+}
+
+impl Batch {
+    /// The images as `[image, channel, row, column]` on a device, and their classes.
+    pub fn on(self, shape: Shape, device: &Device) -> (Tensor<4>, Vec<usize>) {
+        let data = TensorData::new(self.pixels, [self.labels.len(), shape.channels, shape.height, shape.width]);
+        (Tensor::from_data(data, device), self.labels)
+    }
 }
 
 /// As many threads as the machine has for this program.

@@ -2,7 +2,7 @@
 //! every convolution and fully connected layer.
 
 use super::{
-    Grid, NoIndicator, Quantizer, Role, StepSize,
+    Arithmetic, Grid, NoIndicator, Quantizer, Role, StepSize,
     state::{Array, State, StateError, has_bias, weight_shape},
 };
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 use burn::{
     module::{Module, Param, ParamId, RunningState},
     tensor::{
-        Device, Tensor, TensorData,
+        Device, FloatDType, Tensor, TensorData,
         module::{adaptive_avg_pool2d, batch_norm, batch_norm_train, conv2d, max_pool2d},
         ops::{ConvOptions, MaxPoolOptions},
     },
@@ -102,6 +102,8 @@ pub struct Network {
     steps: Vec<Steps>,
     #[module(skip)]
     plan: Plan,
+    #[module(skip)]
+    arithmetic: Arithmetic,
 }
 
 impl Network {
@@ -164,12 +166,17 @@ impl Network {
             };
             norms.push(copies.iter().map(of).collect::<Result<_, StateError>>()?);
         }
-        Ok(Self { weights, norms, steps, plan: plan.clone() })
+        Ok(Self { weights, norms, steps, plan: plan.clone(), arithmetic: Arithmetic::Float32 })
     }
 
     /// What the network is made for.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The same network, with other numbers in its convolutions.
+    pub fn computing(self, arithmetic: Arithmetic) -> Self {
+        Self { arithmetic, ..self }
     }
 
     /// Class scores `[batch, classes]` of images `[batch, channels, height, width]` with every layer at the given bits.
@@ -438,7 +445,7 @@ impl Network {
                     layer += 1;
                     let (s, p) = (conv.stride, conv.padding);
                     let options = ConvOptions::new([s, s], [p, p], [1, 1], conv.groups);
-                    conv2d(x, kernel, weights.bias.as_ref().map(Param::val), options)
+                    self.multiply(x, kernel, weights, options)
                 }
                 Op::Linear { .. } => {
                     let weights = &self.weights[layer];
@@ -447,7 +454,7 @@ impl Network {
                     let (x, kernel) = prepare(layer, flat, weights.kernel.val());
                     layer += 1;
                     let options = ConvOptions::new([1, 1], [0, 0], [1, 1], 1);
-                    conv2d(x, kernel, weights.bias.as_ref().map(Param::val), options)
+                    self.multiply(x, kernel, weights, options)
                 }
             };
             outputs.push(output);
@@ -455,6 +462,21 @@ impl Network {
         let scores = outputs.pop().expect("a graph has nodes");
         let [batch, classes, ..] = scores.dims();
         scores.reshape([batch, classes])
+    }
+
+    fn multiply(&self, x: Tensor<4>, kernel: Tensor<4>, weights: &Weights, options: ConvOptions<2>) -> Tensor<4> {
+        let bias = weights.bias.as_ref().map(Param::val);
+        match self.arithmetic {
+            Arithmetic::Float32 => conv2d(x, kernel, bias, options),
+            Arithmetic::BFloat16 => {
+                let half = FloatDType::BF16;
+                let product = conv2d(x.cast(half), kernel.cast(half), None, options).cast(FloatDType::F32);
+                match bias {
+                    None => product,
+                    Some(bias) => product + bias.reshape([1, -1, 1, 1]),
+                }
+            }
+        }
     }
 
     /// The copy for the weight bits of the convolution before it, if there are several.

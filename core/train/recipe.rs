@@ -27,6 +27,18 @@ pub enum Keep {
     Best,
 }
 
+/// The numbers that convolutions and fully connected layers multiply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Arithmetic {
+    /// 32-bit floats.
+    #[default]
+    Float32,
+    /// Mixed precision: brain floats of 16 bits for the operands of convolutions and fully connected layers. Weights, fake
+    /// quantization, batch-norm, loss and optimizer stay in 32 bits.
+    BFloat16,
+}
+
 /// A training recipe: optimizer, cosine learning rate with warm-up, label smoothing, clipping, distillation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -65,6 +77,9 @@ pub struct Recipe {
     pub distillation: f64,
     /// Temperature that softens both networks' scores in distillation.
     pub temperature: f64,
+    /// What convolutions compute with in training: "float32", or "bfloat16" (mixed precision) where the device has it.
+    /// Evaluation is in 32 bits either way.
+    pub arithmetic: Arithmetic,
     /// "last" or "best" by accuracy on the validation images; "best" needs `split.validation`.
     pub keep: Keep,
 }
@@ -88,6 +103,7 @@ impl Default for Recipe {
             clip_norm: 0.0,
             distillation: 0.0,
             temperature: 4.0,
+            arithmetic: Arithmetic::Float32,
             keep: Keep::Last,
         }
     }

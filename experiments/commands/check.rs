@@ -40,7 +40,7 @@ impl Check {
         constraints.preflight()?;
         let weights = config.weights.as_ref().map(|weights| weights.load(&graph, config.seed)).transpose()?;
         let stated = constraints.state()?;
-        config.device.open()?;
+        config.device.open(config.mixed_precision())?;
         write!(out, "{}", config.to_toml())?;
         writeln!(out)?;
         let (train, test) = (data.train.len(), data.test.len());

@@ -107,6 +107,7 @@ impl Lamp {
             bench: Bench {
                 data: &self.data,
                 device: &device,
+                others: &[],
                 seed: 0,
                 workers: NonZeroUsize::MIN,
                 progress: &Silent,

@@ -1,0 +1,146 @@
+//! The gradients of one optimizer step: all its passes, on one device or on several that share the batch.
+
+use super::{
+    Pass,
+    loader::Batch,
+    loss::{cross_entropy, distillation, smoothed},
+    network::{Bits, Network, host},
+    parallel,
+    recipe::Recipe,
+};
+use crate::graph::Shape;
+use burn::{
+    optim::{GradientsAccumulator, GradientsParams},
+    tensor::{Device, Tensor, TensorData},
+};
+
+/// What a step does with a batch.
+pub(super) struct Passes<'a> {
+    /// The bits of each pass.
+    pub bits: &'a [Bits],
+    /// What each pass's gradient is multiplied by.
+    pub weight: f64,
+    /// Smoothing and distillation.
+    pub recipe: &'a Recipe,
+    /// Shape of an image.
+    pub shape: Shape,
+    /// Number of classes.
+    pub classes: usize,
+}
+
+/// What came of a step.
+pub(super) struct Gradients {
+    /// Their sum over the passes, on the first device.
+    pub sum: GradientsParams,
+    /// Loss and accuracy of each pass on the whole batch.
+    pub passes: Vec<Pass>,
+    /// The first pass whose loss is no number, and where in the network that begins.
+    pub diverged: Option<(usize, String)>,
+}
+
+/// One device's part of the work.
+struct Share {
+    gradients: GradientsParams,
+    /// For each pass the mean loss and the share of right guesses.
+    scored: Vec<[f32; 2]>,
+    diverged: Option<(usize, String)>,
+}
+
+impl Passes<'_> {
+    /// Runs all passes forward and backward. Each of the `devices` has a copy of the teacher, if there is one; `network` is on
+    /// the first.
+    pub fn gradients(&self, network: &Network, teachers: &[Network], devices: &[Device], batch: Batch) -> Gradients {
+        let whole = batch.labels.len() as f64;
+        let parts = parallel::shares(batch, devices.len());
+        let sizes: Vec<f64> = parts.iter().map(|part| part.labels.len() as f64 / whole.max(1.0)).collect();
+        let tasks = parts.into_iter().enumerate().map(|(place, part)| {
+            let copy = (place > 0).then(|| parallel::copy(network, &devices[place], true));
+            (place, part, copy)
+        });
+        let shares = parallel::each(tasks.collect(), |(place, part, copy)| {
+            let network = copy.as_ref().unwrap_or(network);
+            self.share(network, teachers.get(place), &devices[place], part, sizes[place])
+        });
+        let mut sum = GradientsAccumulator::new();
+        let mut passes: Vec<[f64; 2]> = vec![[0.0; 2]; self.bits.len()];
+        let mut diverged = None;
+        for (place, (share, size)) in shares.into_iter().zip(&sizes).enumerate() {
+            for (pass, scored) in passes.iter_mut().zip(share.scored) {
+                *pass = [0, 1].map(|number| pass[number] + size * f64::from(scored[number]));
+            }
+            diverged = diverged.or(share.diverged);
+            let gradients = match place {
+                0 => share.gradients,
+                _ => share.gradients.to_device(&devices[0], network),
+            };
+            sum.accumulate(network, gradients);
+        }
+        let pass =
+            |(bits, [loss, accuracy]): (&Bits, [f64; 2])| Pass { bits: shown(bits), loss: loss as f32, accuracy };
+        Gradients { sum: sum.grads(), passes: self.bits.iter().zip(passes).map(pass).collect(), diverged }
+    }
+
+    /// The passes over `size` of the batch, on one device.
+    fn share(&self, network: &Network, teacher: Option<&Network>, device: &Device, part: Batch, size: f64) -> Share {
+        let (tracked, recipe) = (device.clone().autodiff(), self.recipe);
+        let (images, labels) = part.on(self.shape, &tracked);
+        let targets = smoothed(&labels, self.classes, recipe.label_smoothing, &tracked);
+        let taught = teacher.map(|teacher| {
+            let scores = teacher.forward(images.clone().inner(), &teacher.plan().no_bits(), false);
+            Tensor::<2>::from_inner(scores)
+        });
+        let mut gradients = GradientsAccumulator::new();
+        let mut scored = Scored::new(&labels, device);
+        for bits in self.bits {
+            let scores = network.forward(images.clone(), bits, true);
+            let mut loss = cross_entropy(scores.clone(), targets.clone());
+            if let Some(taught) = &taught {
+                let distance = distillation(scores.clone(), taught.clone(), recipe.temperature);
+                loss = loss.mul_scalar(1.0 - recipe.distillation) + distance.mul_scalar(recipe.distillation);
+            }
+            scored.add(scores.inner(), loss.clone().inner());
+            let of_pass = GradientsParams::from_grads(loss.mul_scalar(self.weight * size).backward(), network);
+            gradients.accumulate(network, of_pass);
+        }
+        let scored = scored.read();
+        let bad = scored.iter().position(|[loss, _]| !loss.is_finite());
+        let diverged = bad.map(|pass| {
+            let place = network.not_finite(images, &self.bits[pass]);
+            (pass, place.unwrap_or_else(|| "the scores themselves".to_owned()))
+        });
+        Share { gradients: gradients.grads(), scored, diverged }
+    }
+}
+
+/// Losses and accuracies of a step's passes, read from the device at once.
+struct Scored {
+    labels: Tensor<2, burn::tensor::Int>,
+    /// For each pass its loss and the share of right guesses.
+    numbers: Vec<Tensor<1>>,
+}
+
+impl Scored {
+    fn new(labels: &[usize], device: &Device) -> Self {
+        let values: Vec<i64> = labels.iter().map(|&label| label as i64).collect();
+        Self { labels: Tensor::from_data(TensorData::new(values, [labels.len(), 1]), device), numbers: vec![] }
+    }
+
+    fn add(&mut self, scores: Tensor<2>, loss: Tensor<1>) {
+        let right = scores.argmax(1).equal(self.labels.clone()).float().mean();
+        self.numbers.extend([loss, right]);
+    }
+
+    fn read(self) -> Vec<[f32; 2]> {
+        host(Tensor::cat(self.numbers, 0)).as_chunks::<2>().0.to_vec()
+    }
+}
+
+/// The bits of a pass in one word.
+fn shown(bits: &Bits) -> String {
+    let mut given = bits.iter().flatten();
+    match given.next() {
+        None => "full precision".to_owned(),
+        Some(first) if given.all(|bits| bits == first) => first.to_string(),
+        Some(_) => "mixed".to_owned(),
+    }
+}
