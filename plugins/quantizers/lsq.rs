@@ -15,7 +15,10 @@
 //! weights and input of a layer are both rounded to 0 altogether, neither has a gradient; learning rates that throw step sizes
 //! that far lose the layer.
 
-use super::{gradient, numbers};
+use super::{
+    fused::{Bounds, Kernel, fake_quantize},
+    gradient, numbers,
+};
 use burn::tensor::Tensor;
 use limpq_core::train::{Grid, NoIndicator, Quantizer, Role};
 use schemars::JsonSchema;
@@ -43,11 +46,14 @@ pub struct Lsq {
     /// Smallest step size; a positive number.
     #[serde(deserialize_with = "numbers::positive")]
     pub min_step: f64,
+    /// What computes it: "fused", one operation with a backward pass of its own, or "composed", the reference made of burn's
+    /// operations.
+    pub kernel: Kernel,
 }
 
 impl Default for Lsq {
     fn default() -> Self {
-        Self { per_channel: false, weight_start: Start::LsqPlus, min_step: 1e-5 }
+        Self { per_channel: false, weight_start: Start::LsqPlus, min_step: 1e-5, kernel: Kernel::Fused }
     }
 }
 
@@ -74,7 +80,12 @@ impl Quantizer for Lsq {
 
     fn quantize(&self, _: Role, values: Tensor<2>, parameters: &[Tensor<1>], grid: Grid) -> Tensor<2> {
         let [channels, elements] = values.dims();
-        let step = gradient::scaled(parameters[0].clone(), 1.0 / (elements as f64 * grid.qp()).sqrt());
+        let step = parameters[0].clone();
+        let gradient_scale = 1.0 / (elements as f64 * grid.qp()).sqrt();
+        if self.kernel == Kernel::Fused {
+            return fake_quantize(values, [step], Bounds { low: -grid.qn(), high: grid.qp(), gradient_scale });
+        }
+        let step = gradient::scaled(step, gradient_scale);
         let step = step.reshape([channels, 1]);
         let clipped = (values / step.clone()).clamp(-grid.qn(), grid.qp());
         gradient::straight_through_round(clipped) * step

@@ -23,6 +23,7 @@
 //! itself need not be a level; padding stays an exact 0.
 
 use super::{
+    fused::{Bounds, Kernel, fake_quantize},
     gradient, least_error,
     lsq::{Lsq, Start},
     numbers,
@@ -41,11 +42,14 @@ pub struct LsqPlus {
     /// Smallest step size; a positive number.
     #[serde(deserialize_with = "numbers::positive")]
     pub min_step: f64,
+    /// What computes it: "fused", one operation with a backward pass of its own, or "composed", the reference made of burn's
+    /// operations.
+    pub kernel: Kernel,
 }
 
 impl Default for LsqPlus {
     fn default() -> Self {
-        Self { per_channel: false, min_step: 1e-5 }
+        Self { per_channel: false, min_step: 1e-5, kernel: Kernel::Fused }
     }
 }
 
@@ -59,7 +63,8 @@ limpq_core::plugin!(
 impl LsqPlus {
     /// What weights are quantized by.
     fn lsq(&self) -> Lsq {
-        Lsq { per_channel: self.per_channel, weight_start: Start::LsqPlus, min_step: self.min_step }
+        let Self { per_channel, min_step, kernel } = *self;
+        Lsq { per_channel, weight_start: Start::LsqPlus, min_step, kernel }
     }
 }
 
@@ -85,8 +90,12 @@ impl Quantizer for LsqPlus {
             Role::Act => [0, 1].map(|place| parameters[place].clone()),
         };
         let [channels, elements] = values.dims();
-        let scale = 1.0 / (elements as f64 * grid.steps()).sqrt();
-        let [step, offset] = [step, offset].map(|numbers| gradient::scaled(numbers, scale).reshape([channels, 1]));
+        let gradient_scale = 1.0 / (elements as f64 * grid.steps()).sqrt();
+        if self.kernel == Kernel::Fused {
+            return fake_quantize(values, [step, offset], Bounds { low: 0.0, high: grid.steps(), gradient_scale });
+        }
+        let scaled = |numbers| gradient::scaled(numbers, gradient_scale).reshape([channels, 1]);
+        let [step, offset] = [step, offset].map(scaled);
         let clipped = ((values - offset.clone()) / step.clone()).clamp(0.0, grid.steps());
         gradient::straight_through_round(clipped) * step + offset
     }

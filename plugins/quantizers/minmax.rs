@@ -18,7 +18,10 @@
 //! When to use it: as the answer to "does learning the grid matter?", next to `lsq` with the same recipe and policy. At 2
 //! or 3 bits expect it to fail where a tensor has outliers.
 
-use super::{gradient, numbers};
+use super::{
+    fused::{Bounds, Kernel, fake_quantize},
+    gradient, numbers,
+};
 use burn::tensor::Tensor;
 use limpq_core::train::{Grid, NoIndicator, Quantizer, Role};
 use schemars::JsonSchema;
@@ -33,6 +36,9 @@ const NARROWEST: f64 = 1e-5;
 pub struct MinMax {
     /// One range for each output channel of the weights, instead of one for the whole tensor.
     pub per_channel: bool,
+    /// What computes it: "fused", one operation with a backward pass of its own, or "composed", the reference made of burn's
+    /// operations.
+    pub kernel: Kernel,
 }
 
 limpq_core::plugin!(
@@ -58,9 +64,14 @@ impl Quantizer for MinMax {
     fn quantize(&self, _: Role, values: Tensor<2>, parameters: &[Tensor<1>], grid: Grid) -> Tensor<2> {
         let [channels, _] = values.dims();
         // `inner()`: the ends of the range get no gradient.
-        let [low, high] = [0, 1].map(|end| parameters[end].clone().inner().reshape([channels, 1]));
+        let [low, high] = [0, 1].map(|end| parameters[end].clone().inner());
         let step = (high - low.clone()).div_scalar(grid.steps());
         let zero = (low.neg() / step.clone()).round();
+        if self.kernel == Kernel::Fused {
+            let bounds = Bounds { low: 0.0, high: grid.steps(), gradient_scale: 0.0 };
+            return fake_quantize(values, [step.clone(), step.zeros_like(), zero], bounds);
+        }
+        let [step, zero] = [step, zero].map(|numbers| numbers.reshape([channels, 1]));
         let clipped = (values / step.clone() + zero.clone()).clamp(0.0, grid.steps());
         (gradient::straight_through_round(clipped) - zero) * step
     }

@@ -2,6 +2,7 @@
 
 pub mod dorefa;
 pub mod ewgs;
+pub mod fused;
 mod gradient;
 mod least_error;
 pub mod lsq;
