@@ -1,0 +1,96 @@
+//! What a network is made for: its layers, their bit-widths, and what its numbers are called.
+
+use super::super::{Grid, Quantizer, Role};
+use crate::{
+    graph::{Graph, Layer, Op},
+    search::{BitWidth, Precision},
+};
+use std::{fmt, sync::Arc};
+
+/// The bits of every layer for one pass, in the order of [`Graph::layers`]; `None` is full precision.
+pub type Bits = Vec<Option<Precision>>;
+
+/// What a network is made for: its graph, and the bit-widths that each layer can run at.
+#[derive(Clone)]
+pub struct Plan {
+    /// The network's description.
+    pub graph: Arc<Graph>,
+    /// Its layers in execution order.
+    pub layers: Vec<Layer>,
+    /// Bit-widths of each layer's weights and activations; a layer without any runs in full precision.
+    pub slots: Vec<Vec<Precision>>,
+    /// How tensors are quantized.
+    pub quantizer: Arc<dyn Quantizer>,
+}
+
+impl Plan {
+    /// A network whose layers can run at these precisions, in the order of [`Graph::layers`].
+    pub fn new(graph: Arc<Graph>, slots: Vec<Vec<Precision>>, quantizer: Arc<dyn Quantizer>) -> Self {
+        let layers = graph.layers();
+        assert_eq!(layers.len(), slots.len(), "there is a list of bit-widths for each layer");
+        Self { graph, layers, slots, quantizer }
+    }
+
+    /// A network in full precision only.
+    pub fn full_precision(graph: Arc<Graph>, quantizer: Arc<dyn Quantizer>) -> Self {
+        let slots = graph.layers().iter().map(|_| vec![]).collect();
+        Self::new(graph, slots, quantizer)
+    }
+
+    /// Every layer in full precision, for one pass.
+    pub fn no_bits(&self) -> Bits {
+        vec![None; self.layers.len()]
+    }
+
+    pub(super) fn grid(&self, layer: usize, role: Role, bits: Precision) -> Grid {
+        match role {
+            Role::Weight => Grid { bits: bits.weight, signed: true },
+            Role::Act => Grid { bits: bits.act, signed: self.layers[layer].signed_input },
+        }
+    }
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Plan({}, {} layers)", self.graph.model, self.layers.len())
+    }
+}
+
+impl Plan {
+    /// Weight bits of the layer that a batch-norm normalises, if it runs at only one precision.
+    pub(super) fn only_bits(&self, batch_norm: usize) -> Option<BitWidth> {
+        let node = self.graph.normalised_layer(batch_norm)?;
+        let layer = self.layers.iter().position(|layer| layer.node == node)?;
+        match self.slots[layer][..] {
+            [only] => Some(only.weight),
+            _ => None,
+        }
+    }
+
+    /// Every batch-norm with the bit-widths of its copies: one for each slot of the convolution it normalises, or a
+    /// single nameless one.
+    pub(super) fn norms(&self) -> Vec<(usize, Vec<Option<BitWidth>>)> {
+        let nodes = self.graph.nodes.iter().enumerate().filter(|(_, node)| node.op == Op::BatchNorm);
+        nodes
+            .map(|(id, _)| {
+                let node = self.graph.normalised_layer(id);
+                let layer = node.and_then(|node| self.layers.iter().position(|layer| layer.node == node));
+                let slots = layer.map(|layer| &self.slots[layer]).filter(|slots| slots.len() > 1);
+                let copies = match slots {
+                    Some(slots) => slots.iter().map(|bits| Some(bits.weight)).collect(),
+                    None => vec![None],
+                };
+                (id, copies)
+            })
+            .collect()
+    }
+}
+
+pub(super) fn norm_name(plain: &str, bits: Option<BitWidth>) -> String {
+    bits.map_or(plain.to_owned(), |bits| format!("{plain}.b{bits}"))
+}
+
+pub(super) fn step_name(layer: &Layer, role: Role, bits: Precision) -> String {
+    let width = if role == Role::Weight { bits.weight } else { bits.act };
+    format!("{}.{}_quantizer.b{width}", layer.name, role.name())
+}

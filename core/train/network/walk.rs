@@ -1,0 +1,221 @@
+//! Running a network: the way from images to scores, with fake quantization at the inputs of each layer.
+
+use super::{
+    super::{Arithmetic, Role},
+    Bits, Network, Norm, Plan, Weights, host,
+};
+use crate::{
+    graph::Op,
+    search::{BitWidth, Precision},
+};
+use burn::{
+    module::Param,
+    tensor::{
+        FloatDType, Tensor,
+        module::{adaptive_avg_pool2d, batch_norm, batch_norm_train, conv2d, max_pool2d},
+        ops::{ConvOptions, MaxPoolOptions},
+    },
+};
+
+const EPSILON: f64 = 1e-5;
+const MOMENTUM: f64 = 0.1;
+
+impl Network {
+    /// Class scores `[batch, classes]` of images `[batch, channels, height, width]` with every layer at the given bits.
+    /// `training` normalises with the batch's statistics and updates the running ones.
+    pub fn forward(&self, images: Tensor<4>, bits: &Bits, training: bool) -> Tensor<2> {
+        self.walk(images, bits, training.then_some(MOMENTUM), &mut |layer, input, kernel| {
+            self.prepared(layer, bits[layer], input, kernel)
+        })
+    }
+
+    /// Class scores in full precision, but with the input and weights of each layer (its place in [`Graph::layers`]) as
+    /// `prepare` gives them back. It may look, or replace tensors by others of the same shape. Batch-norms use the first of
+    /// their copies; in an untrained network all copies are the pre-trained one.
+    pub fn forward_with(
+        &self,
+        images: Tensor<4>,
+        prepare: &mut dyn FnMut(usize, Tensor<4>, Tensor<4>) -> (Tensor<4>, Tensor<4>),
+    ) -> Tensor<2> {
+        self.walk(images, &self.plan.no_bits(), None, prepare)
+    }
+
+    /// A layer's weights or input activations rounded to the grid of one of its bit-widths.
+    pub fn quantized(&self, layer: usize, role: Role, values: Tensor<4>, bits: BitWidth) -> Tensor<4> {
+        let slot = self.slot(layer, role, bits);
+        let parameters = match role {
+            Role::Weight => &self.steps[layer].weight[slot],
+            Role::Act => &self.steps[layer].act[slot],
+        };
+        self.fake_quantize(layer, role, values, parameters, Precision { weight: bits, act: bits })
+    }
+
+    /// Moves the running statistics of batch-norms towards those of a batch by a share of the way; 1 replaces them.
+    pub fn observe(&self, images: Tensor<4>, bits: &Bits, share: f64) {
+        self.walk(images, bits, Some(share), &mut |layer, input, kernel| {
+            self.prepared(layer, bits[layer], input, kernel)
+        });
+    }
+
+    /// The first numbers on the way from images to scores that are not finite, in words.
+    pub fn not_finite(&self, images: Tensor<4>, bits: &Bits) -> Option<String> {
+        let mut place = None;
+        let finite = |tensor: &Tensor<4>| host(tensor.clone()).iter().all(|value| value.is_finite());
+        self.walk(images, bits, Some(MOMENTUM), &mut |layer, input, kernel| {
+            let name = &self.plan.layers[layer].name;
+            if place.is_none() && !finite(&kernel) {
+                place = Some(format!("the weights of layer {name}"));
+            }
+            if place.is_none() && !finite(&input) {
+                place = Some(format!("the activations that reach layer {name}"));
+            }
+            let (input, kernel) = self.prepared(layer, bits[layer], input, kernel);
+            if place.is_none() && !(finite(&kernel) && finite(&input)) {
+                place = Some(format!("the quantized tensors of layer {name}"));
+            }
+            (input, kernel)
+        });
+        place
+    }
+
+    /// Input and weights of a layer as its convolution sees them.
+    fn prepared(
+        &self,
+        layer: usize,
+        bits: Option<Precision>,
+        input: Tensor<4>,
+        kernel: Tensor<4>,
+    ) -> (Tensor<4>, Tensor<4>) {
+        let Some(bits) = bits else { return (input, kernel) };
+        (self.quantized(layer, Role::Act, input, bits.act), self.quantized(layer, Role::Weight, kernel, bits.weight))
+    }
+
+    fn fake_quantize(
+        &self,
+        layer: usize,
+        role: Role,
+        values: Tensor<4>,
+        parameters: &[Param<Tensor<1>>],
+        bits: Precision,
+    ) -> Tensor<4> {
+        let shape = values.dims();
+        let parameters: Vec<Tensor<1>> = parameters.iter().map(Param::val).collect();
+        let grid = self.plan.grid(layer, role, bits);
+        let quantized = self.plan.quantizer.quantize(role, rows(&self.plan, role, values), &parameters, grid);
+        if role == Role::Act && self.plan.quantizer.per_channel(role) {
+            let [batch, channels, height, width] = shape;
+            return quantized.reshape([channels, batch, height, width]).swap_dims(0, 1);
+        }
+        quantized.reshape(shape)
+    }
+
+    /// Runs the graph; `prepare` sees and may replace the input and the weights of each layer. With a `momentum`,
+    /// batch-norms use the batch's statistics and move the running ones towards them by this share.
+    pub(super) fn walk(
+        &self,
+        images: Tensor<4>,
+        bits: &Bits,
+        momentum: Option<f64>,
+        prepare: &mut dyn FnMut(usize, Tensor<4>, Tensor<4>) -> (Tensor<4>, Tensor<4>),
+    ) -> Tensor<2> {
+        let graph = &self.plan.graph;
+        let mut outputs: Vec<Tensor<4>> = Vec::with_capacity(graph.nodes.len());
+        let (mut layer, mut norm) = (0, 0);
+        for (id, node) in graph.nodes.iter().enumerate() {
+            let input = |place: usize| outputs[node.inputs[place]].clone();
+            let output = match &node.op {
+                Op::Input => images.clone(),
+                Op::Relu => burn::tensor::activation::relu(input(0)),
+                Op::Add => input(0) + input(1),
+                Op::Concat => Tensor::cat((0..node.inputs.len()).map(input).collect(), 1),
+                Op::MaxPool { kernel, stride, padding } => {
+                    let (k, s, p) = (*kernel, *stride, *padding);
+                    max_pool2d(input(0), MaxPoolOptions::new([k, k]).with_stride([s, s]).with_padding([p, p]))
+                }
+                Op::GlobalAvgPool => adaptive_avg_pool2d(input(0), [1, 1]),
+                Op::BatchNorm => {
+                    let copy = self.norm_copy(id, norm, bits);
+                    norm += 1;
+                    copy.forward(input(0), momentum)
+                }
+                Op::Conv(conv) => {
+                    let weights = &self.weights[layer];
+                    let (x, kernel) = prepare(layer, input(0), weights.kernel.val());
+                    layer += 1;
+                    let (s, p) = (conv.stride, conv.padding);
+                    let options = ConvOptions::new([s, s], [p, p], [1, 1], conv.groups);
+                    self.multiply(x, kernel, weights, options)
+                }
+                Op::Linear { .. } => {
+                    let weights = &self.weights[layer];
+                    let [batch, channels, height, width] = input(0).dims();
+                    let flat = input(0).reshape([batch, channels * height * width, 1, 1]);
+                    let (x, kernel) = prepare(layer, flat, weights.kernel.val());
+                    layer += 1;
+                    let options = ConvOptions::new([1, 1], [0, 0], [1, 1], 1);
+                    self.multiply(x, kernel, weights, options)
+                }
+            };
+            outputs.push(output);
+        }
+        let scores = outputs.pop().expect("a graph has nodes");
+        let [batch, classes, ..] = scores.dims();
+        scores.reshape([batch, classes])
+    }
+
+    fn multiply(&self, x: Tensor<4>, kernel: Tensor<4>, weights: &Weights, options: ConvOptions<2>) -> Tensor<4> {
+        let bias = weights.bias.as_ref().map(Param::val);
+        match self.arithmetic {
+            Arithmetic::Float32 => conv2d(x, kernel, bias, options),
+            Arithmetic::BFloat16 => {
+                let half = FloatDType::BF16;
+                let product = conv2d(x.cast(half), kernel.cast(half), None, options).cast(FloatDType::F32);
+                match bias {
+                    None => product,
+                    Some(bias) => product + bias.reshape([1, -1, 1, 1]),
+                }
+            }
+        }
+    }
+
+    /// The copy for the weight bits of the convolution before it, if there are several.
+    fn norm_copy(&self, node: usize, norm: usize, bits: &Bits) -> &Norm {
+        let copies = &self.norms[norm];
+        let layer = self.plan.graph.normalised_layer(node);
+        let layer = layer.and_then(|node| self.plan.layers.iter().position(|layer| layer.node == node));
+        let slot = match layer.and_then(|layer| Some(self.slot(layer, Role::Weight, bits[layer]?.weight))) {
+            Some(slot) if copies.len() > 1 => slot,
+            _ => 0,
+        };
+        &copies[slot]
+    }
+}
+
+impl Norm {
+    fn forward(&self, input: Tensor<4>, momentum: Option<f64>) -> Tensor<4> {
+        let (gamma, beta) = (self.gamma.val(), self.beta.val());
+        let Some(momentum) = momentum else {
+            return batch_norm(input, gamma, beta, self.mean.value(), self.variance.value(), EPSILON);
+        };
+        let [batch, _, height, width] = input.dims();
+        let count = (batch * height * width) as f64;
+        let result = batch_norm_train(input, gamma, beta, EPSILON);
+        // As PyTorch: the running variance is the unbiased one.
+        let unbiased = result.variance.mul_scalar(count / (count - 1.0).max(1.0));
+        for (running, batch) in [(&self.mean, result.mean), (&self.variance, unbiased)] {
+            let old = running.value_sync();
+            running.update((old.mul_scalar(1.0 - momentum) + batch.mul_scalar(momentum)).detach());
+        }
+        result.output
+    }
+}
+
+/// A tensor as the rows that a quantizer works on: one in all, or one for each channel.
+pub(super) fn rows(plan: &Plan, role: Role, values: Tensor<4>) -> Tensor<2> {
+    let [first, second, height, width] = values.dims();
+    match (plan.quantizer.per_channel(role), role) {
+        (false, _) => values.reshape([1, first * second * height * width]),
+        (true, Role::Weight) => values.reshape([first, second * height * width]),
+        (true, Role::Act) => values.swap_dims(0, 1).reshape([second, first * height * width]),
+    }
+}
