@@ -198,6 +198,7 @@ fn step_sizes_that_were_thrown_away_come_back() {
     }
 }
 
+/// Keeps no checkpoints.
 pub struct Nowhere;
 
 impl Checkpoints for Nowhere {

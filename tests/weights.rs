@@ -1,7 +1,7 @@
 //! Weights from elsewhere: every layout that PyTorch writes gives the same numbers, real networks the same logits as
 //! there, and a file that does not fit is refused with every name. `tests/golden/{pth,weights}.py` made the files.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use crate::{fixtures, formula};
 use limpq_core::{
     graph::{Builder, Conv, Graph, Model, Shape},
     registry,
@@ -237,52 +237,20 @@ struct Golden {
     models: BTreeMap<String, Vec<Vec<f32>>>,
 }
 
-/// Numbers in [0, 1), as in `weights.py`.
-fn uniform(name: &str, count: usize) -> impl Iterator<Item = f64> {
-    let hash = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    let start = name.bytes().fold(0xcbf2_9ce4_8422_2325, hash);
-    (0..count as u64).map(move |i| {
-        let z = start.wrapping_add(i).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ z >> 31) >> 40) as f64 / f64::from(1 << 24)
-    })
-}
-
-fn formula(graph: &Graph) -> State {
-    let array = |name: &str, shape: Vec<usize>| {
-        let numbers = uniform(name, shape.iter().product());
-        let values: Vec<f32> = match shape.len() {
-            2.. => {
-                let limit = (4.0 / shape[1..].iter().product::<usize>() as f64).sqrt();
-                numbers.map(|u| ((2.0 * u - 1.0) * limit) as f32).collect()
-            }
-            _ if name.ends_with("bias") || name.ends_with("running_mean") => {
-                numbers.map(|u| ((2.0 * u - 1.0) / 4.0) as f32).collect()
-            }
-            _ => numbers.map(|u| (0.5 + u) as f32).collect(),
-        };
-        Array { shape, values }
-    };
-    let shapes = State::shapes(graph).into_iter();
-    State(shapes.map(|(name, shape)| (name.clone(), array(&name, shape))).collect())
-}
-
 /// With `LIMPQ_TORCH_WEIGHTS=DIR`, where `weights.py --save DIR` put them, the weights are read from PyTorch's files.
 #[test]
 fn networks_give_pytorch_s_logits() {
     let golden: Golden = serde_json::from_str(include_str!("golden/weights.json")).unwrap();
     let [batch, channels, height, width] = golden.input;
-    let pixels: Vec<f32> = uniform("images", golden.input.iter().product()).map(|u| (4.0 * u - 2.0) as f32).collect();
-    let device = Device::flex();
-    let images = Tensor::<4>::from_data(TensorData::new(pixels, golden.input), &device);
+    let device = fixtures::device();
+    let images = formula::images("images", golden.input, &device);
     let quantizer: Arc<dyn Quantizer> = registry::build::<dyn Quantizer>("lsq", &toml::Table::new()).unwrap().into();
     assert_eq!(golden.models.len(), 3);
     for (name, wanted) in golden.models {
         let model = registry::build::<dyn Model>(&name, &toml::Table::new()).unwrap();
         let shape = Shape::new(channels, height, width).unwrap();
         let graph = Arc::new(model.graph(shape, wanted[0].len()).unwrap());
-        let mut state = formula(&graph);
+        let mut state = formula::state(&graph);
         if let Some(folder) = std::env::var_os("LIMPQ_TORCH_WEIGHTS") {
             let file = weights(Path::new(&folder).join(format!("{name}.pth")));
             let loaded = file.load(&graph, 0).unwrap_or_else(|error| panic!("{error}")).state;
