@@ -2,6 +2,8 @@
 
 pub mod commands;
 pub mod plot;
+#[cfg(feature = "train")]
+pub mod watch;
 
 // A crate that is linked but never named is dropped by the linker, and its plugins with it.
 use limpq_plugins as _;

@@ -233,6 +233,7 @@ impl Bench<'_> {
             if state.is_finite() {
                 let optimizer = run.optimizer.into_bytes().expect("memory holds the optimizer's numbers").to_vec();
                 let checkpoint = Checkpoint { step: done, state, optimizer, best: run.best.clone() };
+                self.progress.saving();
                 self.checkpoints.keep(job.label, &checkpoint)?;
             }
         }

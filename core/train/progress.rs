@@ -23,6 +23,10 @@ pub trait Progress {
     /// The quantization parameters as they are after `step` steps.
     fn step_sizes(&self, _step: usize, _sizes: &[StepSize]) {}
 
+    /// A checkpoint is about to be kept. A run that is killed goes on from there, so what was told up to here must not be lost
+    /// any more.
+    fn saving(&self) {}
+
     /// Whether somebody wants the run to end. It then saves where it is and stops after the current step.
     fn interrupted(&self) -> bool {
         false

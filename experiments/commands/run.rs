@@ -1,20 +1,14 @@
 //! `limpq run`: every stage of an experiment, and the table that compares its networks.
 
 use super::table::{figure, table};
-use anyhow::Context;
+use crate::watch::{Watchers, listen};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use limpq_core::{
     run::{Config, Summary},
     search::Status,
-    train::{Progress, Score, Step},
+    train::Score,
 };
-use std::{
-    cell::RefCell,
-    io::Write,
-    path::PathBuf,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::{io::Write, path::PathBuf};
 
 /// Train, search, fine-tune and evaluate as a config says.
 ///
@@ -41,7 +35,7 @@ impl Run {
         let config = Config::read(&self.config, &self.set)?;
         let folder = self.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&config.name));
         listen()?;
-        let summary = limpq_core::run::run(&config, &folder, &Bars::default())?;
+        let summary = limpq_core::run::run(&config, &folder, &Watchers::of_run())?;
         print(out, &summary)?;
         writeln!(out, "\neverything is in {}", folder.display())?;
         Ok(())
@@ -102,61 +96,4 @@ fn accuracy(score: Score) -> String {
     let share = score.accuracy;
     let error = (share * (1.0 - share) / score.images.max(1) as f64).sqrt();
     format!("{:.2} % ± {:.2}", 100.0 * share, 100.0 * error)
-}
-
-/// A progress bar for each long stage; plain lines when the output is no terminal.
-#[derive(Default)]
-pub(super) struct Bars(RefCell<Option<ProgressBar>>);
-
-impl Progress for Bars {
-    fn start(&self, stage: &str, steps: usize, done: usize) {
-        let style = ProgressStyle::with_template("{prefix:>18} {bar:32} {pos}/{len} {msg} {eta} left");
-        let style = style.expect("the template is a constant that parses");
-        let bar = ProgressBar::new(steps as u64).with_style(style).with_prefix(stage.to_owned());
-        bar.set_position(done as u64);
-        bar.reset_eta();
-        match (bar.is_hidden(), done) {
-            (true, 0) => eprintln!("{stage}: {steps} steps"),
-            (true, _) => eprintln!("{stage}: {steps} steps, going on after step {done}"),
-            (false, _) => {}
-        }
-        self.0.replace(Some(bar));
-    }
-
-    fn step(&self, step: &Step) {
-        self.note(&format!("loss {:.3}", step.loss()));
-    }
-
-    fn note(&self, note: &str) {
-        if let Some(bar) = self.0.borrow().as_ref() {
-            bar.set_message(note.to_owned());
-            bar.inc(1);
-        }
-    }
-
-    fn finish(&self) {
-        if let Some(bar) = self.0.take() {
-            if bar.is_hidden() {
-                eprintln!("{}: done, {}, {:.0} s", bar.prefix(), bar.message(), bar.elapsed().as_secs_f64());
-            }
-            bar.abandon();
-        }
-    }
-
-    fn interrupted(&self) -> bool {
-        INTERRUPTED.load(Ordering::Relaxed)
-    }
-}
-
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
-/// The first Ctrl-C ends the run after the current step, the second one at once.
-pub(super) fn listen() -> anyhow::Result<()> {
-    ctrlc::set_handler(|| {
-        if INTERRUPTED.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        eprintln!("\nfinishing this step, then saving; Ctrl-C again ends at once");
-    })
-    .context("cannot listen for Ctrl-C")
 }

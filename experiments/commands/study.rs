@@ -2,7 +2,7 @@
 
 mod report;
 
-use super::run::{Bars, listen};
+use crate::watch::{Watchers, listen};
 use anyhow::Context;
 use limpq_core::{
     run::{Config, RunError, Summary, run_beside},
@@ -79,7 +79,7 @@ impl Study {
         for (place, (entrant, seed, folder, config)) in cells.into_iter().enumerate() {
             eprintln!("[{} of {}] {entrant}, seed {seed}", place + 1, folders.len());
             let result = match config {
-                Ok(config) => finished(run_beside(&config, &folder, &folders, &Bars::default()))?,
+                Ok(config) => finished(run_beside(&config, &folder, &folders, &Watchers::of_run()))?,
                 Err(refused) => Err(refused),
             };
             if let Err(reason) = &result {
