@@ -1,6 +1,10 @@
 //! Pictures: curves and maps as SVG by `plotters`, and the same picture as PNG by `resvg`. DejaVu Sans is built in, so that
 //! they look the same on every machine.
 
+mod panels;
+
+pub use panels::{Line, Panel, Panels, Stroke};
+
 use anyhow::Context;
 use plotters::{
     coord::{Shift, types::RangedCoordf64},
@@ -84,9 +88,18 @@ pub enum Picture {
         /// Points with labels on it.
         marks: Vec<((f64, f64), String)>,
     },
+    /// Charts side by side.
+    Panels(Panels),
 }
 
 impl Picture {
+    fn size(&self) -> (u32, u32) {
+        match self {
+            Self::Panels(panels) => panels.size(),
+            _ => SIZE,
+        }
+    }
+
     /// As SVG.
     ///
     /// # Errors
@@ -97,11 +110,12 @@ impl Picture {
             anyhow::ensure!(register_font(FONT, style, bytes).is_ok(), "the built-in font cannot be read");
         }
         let mut svg = String::new();
-        let canvas = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        let canvas = SVGBackend::with_string(&mut svg, self.size()).into_drawing_area();
         canvas.fill(&WHITE)?;
         match self {
             Self::Curves { title, axes, log_x, curves } => draw_curves(&canvas, title, axes, *log_x, curves)?,
             Self::Map { title, axes, cells, empty, marks } => draw_map(&canvas, title, axes, cells, empty, marks)?,
+            Self::Panels(panels) => panels.draw(&canvas)?,
         }
         canvas.present()?;
         drop(canvas);
@@ -119,7 +133,8 @@ impl Picture {
         }
         options.fontdb_mut().set_sans_serif_family("DejaVu Sans");
         let tree = usvg::Tree::from_str(&self.svg()?, &options)?;
-        let (width, height) = (SIZE.0 * PNG_SCALE as u32, SIZE.1 * PNG_SCALE as u32);
+        let (width, height) = self.size();
+        let (width, height) = (width * PNG_SCALE as u32, height * PNG_SCALE as u32);
         let mut pixels = tiny_skia::Pixmap::new(width, height).context("a picture has pixels")?;
         resvg::render(&tree, tiny_skia::Transform::from_scale(PNG_SCALE, PNG_SCALE), &mut pixels.as_mut());
         Ok(pixels.encode_png()?)

@@ -78,7 +78,23 @@ impl Home {
         RESULTS.iter().map(read).collect()
     }
 
+    /// Everything in `metrics.jsonl` but times.
+    fn metrics(&self, name: &str) -> Vec<serde_json::Value> {
+        let text = fs::read_to_string(self.run(name).join("metrics.jsonl")).unwrap();
+        let line = |line: &str| {
+            let mut line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+            assert!(line["time"].take().is_f64());
+            line
+        };
+        text.lines().map(line).collect()
+    }
+
     fn assert_same(&self, one: &str, other: &str) {
+        let (a, b) = (self.metrics(one), self.metrics(other));
+        for (place, (a, b)) in a.iter().zip(&b).enumerate() {
+            assert_eq!(a, b, "line {} of the metrics", place + 1);
+        }
+        assert_eq!(a.len(), b.len());
         for ((one, other), name) in self.results(one).iter().zip(self.results(other)).zip(RESULTS) {
             assert!(*one == other, "{name} differs");
         }
@@ -97,6 +113,12 @@ fn checkpoints(run: &Path) -> Vec<PathBuf> {
 fn killed_at_any_moment_a_run_goes_on_to_the_same_bits() {
     let home = Home::new();
     home.finish("whole");
+    let metrics = home.metrics("whole");
+    for stage in STAGES {
+        let steps = metrics.iter().filter(|line| line["stage"] == stage && line["passes"].is_array());
+        let steps: Vec<u64> = steps.map(|line| line["step"].as_u64().unwrap()).collect();
+        assert!(steps.len() > 20 && steps.iter().copied().eq(1..=steps.len() as u64), "{stage}: {steps:?}");
+    }
     let mut random = ChaCha8Rng::seed_from_u64(8);
     let (mut kills, mut went_on) = (0, 0);
     for stage in STAGES.iter().flat_map(|stage| [stage; 3]) {
@@ -152,6 +174,7 @@ fn a_full_disk_is_an_error_that_leaves_earlier_results_alone() {
     let home = Home::new();
     home.finish("full");
     let before = fs::read(home.run("full").join("pretrained.safetensors")).unwrap();
+    let metrics = home.metrics("full");
     // Files beyond 4 KiB cannot be written, as on a disk that has no more room.
     let plain = home.command("full");
     let words = std::iter::once(plain.get_program()).chain(plain.get_args());
@@ -161,9 +184,20 @@ fn a_full_disk_is_an_error_that_leaves_earlier_results_alone() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && said.contains("error: cannot write "), "{said}");
     assert!(said.contains("Nothing there was changed"), "{said}");
+    assert_eq!(said.matches("warning: cannot write ").count(), 1, "{said}");
+    assert_eq!(home.metrics("full"), metrics, "no line can be lost for want of room");
     assert_eq!(fs::read(home.run("full").join("pretrained.safetensors")).unwrap(), before);
     let temporary = fs::read_dir(home.run("full")).unwrap().map(|entry| entry.unwrap().file_name());
     let temporary: Vec<_> = temporary.filter(|name| name.to_string_lossy().starts_with(".limpq-")).collect();
     assert!(temporary.is_empty(), "{temporary:?}");
     home.finish("full");
+}
+
+#[test]
+fn a_run_is_worth_more_than_its_metrics() {
+    let home = Home::new();
+    fs::create_dir_all(home.run("blocked").join("metrics.jsonl")).unwrap();
+    let said = String::from_utf8(home.finish("blocked").stderr).unwrap();
+    assert_eq!(said.matches("warning: cannot write ").count(), 1, "{said}");
+    assert!(said.contains("blocked/metrics.jsonl: ") && said.contains("; the run goes on, but"), "{said}");
 }

@@ -35,7 +35,7 @@ impl Run {
         let config = Config::read(&self.config, &self.set)?;
         let folder = self.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&config.name));
         listen()?;
-        let summary = limpq_core::run::run(&config, &folder, &Watchers::of_run())?;
+        let summary = limpq_core::run::run(&config, &folder, &Watchers::new(&folder))?;
         print(out, &summary)?;
         writeln!(out, "\neverything is in {}", folder.display())?;
         Ok(())

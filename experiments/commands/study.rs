@@ -79,7 +79,7 @@ impl Study {
         for (place, (entrant, seed, folder, config)) in cells.into_iter().enumerate() {
             eprintln!("[{} of {}] {entrant}, seed {seed}", place + 1, folders.len());
             let result = match config {
-                Ok(config) => finished(run_beside(&config, &folder, &folders, &Watchers::of_run()))?,
+                Ok(config) => finished(run_beside(&config, &folder, &folders, &Watchers::new(&folder)))?,
                 Err(refused) => Err(refused),
             };
             if let Err(reason) = &result {

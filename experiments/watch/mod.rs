@@ -1,6 +1,7 @@
 //! Those who watch a run, one file each: the terminal, `metrics.jsonl`, TensorBoard, plots.
 
 mod interrupt;
+pub mod metrics;
 mod terminal;
 mod view;
 
@@ -8,15 +9,18 @@ pub use interrupt::listen;
 
 use interrupt::Interrupt;
 use limpq_core::train::{Progress, Step, StepSize, Validation};
+use metrics::Metrics;
+use std::path::Path;
 
 /// Several watchers as one.
 pub struct Watchers(Vec<Box<dyn Progress>>);
 
 impl Watchers {
-    /// Those of a run.
-    pub fn of_run() -> Self {
+    /// Those of the run in a folder.
+    pub fn new(folder: &Path) -> Self {
         let mut all: Vec<Box<dyn Progress>> = vec![Box::new(Interrupt)];
         all.extend(terminal::watchers());
+        all.push(Box::new(Metrics::new(folder)));
         Self(all)
     }
 }
