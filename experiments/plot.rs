@@ -1,9 +1,10 @@
 //! Pictures: curves and maps as SVG by `plotters`, and the same picture as PNG by `resvg`. DejaVu Sans is built in, so that
 //! they look the same on every machine.
 
+mod axis;
 mod panels;
 
-pub use panels::{Line, Panel, Panels, Stroke};
+pub use panels::{Colour, Line, Panel, Panels, Stroke};
 
 use anyhow::Context;
 use plotters::{
@@ -110,7 +111,10 @@ impl Picture {
             anyhow::ensure!(register_font(FONT, style, bytes).is_ok(), "the built-in font cannot be read");
         }
         let mut svg = String::new();
-        let canvas = SVGBackend::with_string(&mut svg, self.size()).into_drawing_area();
+        let (width, height) = self.size();
+        let fine = if matches!(self, Self::Panels(_)) { panels::FINE } else { 1 };
+        let drawn = (width * fine, height * fine);
+        let canvas = SVGBackend::with_string(&mut svg, drawn).into_drawing_area();
         canvas.fill(&WHITE)?;
         match self {
             Self::Curves { title, axes, log_x, curves } => draw_curves(&canvas, title, axes, *log_x, curves)?,
@@ -119,7 +123,8 @@ impl Picture {
         }
         canvas.present()?;
         drop(canvas);
-        Ok(svg)
+        let size = |(width, height)| format!("width=\"{width}\" height=\"{height}\"");
+        Ok(svg.replacen(&size(drawn), &size((width, height)), 1))
     }
 
     /// As PNG: the SVG, rendered.

@@ -25,4 +25,5 @@ mod runs;
 mod sensitivities;
 mod study;
 mod torchvision;
+mod watch;
 mod weights;

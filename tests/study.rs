@@ -89,6 +89,7 @@ fn faulty_studies_are_refused_before_anything_runs() {
     ] {
         let error = refused(&STUDY.replacen(from, to, 1), &[]);
         assert!(error.contains(message), "{error}");
+        assert!(!error.contains("standard output"), "{error}");
     }
     let error = refused(STUDY, &["--out", "table.txt"]);
     assert!(error.contains("--out table.txt: the name must end in .json"), "{error}");

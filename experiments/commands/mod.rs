@@ -10,6 +10,8 @@ mod latency_check;
 mod latency_template;
 mod list;
 mod pareto;
+#[cfg(feature = "train")]
+mod plot;
 mod profile;
 mod question;
 #[cfg(feature = "train")]
@@ -31,6 +33,8 @@ pub use latency_check::LatencyCheck;
 pub use latency_template::LatencyTemplate;
 pub use list::List;
 pub use pareto::Pareto;
+#[cfg(feature = "train")]
+pub use plot::Plot;
 pub use profile::Profile;
 #[cfg(feature = "train")]
 pub use run::Run;
@@ -86,6 +90,9 @@ pub enum Command {
     /// Run several settings with several seeds and put them into one table
     #[cfg(feature = "train")]
     Study(Study),
+    /// Draw loss and step sizes of a run over its steps
+    #[cfg(feature = "train")]
+    Plot(Plot),
 }
 
 impl Command {
@@ -113,6 +120,8 @@ impl Command {
             Self::Run(run) => run.run(out),
             #[cfg(feature = "train")]
             Self::Study(study) => study.run(out),
+            #[cfg(feature = "train")]
+            Self::Plot(plot) => plot.run(out),
         }
     }
 }
@@ -126,7 +135,8 @@ pub fn main() -> ExitCode {
     let mut out = io::stdout().lock();
     let result = start().and_then(|()| cli.command.run(&mut out)).and_then(|()| Ok(out.flush()?));
     let Err(error) = result else { return ExitCode::SUCCESS };
-    let printing = error.downcast_ref::<io::Error>();
+    // Not `error.downcast_ref`, which would find the cause of an error about a file.
+    let printing = error.chain().next().and_then(|error| error.downcast_ref::<io::Error>());
     if printing.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
         return ExitCode::SUCCESS;
     }

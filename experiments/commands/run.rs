@@ -1,7 +1,7 @@
 //! `limpq run`: every stage of an experiment, and the table that compares its networks.
 
 use super::table::{figure, table};
-use crate::watch::{Watchers, listen};
+use crate::watch::{Sights, Watchers, listen};
 use clap::Args;
 use limpq_core::{
     run::{Config, Summary},
@@ -24,6 +24,8 @@ pub struct Run {
     /// The run's folder; runs/NAME if not given.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    sights: Sights,
 }
 
 impl Run {
@@ -35,7 +37,7 @@ impl Run {
         let config = Config::read(&self.config, &self.set)?;
         let folder = self.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&config.name));
         listen()?;
-        let summary = limpq_core::run::run(&config, &folder, &Watchers::new(&folder))?;
+        let summary = limpq_core::run::run(&config, &folder, &Watchers::new(&folder, self.sights))?;
         print(out, &summary)?;
         writeln!(out, "\neverything is in {}", folder.display())?;
         Ok(())

@@ -2,7 +2,7 @@
 
 mod report;
 
-use crate::watch::{Watchers, listen};
+use crate::watch::{Sights, Watchers, listen};
 use anyhow::Context;
 use limpq_core::{
     run::{Config, RunError, Summary, run_beside},
@@ -36,6 +36,8 @@ pub struct Study {
     /// List the runs, and those that are refused with the reason; run nothing.
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    sights: Sights,
 }
 
 /// What stands in the file.
@@ -79,7 +81,7 @@ impl Study {
         for (place, (entrant, seed, folder, config)) in cells.into_iter().enumerate() {
             eprintln!("[{} of {}] {entrant}, seed {seed}", place + 1, folders.len());
             let result = match config {
-                Ok(config) => finished(run_beside(&config, &folder, &folders, &Watchers::new(&folder)))?,
+                Ok(config) => finished(run_beside(&config, &folder, &folders, &Watchers::new(&folder, self.sights)))?,
                 Err(refused) => Err(refused),
             };
             if let Err(reason) = &result {

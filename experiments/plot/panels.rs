@@ -1,6 +1,6 @@
 //! Charts side by side that share their horizontal axis and the legend above them.
 
-use super::{COLOURS, Canvas, INK, range, text, tick};
+use super::{COLOURS, Canvas, INK, axis::Axis, range, text, tick};
 use plotters::{
     prelude::*,
     style::text_anchor::{HPos, Pos, VPos},
@@ -14,8 +14,8 @@ pub struct Panels {
     pub title: String,
     /// Name of the horizontal axis, with its unit.
     pub x: String,
-    /// What each colour stands for.
-    pub keys: Vec<String>,
+    /// The legend.
+    pub keys: Vec<(String, Colour)>,
     /// How many stand in a row.
     pub columns: usize,
     /// Width and height of one.
@@ -29,10 +29,10 @@ pub struct Panels {
 pub struct Panel {
     /// Above it.
     pub title: String,
-    /// Whether the vertical axis is logarithmic.
+    /// Whether the vertical axis is logarithmic. What has no logarithm is left out then.
     pub log_y: bool,
-    /// The vertical range; that of the lines if not given.
-    pub y: Option<Range<f64>>,
+    /// The vertical range. What lies beyond is drawn at its edge.
+    pub y: Range<f64>,
     /// What it shows. Later ones lie over earlier ones.
     pub lines: Vec<Line>,
 }
@@ -40,12 +40,21 @@ pub struct Panel {
 /// One line.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// Its place among the keys.
-    pub key: usize,
+    /// Its colour.
+    pub colour: Colour,
     /// How it looks.
     pub stroke: Stroke,
     /// From left to right.
     pub points: Vec<(f64, f64)>,
+}
+
+/// A line's colour.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Colour {
+    /// That of text.
+    Ink,
+    /// One of nine that can be told apart; then they repeat.
+    Nth(usize),
 }
 
 /// How a line looks.
@@ -59,12 +68,27 @@ pub enum Stroke {
     Dotted,
 }
 
+/// SVGs of plotters have whole numbers for coordinates. So panels are drawn larger and shown smaller: a line that hardly moves
+/// has no stairs then.
+pub(super) const FINE: u32 = 4;
+
+/// For more than six bit-widths.
+const MORE_COLOURS: [RGBColor; 3] = [RGBColor(120, 85, 50), RGBColor(130, 130, 130), RGBColor(70, 60, 150)];
 const MARGIN: u32 = 16;
 /// Title and legend.
 const HEAD: u32 = 66;
 /// Name of the horizontal axis.
 const FOOT: u32 = 34;
-const ROW: i32 = 22;
+const ROW: u32 = 22;
+
+/// A length as it is drawn.
+fn px(length: u32) -> i32 {
+    (length * FINE) as i32
+}
+
+fn font(size: f64) -> TextStyle<'static> {
+    text(size * f64::from(FINE))
+}
 
 impl Panels {
     /// Width and height of the picture.
@@ -73,33 +97,34 @@ impl Panels {
         (columns * self.size.0 + 2 * MARGIN, HEAD + rows * self.size.1 + FOOT)
     }
 
+    /// On a canvas that is [`FINE`] times as large.
     pub(super) fn draw(&self, canvas: &Canvas) -> anyhow::Result<()> {
         let points = || self.panels.iter().flat_map(|panel| &panel.lines).flat_map(|line| &line.points);
         let x = range(points().map(|point| point.0), 0.0);
         let x = x.ok_or_else(|| anyhow::anyhow!("{}: there is nothing to draw", self.title))?;
         self.head(canvas)?;
         for (place, panel) in self.panels.iter().enumerate() {
-            let (row, column) = (place / self.columns.max(1), place % self.columns.max(1));
-            let corner = (MARGIN + column as u32 * self.size.0, HEAD + row as u32 * self.size.1);
-            let area = canvas.clone().shrink(corner, self.size);
+            let (row, column) = ((place / self.columns.max(1)) as u32, (place % self.columns.max(1)) as u32);
+            let corner = (px(MARGIN + column * self.size.0), px(HEAD + row * self.size.1));
+            let area = canvas.clone().shrink(corner, (px(self.size.0), px(self.size.1)));
             panel.draw(&area, x.clone(), self.size)?;
         }
         let (width, height) = self.size();
-        let style = text(14.0).pos(Pos::new(HPos::Center, VPos::Center));
-        canvas.draw_text(&self.x, &style, ((width / 2) as i32, (height - FOOT / 2) as i32))?;
+        let style = font(14.0).pos(Pos::new(HPos::Center, VPos::Center));
+        canvas.draw_text(&self.x, &style, (px(width / 2), px(height - FOOT / 2)))?;
         Ok(())
     }
 
     /// The title, and below it the legend.
     fn head(&self, canvas: &Canvas) -> anyhow::Result<()> {
-        let left = MARGIN as i32 + 8;
-        canvas.draw_text(&self.title, &text(17.0).pos(Pos::new(HPos::Left, VPos::Center)), (left, ROW))?;
-        let style = text(13.0).pos(Pos::new(HPos::Left, VPos::Center));
-        let (mut x, y) = (left, 2 * ROW + 2);
-        for (key, name) in self.keys.iter().enumerate() {
-            canvas.draw(&PathElement::new(vec![(x, y), (x + 24, y)], colour(key).stroke_width(3)))?;
-            canvas.draw_text(name, &style, (x + 30, y))?;
-            x += 30 + canvas.estimate_text_size(name, &style)?.0 as i32 + 22;
+        let left = Pos::new(HPos::Left, VPos::Center);
+        let (mut x, y) = (px(MARGIN + 8), px(2 * ROW + 2));
+        canvas.draw_text(&self.title, &font(17.0).pos(left), (x, px(ROW)))?;
+        let style = font(13.0).pos(left);
+        for (name, colour) in &self.keys {
+            canvas.draw(&PathElement::new(vec![(x, y), (x + px(24), y)], colour.rgb().stroke_width(3 * FINE)))?;
+            canvas.draw_text(name, &style, (x + px(30), y))?;
+            x += px(52) + canvas.estimate_text_size(name, &style)?.0 as i32;
         }
         Ok(())
     }
@@ -107,70 +132,55 @@ impl Panels {
 
 impl Panel {
     fn draw(&self, area: &Canvas, x: Range<f64>, (width, height): (u32, u32)) -> anyhow::Result<()> {
-        // A number that has no logarithm is left out.
-        let place = |&(x, y): &(f64, f64)| (x, if self.log_y { y.log10() } else { y });
-        let points =
-            |line: &Line| line.points.iter().map(place).filter(|point| point.1.is_finite()).collect::<Vec<_>>();
-        let lines: Vec<Vec<(f64, f64)>> = self.lines.iter().map(points).collect();
-        let own = || range(lines.iter().flatten().map(|point| point.1), 0.08);
-        let y = self.y.clone().or_else(own).unwrap_or(0.0..1.0);
-        let label = text(11.0);
-        area.draw_text(&self.title, &text(12.0).pos(Pos::new(HPos::Left, VPos::Top)), (8, 4))?;
+        let axis = Axis::new(self.y.clone(), self.log_y, (height / 36).clamp(3, 9));
+        area.draw_text(&self.title, &font(12.0).pos(Pos::new(HPos::Left, VPos::Top)), (px(8), px(4)))?;
         let mut chart = ChartBuilder::on(area)
-            .margin_top(22)
-            .margin_right(14)
-            .margin_bottom(6)
-            .x_label_area_size(20)
-            .y_label_area_size(52)
-            .build_cartesian_2d(x, y.clone())?;
-        let y_tick = |value: &f64| figure(if self.log_y { 10f64.powf(*value) } else { *value });
+            .margin_top(px(22))
+            .margin_right(px(14))
+            .margin_bottom(px(6))
+            .x_label_area_size(px(20))
+            .y_label_area_size(px(52))
+            .build_cartesian_2d(x, axis.clone())?;
+        let y_tick = |value: &f64| axis.figure(*value);
         let x_tick = |value: &f64| tick(*value);
         chart
             .configure_mesh()
             .max_light_lines(0)
-            .bold_line_style(INK.mix(0.13))
-            .axis_style(INK)
+            .bold_line_style(INK.mix(0.13).stroke_width(FINE))
+            .axis_style(INK.stroke_width(FINE))
+            .set_all_tick_mark_size(px(4))
             .x_labels((width / 70).clamp(2, 10) as usize)
-            .y_labels((height / 36).clamp(3, 9) as usize)
-            .label_style(label)
+            .label_style(font(11.0))
             .x_label_formatter(&x_tick)
             .y_label_formatter(&y_tick)
             .draw()?;
-        for (line, points) in self.lines.iter().zip(lines) {
-            let points = points.into_iter().map(|(x, value)| (x, value.clamp(y.start, y.end)));
-            let (colour, points) = (colour(line.key), points.collect::<Vec<_>>());
-            let style = match line.stroke {
-                Stroke::Faint => colour.mix(0.25).stroke_width(1),
-                _ => colour.stroke_width(2),
-            };
+        for line in &self.lines {
+            let points = line.points.iter().filter(|point| point.1.is_finite() && (point.1 > 0.0 || !self.log_y));
+            let points: Vec<(f64, f64)> = points.copied().collect();
+            let colour = line.colour.rgb();
             // One point makes no line.
             if line.stroke == Stroke::Dotted || points.len() == 1 {
-                chart.draw_series(points.iter().map(|&point| Circle::new(point, 3, colour.filled())))?;
+                chart.draw_series(points.iter().map(|&point| Circle::new(point, px(3), colour.filled())))?;
             }
+            let style = match line.stroke {
+                Stroke::Faint => colour.mix(0.25).stroke_width(FINE),
+                _ => colour.stroke_width(2 * FINE),
+            };
             chart.draw_series(LineSeries::new(points, style))?;
         }
         Ok(())
     }
 }
 
-fn colour(key: usize) -> RGBColor {
-    COLOURS[key % COLOURS.len()]
-}
-
-/// A number in three digits.
-fn figure(value: f64) -> String {
-    let size = value.abs();
-    if size < 1e-12 {
-        return "0".to_owned();
-    }
-    if !(1e-3..1e5).contains(&size) {
-        return format!("{value:.1e}");
-    }
-    let decimals = (2.0 - size.log10().floor()).clamp(0.0, 5.0) as usize;
-    let rounded = format!("{value:.decimals$}");
-    match rounded.contains('.') {
-        true => rounded.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => rounded,
+impl Colour {
+    fn rgb(self) -> RGBColor {
+        match self {
+            Self::Ink => INK,
+            Self::Nth(place) => {
+                let all = [&COLOURS[..], &MORE_COLOURS].concat();
+                all[place % all.len()]
+            }
+        }
     }
 }
 
@@ -180,29 +190,30 @@ mod tests {
     use crate::plot::Picture;
 
     #[test]
-    fn figures_are_short() {
-        let shown: Vec<_> = [0.0, 0.01234, 0.1, 1.25, 12.5, 1234.5, 0.0001234, 120000.0].map(figure).into();
-        assert_eq!(shown, ["0", "0.0123", "0.1", "1.25", "12.5", "1234", "1.2e-4", "1.2e5"]);
-    }
-
-    #[test]
     fn every_panel_and_key_is_in_the_picture() {
-        let line = |key, points| Line { key, stroke: Stroke::Plain, points };
-        let panel = |title: &str, lines| Panel { title: title.to_owned(), log_y: true, y: None, lines };
+        let line = |place, points| Line { colour: Colour::Nth(place), stroke: Stroke::Plain, points };
+        let panel = |title: &str, lines| Panel { title: title.to_owned(), log_y: true, y: 0.1..1.0, lines };
         let panels = vec![
             panel("conv1 weights", vec![line(0, vec![(1.0, 0.5), (9.0, 0.25)]), line(1, vec![(1.0, 1.0)])]),
             panel("conv1 activations", vec![line(0, vec![(1.0, 0.0), (9.0, 0.1)])]),
             panel("conv2 weights", vec![]),
         ];
-        let keys = vec!["4 bits".to_owned(), "2 bits".to_owned()];
+        let keys = vec![("4 bits".to_owned(), Colour::Nth(0)), ("2 bits".to_owned(), Colour::Nth(1))];
         let x = "steps".to_owned();
         let picture = Panels { title: "step sizes".into(), x, keys, columns: 2, size: (260, 150), panels };
-        assert_eq!(picture.size(), (2 * 260 + 32, 2 * 150 + 100));
-        let svg = Picture::Panels(picture.clone()).svg().unwrap();
+        let (width, height) = (2 * 260 + 32, 2 * 150 + 100);
+        assert_eq!(picture.size(), (width, height));
+        let drawn = Picture::Panels(picture.clone());
+        let svg = drawn.svg().unwrap();
+        let shown = format!("width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {} {}\"", 4 * width, 4 * height);
+        assert!(svg.contains(&shown), "{svg}");
         for words in ["step sizes", "steps", "4 bits", "2 bits", "conv1 weights", "conv1 activations", "conv2 weights"]
         {
             assert!(svg.contains(words), "{words} is not in {svg}");
         }
+        // A PNG's header has width and height in its bytes 16 to 23.
+        let png = drawn.png().unwrap();
+        assert_eq!(png[16..24], [(2 * width).to_be_bytes(), (2 * height).to_be_bytes()].concat());
         let nothing = Panels { panels: vec![], ..picture };
         assert!(Picture::Panels(nothing).svg().unwrap_err().to_string().contains("nothing to draw"));
     }

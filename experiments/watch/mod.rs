@@ -2,6 +2,7 @@
 
 mod interrupt;
 pub mod metrics;
+pub mod plots;
 mod terminal;
 mod view;
 
@@ -10,17 +11,35 @@ pub use interrupt::listen;
 use interrupt::Interrupt;
 use limpq_core::train::{Progress, Step, StepSize, Validation};
 use metrics::Metrics;
+use plots::Plots;
 use std::path::Path;
+
+/// What of a run is kept to be looked at, beside its metrics. No result depends on it.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub struct Sights {
+    /// Draw no plots at the end of a stage; `limpq plot` draws them later.
+    #[arg(long)]
+    no_plots: bool,
+}
+
+/// A stage as part of a file's name.
+fn stage_file(stage: &str) -> String {
+    stage.replace(' ', "-")
+}
 
 /// Several watchers as one.
 pub struct Watchers(Vec<Box<dyn Progress>>);
 
 impl Watchers {
     /// Those of the run in a folder.
-    pub fn new(folder: &Path) -> Self {
+    pub fn new(folder: &Path, sights: Sights) -> Self {
         let mut all: Vec<Box<dyn Progress>> = vec![Box::new(Interrupt)];
         all.extend(terminal::watchers());
         all.push(Box::new(Metrics::new(folder)));
+        // After the metrics, which they are drawn from.
+        if !sights.no_plots {
+            all.push(Box::new(Plots::new(folder)));
+        }
         Self(all)
     }
 }
