@@ -3,6 +3,7 @@
 mod interrupt;
 pub mod metrics;
 pub mod plots;
+pub mod tensorboard;
 mod terminal;
 mod view;
 
@@ -13,10 +14,14 @@ use limpq_core::train::{Progress, Step, StepSize, Validation};
 use metrics::Metrics;
 use plots::Plots;
 use std::path::Path;
+use tensorboard::TensorBoard;
 
 /// What of a run is kept to be looked at, beside its metrics. No result depends on it.
 #[derive(clap::Args, Clone, Copy, Debug)]
 pub struct Sights {
+    /// Write event files for TensorBoard into the run's folder, under tensorboard/.
+    #[arg(long)]
+    tensorboard: bool,
     /// Draw no plots at the end of a stage; `limpq plot` draws them later.
     #[arg(long)]
     no_plots: bool,
@@ -36,6 +41,9 @@ impl Watchers {
         let mut all: Vec<Box<dyn Progress>> = vec![Box::new(Interrupt)];
         all.extend(terminal::watchers());
         all.push(Box::new(Metrics::new(folder)));
+        if sights.tensorboard {
+            all.push(Box::new(TensorBoard::new(folder)));
+        }
         // After the metrics, which they are drawn from.
         if !sights.no_plots {
             all.push(Box::new(Plots::new(folder)));
