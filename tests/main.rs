@@ -11,6 +11,7 @@ mod devices;
 mod fixtures;
 mod formula;
 mod front;
+mod fused;
 mod house;
 mod latency;
 mod licences;
