@@ -51,17 +51,18 @@ fn print(out: &mut dyn Write, summary: &Summary) -> anyhow::Result<()> {
     }
     writeln!(out, "{bits}\n")?;
     let used: Vec<String> = summary.budgets.iter().map(|budget| format!(">{}, {}", budget.name, budget.unit)).collect();
-    let mut head = vec!["network", ">accuracy", ">loss"];
+    let mut head = vec!["network", ">top-1", ">top-5", ">loss"];
     head.extend(used.iter().map(String::as_str));
     head.push(">objective");
     let mut networks = table(&head);
     for entrant in &summary.entrants {
-        let mut row = vec![entrant.name.clone(), accuracy(entrant.score), format!("{:.4}", entrant.score.loss)];
+        let Score { accuracy, top5, loss, images, .. } = entrant.score;
+        let mut row = vec![entrant.name.clone(), share(accuracy, images), share(top5, images), format!("{loss:.4}")];
         row.extend(entrant.used.iter().map(|&used| used.map_or("not known".into(), figure)));
         row.push(entrant.objective.map_or("-".into(), figure));
         networks.add_row(row);
     }
-    let mut limits = vec!["(budget)".to_owned(), String::new(), String::new()];
+    let mut limits = vec!["(budget)".to_owned(), String::new(), String::new(), String::new()];
     limits.extend(summary.budgets.iter().map(|budget| budget.limit.map(figure).unwrap_or_default()));
     networks.add_row(limits);
     writeln!(out, "{networks}\n")?;
@@ -79,6 +80,10 @@ fn print(out: &mut dyn Write, summary: &Summary) -> anyhow::Result<()> {
         summary.seed,
         summary.entrants.first().map_or(0, |entrant| entrant.score.images)
     )?;
+    let anew = summary.entrants.iter().map(|entrant| entrant.score.batch_norm_images).max().unwrap_or(0);
+    if anew > 0 {
+        writeln!(out, "batch-norm statistics were estimated anew on {anew} training images before each evaluation")?;
+    }
     if let Some(refined) = &summary.refined {
         let kept = if refined.swaps.is_empty() { "no swap helped".to_owned() } else { refined.swaps.join("; ") };
         writeln!(
@@ -93,9 +98,8 @@ fn print(out: &mut dyn Write, summary: &Summary) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Accuracy with its standard error, so that a difference within chance is not taken for more.
-fn accuracy(score: Score) -> String {
-    let share = score.accuracy;
-    let error = (share * (1.0 - share) / score.images.max(1) as f64).sqrt();
+/// A share of the images with its standard error, so that a difference within chance is not taken for more.
+fn share(share: f64, images: usize) -> String {
+    let error = (share * (1.0 - share) / images.max(1) as f64).sqrt();
     format!("{:.2} % ± {:.2}", 100.0 * share, 100.0 * error)
 }
