@@ -1,18 +1,24 @@
 # make demo   a whole mixed-precision run on real data, on the CPU
 # make test   everything that a change must pass
 # make fuzz   every reader of what users bring, for a minute each
+# make libtorch   PyTorch's library for the feature tch, in .venv-libtorch
 #
-# Both need git, make, a C compiler and Rust. The tests install what else they need, by name.
+# The first two need git, make, a C compiler and Rust. The tests install what else they need, by name.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz setup
+.PHONY: help demo test test-libtorch libtorch fuzz setup
 
 # Debian packages of the tests: HiGHS is built from source (cmake) and its bindings are generated (clang, libclang-dev).
 PACKAGES := cmake clang libclang-dev coinor-libcbc-dev
 
 FEATURES := highs,cbc
+
+# What cargo needs in its environment for the feature tch. The version is that of the README.
+TORCH := 2.11.0
+LIBTORCH := $(CURDIR)/.venv-libtorch/libtorch
+WITH_LIBTORCH := LIBTORCH='$(LIBTORCH)' LIBTORCH_BYPASS_VERSION_CHECK=1 LD_LIBRARY_PATH='$(LIBTORCH)/lib'
 heading = @printf '\n== %s\n' '$(1)'
 
 help:
@@ -39,6 +45,7 @@ test:
 	cargo clippy --no-default-features -- -D warnings
 	$(call heading,documentation)
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --workspace --features $(FEATURES)
+	@$(MAKE) --no-print-directory test-libtorch
 	$(call heading,licences)
 	@if cargo deny --version >/dev/null 2>&1; then \
 		cargo deny --offline check licenses bans sources; \
@@ -46,6 +53,29 @@ test:
 		echo 'cargo-deny is not installed; the tests have checked the licences'; \
 	fi
 	@printf '\nall passed\n'
+
+# The training tests once more, on PyTorch's library.
+test-libtorch: libtorch
+	$(call heading,tests on libtorch)
+	$(WITH_LIBTORCH) LIMPQ_TEST_DEVICE=libtorch cargo test --features $(FEATURES),tch --test main
+
+# PyTorch from PyPI. Where there is no GPU the libraries for one are left out: what it needs to be loaded stays.
+libtorch:
+	$(call heading,libtorch)
+	@if [[ -e '$(LIBTORCH)/lib/libtorch_cpu.so' ]]; then echo 'nothing to install: .venv-libtorch is there'; exit 0; fi; \
+	rm -rf .venv-libtorch; \
+	python3 -m venv .venv-libtorch; \
+	install=(.venv-libtorch/bin/pip --disable-pip-version-check install --quiet); \
+	if nvidia-smi >/dev/null 2>&1; then \
+		echo 'installing torch $(TORCH) into .venv-libtorch, with what a GPU needs'; \
+		"$${install[@]}" torch==$(TORCH); \
+	else \
+		echo 'installing torch $(TORCH) into .venv-libtorch, for the CPU'; \
+		"$${install[@]}" --no-deps torch==$(TORCH) nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85; \
+		find .venv-libtorch/lib/python3.*/site-packages/torch/lib \
+			\( -name '*cuda*' -o -name '*nvrtc*' -o -name '*nvshmem*' \) -delete; \
+	fi; \
+	ln -s "$$(cd .venv-libtorch && echo lib/python3.*/site-packages/torch)" .venv-libtorch/libtorch
 
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS := indicators policy rules budget table
@@ -68,6 +98,7 @@ setup:
 	for package in $(PACKAGES); do \
 		dpkg -s "$$package" 2>/dev/null | grep -q '^Status: install ok installed' || missing+=("$$package"); \
 	done; \
+	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
 	if (( $${#missing[@]} == 0 )); then \
 		echo 'nothing to install: $(PACKAGES) are there'; \
 		exit 0; \

@@ -201,6 +201,10 @@ impl Device {
     }
 
     /// How to make it; a function that gives `None` when the backend says that it is not there.
+    #[cfg_attr(
+        feature = "tch",
+        expect(deprecated, reason = "burn 0.22 is the last one with libtorch; Cargo.toml pins it")
+    )]
     fn built(self) -> Result<Box<dyn Fn() -> Option<Place> + panic::RefUnwindSafe>, DeviceError> {
         match self {
             Self::Flex => Ok(Box::new(|| Some(Place::flex()))),

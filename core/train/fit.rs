@@ -245,7 +245,7 @@ impl Bench<'_> {
     }
 
     fn resume(&self, job: &Job, network: Network) -> Result<Running, TrainError> {
-        let fresh = optimizer(&network, job.recipe);
+        let fresh = optimizer(&network, job.recipe, self.device);
         let Some(kept) = self.checkpoints.latest(job.label) else {
             return Ok(Running { network, optimizer: fresh, done: 0, best: None });
         };

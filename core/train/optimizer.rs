@@ -1,4 +1,5 @@
-//! From a recipe to burn's optimizers, and clipping of gradients by their common norm.
+//! From a recipe to burn's optimizers, whose memory is read back where the run is, and clipping of gradients by their common
+//! norm.
 
 use super::{
     Network,
@@ -8,14 +9,14 @@ use burn::{
     grad_clipping::GradientClipping,
     module::{Module, ModuleVisitor, Param, ParamGroup, ParamId},
     optim::{
-        AdamConfig, AdamWConfig, DynOptimizer, GradientsParams, ModuleOptimizer, SgdConfig, decay::WeightDecayConfig,
-        momentum::MomentumConfig,
+        AdamConfig, AdamWConfig, DynOptimizer, DynState, GradientsParams, ModuleOptimizer, Optimizer as Rule,
+        SgdConfig, StateSink, StateSource, decay::WeightDecayConfig, momentum::MomentumConfig,
     },
-    tensor::Tensor,
+    tensor::{Device, Tensor, kind::BridgeTensor},
 };
 
-/// The optimizer; weight decay goes to [`Network::decayed`] only.
-pub(super) fn optimizer(network: &Network, recipe: &Recipe) -> ModuleOptimizer {
+/// The optimizer of a network on a device; weight decay goes to [`Network::decayed`] only.
+pub(super) fn optimizer(network: &Network, recipe: &Recipe, device: &Device) -> ModuleOptimizer {
     let (beta_1, beta_2, epsilon) = (recipe.momentum as f32, recipe.beta2 as f32, recipe.epsilon as f32);
     let decay = recipe.weight_decay as f32;
     match recipe.optimizer {
@@ -23,33 +24,59 @@ pub(super) fn optimizer(network: &Network, recipe: &Recipe) -> ModuleOptimizer {
             let momentum = MomentumConfig { momentum: recipe.momentum, dampening: 0.0, nesterov: recipe.nesterov };
             let sgd = SgdConfig::new().with_momentum(Some(momentum));
             let decayed = sgd.clone().with_weight_decay(Some(WeightDecayConfig::new(decay)));
-            groups(network, recipe, sgd.build().into(), decayed.build())
+            groups(network, recipe, device, sgd.build(), decayed.build())
         }
         Optimizer::Adam => {
             let adam = AdamConfig::new().with_beta_1(beta_1).with_beta_2(beta_2).with_epsilon(epsilon);
             let decayed = adam.clone().with_weight_decay(Some(WeightDecayConfig::new(decay)));
-            groups(network, recipe, adam.build().into(), decayed.build())
+            groups(network, recipe, device, adam.build(), decayed.build())
         }
         Optimizer::AdamW => {
             let adam = AdamWConfig::new().with_beta_1(beta_1).with_beta_2(beta_2).with_epsilon(epsilon);
             let (plain, decayed) = (adam.clone().with_weight_decay(0.0), adam.with_weight_decay(decay));
-            groups(network, recipe, plain.build().into(), decayed.build())
+            groups(network, recipe, device, plain.build(), decayed.build())
         }
     }
 }
 
-fn groups(
-    network: &Network,
-    recipe: &Recipe,
-    rest: ModuleOptimizer,
-    decayed: impl DynOptimizer + 'static,
-) -> ModuleOptimizer {
+fn groups(network: &Network, recipe: &Recipe, device: &Device, rest: impl Rule, decayed: impl Rule) -> ModuleOptimizer {
     let clip = (recipe.clip_value > 0.0).then_some(GradientClipping::Value(recipe.clip_value as f32));
-    let rest = match clip.clone() {
-        Some(clip) => rest.with_grad_clipping(clip),
-        None => rest,
-    };
-    rest.with_group(ParamGroup::from_ids(network.decayed()), decayed, clip)
+    // burn starts from a rule for all parameters, and of several groups that a parameter is in the last one counts.
+    ModuleOptimizer::from(rest.clone())
+        .with_group(ParamGroup::all(), Here { rule: rest, device: device.clone() }, clip.clone())
+        .with_group(ParamGroup::from_ids(network.decayed()), Here { rule: decayed, device: device.clone() }, clip)
+}
+
+/// A rule whose memory is read from a checkpoint onto the run's own device. burn reads it onto the default one, which in a
+/// build with the feature `cuda` is a GPU, also where there is none.
+struct Here<R> {
+    rule: R,
+    device: Device,
+}
+
+impl<R: Rule> DynOptimizer for Here<R> {
+    fn step_dyn(
+        &self,
+        rank: usize,
+        learning_rate: f64,
+        tensor: BridgeTensor,
+        gradient: BridgeTensor,
+        memory: Option<DynState>,
+    ) -> (BridgeTensor, Option<DynState>) {
+        self.rule.step_dyn(rank, learning_rate, tensor, gradient, memory)
+    }
+
+    fn to_device_dyn(&self, memory: DynState, device: &Device) -> DynState {
+        self.rule.to_device_dyn(memory, device)
+    }
+
+    fn state_flatten(&self, prefix: &str, memory: &DynState, out: &mut StateSink) {
+        self.rule.state_flatten(prefix, memory, out);
+    }
+
+    fn state_unflatten(&self, rank: usize, prefix: &str, from: &mut StateSource, _: &Device) -> Option<DynState> {
+        self.rule.state_unflatten(rank, prefix, from, &self.device)
+    }
 }
 
 /// Scales all gradients together so that the norm of all their elements is at most `limit`, as PyTorch's

@@ -23,6 +23,11 @@
 //! When to use it: against LSQ at 2-4 bits, to see what a better estimator than straight-through brings.
 //! Zero need not be a level.
 
+#![cfg_attr(
+    feature = "tch",
+    expect(deprecated, reason = "burn 0.22 is the last one with libtorch; Cargo.toml pins it")
+)]
+
 use super::{gradient, least_error, numbers};
 use burn::{
     backend::{
