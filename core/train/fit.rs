@@ -57,6 +57,12 @@ pub enum TrainError {
         /// Steps of the stage.
         steps: usize,
     },
+    /// Somebody asked the run to end while a sensitivity was measured, of which no checkpoints are made.
+    #[error("stopped while {stage} was measured. The same command measures it again; stages before it are kept")]
+    InterruptedMeasuring {
+        /// Which sensitivity.
+        stage: String,
+    },
     /// A checkpoint could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),

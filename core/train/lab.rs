@@ -88,7 +88,7 @@ impl<'a> Lab<'a> {
     /// `label` is shown to people.
     ///
     /// # Errors
-    /// Those of `number`.
+    /// Those of `number`; [`TrainError::InterruptedMeasuring`].
     pub fn each(
         &self,
         label: &str,
@@ -101,6 +101,10 @@ impl<'a> Lab<'a> {
         for (place, layer) in layers.iter().enumerate().filter(|(_, layer)| !layer.fixed) {
             let mut of = |role: Role| {
                 let one = |bits: BitWidth| {
+                    if self.bench.progress.interrupted() {
+                        self.bench.progress.finish();
+                        return Err(TrainError::InterruptedMeasuring { stage: label.to_owned() });
+                    }
                     let value = number(place, role, bits)?;
                     self.bench.progress.note(&format!("{} {} {bits}: {value:.3e}", layer.name, role.name()));
                     Ok((bits, value))

@@ -106,7 +106,9 @@ fn finished(result: Result<Summary, RunError>) -> anyhow::Result<Result<Summary,
     match result {
         Ok(summary) => Ok(Ok(summary)),
         Err(
-            error @ (RunError::Train(TrainError::Interrupted { .. } | TrainError::Write(_))
+            error @ (RunError::Train(
+                TrainError::Interrupted { .. } | TrainError::InterruptedMeasuring { .. } | TrainError::Write(_),
+            )
             | RunError::Write(_)
             | RunError::Folder(_)
             | RunError::Program(_)),

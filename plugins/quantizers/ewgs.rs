@@ -153,9 +153,8 @@ impl<B: Backend> Backward<B, 1> for ScaledByError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::worked::{Golden, grid, near, rows, start, work};
+    use super::super::worked::{Golden, device, grid, near, rows, start, work};
     use super::*;
-    use burn::tensor::Device;
 
     #[test]
     fn two_bits_worked_by_hand() {
@@ -178,12 +177,12 @@ mod tests {
 
     #[test]
     fn delta_zero_is_exactly_straight_through() {
-        let device = Device::flex().autodiff();
+        let autodiff = device().autodiff();
         let values: Vec<f32> = (0..50).map(|i| (i as f32 * 0.37).sin() * 5.0).collect();
         let gradient = |round: &dyn Fn(Tensor<2>) -> Tensor<2>| {
-            let t = rows(&values, 1, &device).require_grad();
+            let t = rows(&values, 1, &autodiff).require_grad();
             let y = round(t.clone());
-            let weights = rows(&values, 1, &device).cos();
+            let weights = rows(&values, 1, &autodiff).cos();
             let grads = (y.clone() * y.clone() * weights).sum().backward();
             (y.into_data(), t.grad(&grads).unwrap().into_data())
         };
@@ -191,7 +190,7 @@ mod tests {
         assert_eq!(gradient(&|t| scaled_round(t, 0.0)), straight);
         assert_ne!(gradient(&|t| scaled_round(t, 0.5)).1, straight.1);
         // Without autodiff it rounds all the same.
-        let plain = scaled_round(rows(&[0.5, 1.5, -2.4], 1, &Device::flex()), 0.5);
+        let plain = scaled_round(rows(&[0.5, 1.5, -2.4], 1, &device()), 0.5);
         assert_eq!(plain.into_data().try_to_vec::<f32>().unwrap(), [0.0, 2.0, -2.0]);
     }
 
@@ -216,7 +215,7 @@ mod tests {
 
     #[test]
     fn an_interval_cannot_turn_over() {
-        let ends = [[2.0], [1.0]].map(|end: [f32; 1]| Tensor::<1>::from_floats(end, &Device::flex()));
+        let ends = [[2.0], [1.0]].map(|end: [f32; 1]| Tensor::<1>::from_floats(end, &device()));
         let ends = Ewgs { min_width: 0.5, ..Ewgs::default() }.project(ends.to_vec());
         assert_eq!(ends[0].to_data().try_to_vec::<f32>().unwrap(), [2.0]);
         assert_eq!(ends[1].to_data().try_to_vec::<f32>().unwrap(), [2.5]);

@@ -30,12 +30,11 @@ pub(super) fn levels(values: Tensor<2>, steps: f64, min_step: f64) -> [Tensor<2>
 
 #[cfg(test)]
 mod tests {
-    use super::super::worked::{host, near, rows};
+    use super::super::worked::{device, host, near, rows};
     use super::*;
-    use burn::tensor::Device;
 
     fn found(values: &[f32], steps: f64) -> (f64, f64) {
-        let [step, offset] = levels(rows(values, 1, &Device::flex()), steps, 1e-5).map(|numbers| host(numbers)[0]);
+        let [step, offset] = levels(rows(values, 1, &device()), steps, 1e-5).map(|numbers| host(numbers)[0]);
         (f64::from(step), f64::from(offset))
     }
 

@@ -11,4 +11,4 @@ pub mod minmax;
 mod numbers;
 pub mod pact;
 #[cfg(test)]
-mod worked;
+pub(crate) mod worked;

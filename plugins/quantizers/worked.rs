@@ -14,6 +14,13 @@ pub(super) struct Worked {
     pub parameters: Vec<Option<Vec<f32>>>,
 }
 
+/// The device that tests run on: that of the environment variable `LIMPQ_TEST_DEVICE`, or the CPU.
+pub(crate) fn device() -> Device {
+    let name = std::env::var("LIMPQ_TEST_DEVICE").unwrap_or_else(|_| "flex".to_owned());
+    let device: limpq_core::run::Device = name.parse().unwrap_or_else(|error| panic!("{error}"));
+    device.open().unwrap_or_else(|error| panic!("{error}"))
+}
+
 /// A grid of this many bits.
 pub(super) fn grid(bits: u64, signed: bool) -> Grid {
     Grid { bits: BitWidth::new(bits).unwrap(), signed }
@@ -51,7 +58,7 @@ fn work_rows(
     grad_out: &[f32],
     channels: usize,
 ) -> Worked {
-    let device = Device::flex().autodiff();
+    let device = device().autodiff();
     let parameter = |numbers: &&[f32]| Tensor::<1>::from_floats(*numbers, &device).require_grad();
     let parameters: Vec<Tensor<1>> = parameters.iter().map(parameter).collect();
     let values = rows(values, channels, &device).require_grad();
@@ -66,7 +73,7 @@ fn work_rows(
 
 /// What parameters start from, given values of one row.
 pub(super) fn start(quantizer: &dyn Quantizer, role: Role, grid: Grid, values: &[f32]) -> Vec<Vec<f32>> {
-    quantizer.start(role, rows(values, 1, &Device::flex()), grid).into_iter().map(host).collect()
+    quantizer.start(role, rows(values, 1, &device()), grid).into_iter().map(host).collect()
 }
 
 /// Equal to five digits.

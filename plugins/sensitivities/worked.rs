@@ -1,6 +1,6 @@
 //! What the tests of sensitivities share: a network of one weight, small enough to work everything out by hand.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use limpq_core::{
     artifact::WriteError,
     graph::{Builder, Conv, Graph, Shape},
@@ -97,7 +97,7 @@ impl Lamp {
 
     pub(super) fn measure(&self, sensitivity: &dyn Sensitivity, bits: &[u64]) -> Found {
         let candidates = Candidates::of(bits).unwrap();
-        let device = Device::flex();
+        let device = crate::quantizers::worked::device();
         let lab = Lab {
             graph: self.graph.clone(),
             pretrained: &self.state,

@@ -19,6 +19,11 @@
 //! last bit for all x and all finite parameters; gradients differ by rounding. Where x is infinite the composition's ds is
 //! 0 * inf; here it is finite, as above.
 
+#![cfg_attr(
+    feature = "tch",
+    expect(deprecated, reason = "burn 0.22 is the last one with libtorch; Cargo.toml pins it")
+)]
+
 mod flex;
 mod primitives;
 #[cfg(test)]
