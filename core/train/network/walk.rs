@@ -29,7 +29,7 @@ impl Network {
         })
     }
 
-    /// Class scores in full precision, but with the input and weights of each layer (its place in [`Graph::layers`]) as
+    /// Class scores in full precision, but with the input and weights of each layer (its place in [`Plan::layers`]) as
     /// `prepare` gives them back. It may look, or replace tensors by others of the same shape. Batch-norms use the first of
     /// their copies; in an untrained network all copies are the pre-trained one.
     pub fn forward_with(
