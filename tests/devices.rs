@@ -3,14 +3,15 @@
 use crate::{
     fixtures,
     runs::{Stages, TINY, go, tiny},
-    sensitivities::Nowhere,
 };
 use burn::tensor::Device;
 use limpq_core::{
     graph::Model,
     run::Config,
     search::{BitWidth, Precision, uniform_precisions},
-    train::{Bench, Data, DatasetError, Job, Network, Plan, Quantizer, Recipe, Role, Samples, Score, State, Update},
+    train::{
+        Bench, Data, DatasetError, Job, Network, Nowhere, Plan, Quantizer, Recipe, Role, Samples, Score, State, Update,
+    },
 };
 use std::{num::NonZeroUsize, sync::Arc};
 

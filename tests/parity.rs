@@ -4,7 +4,7 @@
 //! Tolerances are relative to the largest magnitude of a tensor or list. In PyTorch itself float32 is within 2e-7 of float64
 //! for losses, 4e-6 for logits, 1e-4 for gradients and 1e-6 for what 20 steps of training leave.
 
-use crate::{fixtures, formula, sensitivities::Nowhere};
+use crate::{fixtures, formula};
 use burn::{
     module::{Module, ModuleVisitor, Param},
     optim::{GradientsAccumulator, GradientsParams},
@@ -15,8 +15,8 @@ use limpq_core::{
     registry,
     search::Precision,
     train::{
-        Bench, Bits, Data, DatasetError, Job, Network, Plan, Progress, Quantizer, Recipe, Samples, State, Step, Update,
-        cross_entropy, smoothed,
+        Bench, Bits, Data, DatasetError, Job, Network, Nowhere, Plan, Progress, Quantizer, Recipe, Samples, State,
+        Step, Update, cross_entropy, smoothed,
     },
 };
 use serde::Deserialize;

@@ -5,13 +5,10 @@ use crate::{
     runs::{Stages, go, tiny},
 };
 use limpq_core::{
-    artifact::WriteError,
     graph::Model,
     run::Config,
     search::{BitWidth, Indicators, Precision, uniform_precisions},
-    train::{
-        Bench, Checkpoint, Checkpoints, Job, Network, Optimizer, Plan, Progress, Quantizer, Recipe, Role, State, Update,
-    },
+    train::{Bench, Job, Network, Nowhere, Optimizer, Plan, Progress, Quantizer, Recipe, Role, State, Update},
 };
 use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, sync::Arc};
 
@@ -197,21 +194,6 @@ fn step_sizes_that_were_thrown_away_come_back() {
             let stuck: Vec<&String> = names.iter().filter(|name| after.0[*name].values == [thrown]).collect();
             assert!(stuck.is_empty(), "stuck at {thrown}: {stuck:?}");
         }
-    }
-}
-
-/// Keeps no checkpoints.
-pub struct Nowhere;
-
-impl Checkpoints for Nowhere {
-    fn latest(&self, _: &str) -> Option<Checkpoint> {
-        None
-    }
-    fn keep(&self, _: &str, _: &Checkpoint) -> Result<(), WriteError> {
-        Ok(())
-    }
-    fn due(&self, _: usize) -> bool {
-        false
     }
 }
 

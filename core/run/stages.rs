@@ -18,8 +18,8 @@ use crate::{
         refine,
     },
     train::{
-        Bench, Checkpoint, Checkpoints, DatasetError, Job, Keep, Lab, Loaded, Network, Plan, Progress, Quantizer,
-        Score, State, StateError, TrainError, Trained, Update, WeightsError,
+        Bench, DatasetError, Job, Keep, Lab, Loaded, Network, Nowhere, Plan, Progress, Quantizer, Score, State,
+        StateError, TrainError, Trained, Update, WeightsError,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -225,21 +225,6 @@ fn summary(config: &Config, graph: &Graph, found: Found, refined: Option<Refined
         refined,
         entrants,
         policy: found.policy,
-    }
-}
-
-/// For what is too short to be stopped halfway.
-struct Nowhere;
-
-impl Checkpoints for Nowhere {
-    fn latest(&self, _: &str) -> Option<Checkpoint> {
-        None
-    }
-    fn keep(&self, _: &str, _: &Checkpoint) -> Result<(), WriteError> {
-        Ok(())
-    }
-    fn due(&self, _: usize) -> bool {
-        false
     }
 }
 

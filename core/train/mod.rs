@@ -21,7 +21,7 @@ mod state;
 mod step;
 mod weights;
 
-pub use checkpoint::{Best, Checkpoint, Checkpoints};
+pub use checkpoint::{Best, Checkpoint, Checkpoints, Nowhere};
 pub use dataset::{Data, Dataset, DatasetError, Samples};
 pub use evaluate::Score;
 pub use fit::{Bench, Job, TrainError, Trained};

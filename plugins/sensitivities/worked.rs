@@ -2,12 +2,11 @@
 
 use burn::tensor::Tensor;
 use limpq_core::{
-    artifact::WriteError,
     graph::{Builder, Conv, Graph, Shape},
     search::{BitWidth, Candidates},
     train::{
-        Array, Bench, Checkpoint, Checkpoints, Data, DatasetError, Grid, Lab, NoIndicator, Progress, Quantizer, Recipe,
-        Role, Samples, Sensitivity, State,
+        Array, Bench, Data, DatasetError, Grid, Lab, NoIndicator, Nowhere, Progress, Quantizer, Recipe, Role, Samples,
+        Sensitivity, State,
     },
 };
 use std::{cell::OnceCell, collections::BTreeMap, num::NonZeroUsize, sync::Arc};
@@ -60,18 +59,6 @@ impl Progress for Silent {
     fn finish(&self) {}
 }
 
-impl Checkpoints for Silent {
-    fn latest(&self, _: &str) -> Option<Checkpoint> {
-        None
-    }
-    fn keep(&self, _: &str, _: &Checkpoint) -> Result<(), WriteError> {
-        Ok(())
-    }
-    fn due(&self, _: usize) -> bool {
-        false
-    }
-}
-
 /// Indicators of the one layer.
 pub(super) struct Found {
     pub weight: BTreeMap<u64, f64>,
@@ -111,7 +98,7 @@ impl Lamp {
                 seed: 0,
                 workers: NonZeroUsize::MIN,
                 progress: &Silent,
-                checkpoints: &Silent,
+                checkpoints: &Nowhere,
             },
             joint: OnceCell::new(),
             spread: OnceCell::new(),
