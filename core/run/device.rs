@@ -248,11 +248,30 @@ mod tests {
         assert!(Device::Flex.open().is_ok());
     }
 
-    #[cfg(not(feature = "cuda"))]
     #[test]
     fn a_device_that_is_not_built_in_names_its_feature() {
-        let error = Device::Cuda(0).open().unwrap_err().to_string();
-        assert!(error.starts_with("device cuda:0 is not in this build: build it with --features cuda"), "{error}");
+        let features = [("libtorch", "tch", cfg!(feature = "tch")), ("cuda:0", "cuda", cfg!(feature = "cuda"))];
+        for (name, feature, built) in features {
+            let device: Device = name.parse().unwrap();
+            match device.open() {
+                Err(error @ DeviceError::NotBuilt { .. }) if !built => assert_eq!(error, not_built(device, feature)),
+                opened => assert!(built, "{name}: {opened:?}"),
+            }
+        }
+        let said = not_built(Device::Cuda(0), "cuda").to_string();
+        assert!(said.starts_with("device cuda:0 is not in this build: build it with --features cuda (see"), "{said}");
+    }
+
+    fn not_built(device: Device, feature: &'static str) -> DeviceError {
+        DeviceError::NotBuilt { device, feature }
+    }
+
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn a_gpu_beyond_the_last_is_refused() {
+        let error = Device::Cuda(63).open().unwrap_err().to_string();
+        assert!(error.starts_with("device cuda:63 does not work here: "), "{error}");
+        assert!(error.ends_with("Check the GPU's number and its driver, or use device = \"flex\""), "{error}");
     }
 
     #[cfg(feature = "tch")]

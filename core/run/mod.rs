@@ -6,13 +6,17 @@
 
 mod config;
 mod device;
+mod error;
 mod folder;
 mod record;
 mod shelf;
 mod stages;
+mod summary;
 
 pub use config::{Config, ConfigError, Evaluate, Limit, Plugin, Refine, SearchOptions};
 pub use device::{Device, DeviceError, Devices};
+pub use error::RunError;
 pub use folder::{Folder, FolderError};
 pub use shelf::CheckpointOptions;
-pub use stages::{Entrant, RunError, Summary, run, run_beside};
+pub use stages::{run, run_beside};
+pub use summary::{Entrant, Summary};

@@ -2,24 +2,22 @@
 
 use super::{
     config::{Config, Refine},
-    device::DeviceError,
-    folder::{Folder, FolderError},
+    error::RunError,
+    folder::Folder,
     record::{fingerprint, inputs, json, program, versions},
     shelf::Shelf,
+    summary::{Entrant, Summary},
 };
 use crate::{
-    artifact::WriteError,
-    graph::{FIXED_BITS, Graph, GraphError},
+    graph::{FIXED_BITS, Graph},
     hash,
-    registry::RegistryError,
     search::{
-        BudgetUse, Constraints, ConstraintsError, Found, INDICATORS_SCHEMA, Indicators, IndicatorsError, Instance,
-        InstanceError, Named, Policy, PolicyError, Precision, Proof, Provenance, Refined, Rules, Search, SearchError,
-        refine,
+        Constraints, ConstraintsError, INDICATORS_SCHEMA, Indicators, Instance, InstanceError, Named, Policy,
+        Precision, Provenance, Refined, Rules, Search, SearchError, refine,
     },
     train::{
-        Bench, DatasetError, Job, Keep, Lab, Loaded, Network, Nowhere, Plan, Progress, Quantizer, Score, State,
-        StateError, TrainError, Trained, Update, WeightsError,
+        Bench, Job, Keep, Lab, Loaded, Network, Nowhere, Plan, Progress, Quantizer, Score, State, TrainError, Trained,
+        Update,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -28,79 +26,6 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
-
-/// Why a run ended early. Artifacts of finished stages stay; the same command goes on after them.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "each variant passes on the error it is named after")]
-pub enum RunError {
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
-    #[error(transparent)]
-    Dataset(#[from] DatasetError),
-    #[error("the model does not fit the data: {0}")]
-    Graph(#[from] GraphError),
-    #[error(transparent)]
-    Device(#[from] DeviceError),
-    #[error("cannot read this program's own file, which is part of what results depend on: {0}")]
-    Program(std::io::Error),
-    #[error(transparent)]
-    Folder(#[from] FolderError),
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    #[error(transparent)]
-    Train(#[from] TrainError),
-    #[error(transparent)]
-    State(#[from] StateError),
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
-    #[error(transparent)]
-    Search(#[from] SearchError),
-    #[error(transparent)]
-    Indicators(#[from] IndicatorsError),
-    #[error(transparent)]
-    Policy(#[from] PolicyError),
-}
-
-/// One network in the final comparison.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entrant {
-    /// What it is: full precision, the found policy, or the uniform one.
-    pub name: String,
-    /// Accuracy and loss on the test set.
-    pub score: Score,
-    /// Use of each budget, in the order of [`Summary::budgets`]; as printed there. `None` where a cost is not known.
-    pub used: Vec<Option<f64>>,
-    /// Objective of the integer program.
-    pub objective: Option<f64>,
-}
-
-/// What a run found.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Summary {
-    /// The experiment.
-    pub name: String,
-    /// The network.
-    pub model: String,
-    /// Its seed.
-    pub seed: u64,
-    /// How costs were counted.
-    pub accounting: crate::search::Accounting,
-    /// Weight of the weights' indicators.
-    pub alpha: f64,
-    /// What was minimised.
-    pub sensitivity: String,
-    /// The budgets and their use by the found policy.
-    pub budgets: Vec<BudgetUse>,
-    /// Proof of the found policy.
-    pub proof: Proof,
-    /// What refinement by measurement did, if it was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub refined: Option<Refined>,
-    /// The networks side by side: full precision, found, refined (if asked for), best uniform (when one keeps the budgets).
-    pub entrants: Vec<Entrant>,
-    /// The found bits.
-    pub policy: Policy,
-}
 
 /// Runs every stage of a config in a folder; finished stages whose inputs have not changed are taken from it.
 ///
@@ -203,29 +128,13 @@ pub fn run_beside(
     if entrants.len() == before {
         folder.remove(&["uniform.safetensors", "uniform.json"])?;
     }
-    let summary = summary(config, &stages.graph, found, refined.map(|(refined, _)| refined), entrants);
+    let summary = Summary::new(config, &stages.graph, found, refined.map(|(refined, _)| refined), entrants);
     folder.write("summary.json", &json(&summary))?;
     Ok(summary)
 }
 
 fn constraints_error(error: impl Into<ConstraintsError>) -> RunError {
     SearchError::Instance(InstanceError::Constraints(error.into())).into()
-}
-
-fn summary(config: &Config, graph: &Graph, found: Found, refined: Option<Refined>, entrants: Vec<Entrant>) -> Summary {
-    Summary {
-        name: config.name.clone(),
-        model: graph.model.clone(),
-        seed: config.seed,
-        accounting: found.accounting,
-        alpha: found.alpha,
-        sensitivity: config.sensitivity.name.clone(),
-        budgets: found.budgets,
-        proof: found.proof,
-        refined,
-        entrants,
-        policy: found.policy,
-    }
 }
 
 /// What refinement leaves in the folder.

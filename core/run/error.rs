@@ -1,0 +1,42 @@
+//! Why a run ends early.
+
+use super::{device::DeviceError, folder::FolderError};
+use crate::{
+    artifact::WriteError,
+    graph::GraphError,
+    registry::RegistryError,
+    search::{IndicatorsError, PolicyError, SearchError},
+    train::{DatasetError, StateError, TrainError, WeightsError},
+};
+
+/// Why a run ended early. Artifacts of finished stages stay; the same command goes on after them.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant passes on the error it is named after")]
+pub enum RunError {
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    #[error("the model does not fit the data: {0}")]
+    Graph(#[from] GraphError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error("cannot read this program's own file, which is part of what results depend on: {0}")]
+    Program(std::io::Error),
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    #[error(transparent)]
+    Indicators(#[from] IndicatorsError),
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+}

@@ -1,0 +1,74 @@
+//! What a run found.
+
+use super::config::Config;
+use crate::{
+    graph::Graph,
+    search::{Accounting, BudgetUse, Found, Policy, Proof, Refined},
+    train::Score,
+};
+use serde::{Deserialize, Serialize};
+
+/// One network in the final comparison.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entrant {
+    /// What it is: full precision, the found policy, or the uniform one.
+    pub name: String,
+    /// Accuracy and loss on the test set.
+    pub score: Score,
+    /// Use of each budget, in the order of [`Summary::budgets`]; as printed there. `None` where a cost is not known.
+    pub used: Vec<Option<f64>>,
+    /// Objective of the integer program.
+    pub objective: Option<f64>,
+}
+
+/// What a run found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// The experiment.
+    pub name: String,
+    /// The network.
+    pub model: String,
+    /// Its seed.
+    pub seed: u64,
+    /// How costs were counted.
+    pub accounting: Accounting,
+    /// Weight of the weights' indicators.
+    pub alpha: f64,
+    /// What was minimised.
+    pub sensitivity: String,
+    /// The budgets and their use by the found policy.
+    pub budgets: Vec<BudgetUse>,
+    /// Proof of the found policy.
+    pub proof: Proof,
+    /// What refinement by measurement did, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refined: Option<Refined>,
+    /// The networks side by side: full precision, found, refined (if asked for), best uniform (when one keeps the budgets).
+    pub entrants: Vec<Entrant>,
+    /// The found bits.
+    pub policy: Policy,
+}
+
+impl Summary {
+    pub(super) fn new(
+        config: &Config,
+        graph: &Graph,
+        found: Found,
+        refined: Option<Refined>,
+        entrants: Vec<Entrant>,
+    ) -> Self {
+        Self {
+            name: config.name.clone(),
+            model: graph.model.clone(),
+            seed: config.seed,
+            accounting: found.accounting,
+            alpha: found.alpha,
+            sensitivity: config.sensitivity.name.clone(),
+            budgets: found.budgets,
+            proof: found.proof,
+            refined,
+            entrants,
+            policy: found.policy,
+        }
+    }
+}
