@@ -6,6 +6,7 @@ mod evaluate;
 mod fit;
 mod in_memory;
 mod joint;
+mod kernels;
 mod lab;
 mod loader;
 mod loss;

@@ -102,7 +102,8 @@ mod tests {
 
     #[test]
     fn products_are_squared_element_by_element() {
-        let tensor = |values: [f32; 3]| Tensor::<1>::from_floats(values, &Default::default()).reshape([1, 1, 1, 3]);
+        let device = crate::quantizers::worked::device();
+        let tensor = |values: [f32; 3]| Tensor::<1>::from_floats(values, &device).reshape([1, 1, 1, 3]);
         // (2*1)^2 + (-1*0.5)^2 + (3*0)^2
         assert_eq!(score(tensor([2.0, -1.0, 3.0]), tensor([0.0; 3]), tensor([1.0, 0.5, 0.0])), 4.25);
     }

@@ -1,7 +1,10 @@
 //! Running a network: the way from images to scores, with fake quantization at the inputs of each layer.
 
 use super::{
-    super::{Arithmetic, Role},
+    super::{
+        Arithmetic, Role,
+        kernels::{self, Normalised, Window},
+    },
     Bits, Network, Norm, Plan, Weights, host,
 };
 use crate::{
@@ -12,8 +15,8 @@ use burn::{
     module::Param,
     tensor::{
         FloatDType, Tensor,
-        module::{adaptive_avg_pool2d, batch_norm, batch_norm_train, conv2d, max_pool2d},
-        ops::{ConvOptions, MaxPoolOptions},
+        module::{adaptive_avg_pool2d, batch_norm, max_pool2d},
+        ops::MaxPoolOptions,
     },
 };
 
@@ -142,9 +145,8 @@ impl Network {
                     let weights = &self.weights[layer];
                     let (x, kernel) = prepare(layer, input(0), weights.kernel.val());
                     layer += 1;
-                    let (s, p) = (conv.stride, conv.padding);
-                    let options = ConvOptions::new([s, s], [p, p], [1, 1], conv.groups);
-                    self.multiply(x, kernel, weights, options)
+                    let window = Window { stride: conv.stride, padding: conv.padding, groups: conv.groups };
+                    self.multiply(x, kernel, weights, window)
                 }
                 Op::Linear { .. } => {
                     let weights = &self.weights[layer];
@@ -152,8 +154,7 @@ impl Network {
                     let flat = input(0).reshape([batch, channels * height * width, 1, 1]);
                     let (x, kernel) = prepare(layer, flat, weights.kernel.val());
                     layer += 1;
-                    let options = ConvOptions::new([1, 1], [0, 0], [1, 1], 1);
-                    self.multiply(x, kernel, weights, options)
+                    self.multiply(x, kernel, weights, Window { stride: 1, padding: 0, groups: 1 })
                 }
             };
             outputs.push(output);
@@ -163,18 +164,17 @@ impl Network {
         scores.reshape([batch, classes])
     }
 
-    fn multiply(&self, x: Tensor<4>, kernel: Tensor<4>, weights: &Weights, options: ConvOptions<2>) -> Tensor<4> {
-        let bias = weights.bias.as_ref().map(Param::val);
-        match self.arithmetic {
-            Arithmetic::Float32 => conv2d(x, kernel, bias, options),
+    fn multiply(&self, x: Tensor<4>, kernel: Tensor<4>, weights: &Weights, window: Window) -> Tensor<4> {
+        let product = match self.arithmetic {
+            Arithmetic::Float32 => kernels::convolution(x, kernel, window),
             Arithmetic::BFloat16 => {
                 let half = FloatDType::BF16;
-                let product = conv2d(x.cast(half), kernel.cast(half), None, options).cast(FloatDType::F32);
-                match bias {
-                    None => product,
-                    Some(bias) => product + bias.reshape([1, -1, 1, 1]),
-                }
+                kernels::convolution(x.cast(half), kernel.cast(half), window).cast(FloatDType::F32)
             }
+        };
+        match &weights.bias {
+            None => product,
+            Some(bias) => product + bias.val().reshape([1, -1, 1, 1]),
         }
     }
 
@@ -199,14 +199,14 @@ impl Norm {
         };
         let [batch, _, height, width] = input.dims();
         let count = (batch * height * width) as f64;
-        let result = batch_norm_train(input, gamma, beta, EPSILON);
+        let Normalised { output, mean, variance } = kernels::batch_norm(input, gamma, beta, EPSILON);
         // As PyTorch: the running variance is the unbiased one.
-        let unbiased = result.variance.mul_scalar(count / (count - 1.0).max(1.0));
-        for (running, batch) in [(&self.mean, result.mean), (&self.variance, unbiased)] {
+        let unbiased = variance.mul_scalar(count / (count - 1.0).max(1.0));
+        for (running, batch) in [(&self.mean, mean), (&self.variance, unbiased)] {
             let old = running.value_sync();
             running.update((old.mul_scalar(1.0 - momentum) + batch.mul_scalar(momentum)).detach());
         }
-        result.output
+        output
     }
 }
 

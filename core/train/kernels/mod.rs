@@ -1,0 +1,20 @@
+//! Operations of networks that burn composes of others, each as one with a backward pass of its own.
+//!
+//! Each of them is one file, which has the way that it is done on each backend. Where a backend has none of its own, what
+//! burn does there is used, which is also what the tests compare with.
+
+#![cfg_attr(
+    feature = "tch",
+    expect(deprecated, reason = "burn 0.22 is the last one with libtorch; Cargo.toml pins it")
+)]
+
+mod batch_norm;
+mod convolution;
+mod sums;
+#[cfg(test)]
+mod tests;
+#[cfg(feature = "tch")]
+mod torch;
+
+pub(super) use batch_norm::{Normalised, batch_norm};
+pub(super) use convolution::{Window, convolution};

@@ -1,0 +1,142 @@
+//! Operations against burn's own, forward and backward, on the device that `LIMPQ_TEST_DEVICE` names.
+
+use super::{Normalised, Window, batch_norm, convolution};
+use burn::tensor::{
+    Device, Distribution, Tensor,
+    module::{batch_norm_train, conv2d},
+    ops::ConvOptions,
+};
+
+fn device() -> Device {
+    let name = std::env::var("LIMPQ_TEST_DEVICE").unwrap_or_else(|_| "flex".to_owned());
+    name.parse::<crate::run::Device>().unwrap().open().unwrap().autodiff()
+}
+
+fn random<const D: usize>(shape: [usize; D], (low, high): (f64, f64)) -> Tensor<D> {
+    Tensor::<D>::random(shape, Distribution::Uniform(low, high), &device()).require_grad()
+}
+
+fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_to_vec().unwrap()
+}
+
+/// Alike to within a part of the largest.
+fn assert_near<const D: usize>(what: &str, ours: Tensor<D>, theirs: Tensor<D>) {
+    assert_eq!(ours.dims(), theirs.dims(), "{what}");
+    let (ours, theirs) = (numbers(ours), numbers(theirs));
+    let largest = theirs.iter().fold(1e-3f32, |largest, number| largest.max(number.abs()));
+    for (place, (our, their)) in ours.iter().zip(&theirs).enumerate() {
+        assert!((our - their).abs() <= 2e-5 * largest, "{what}, number {place}: {our} and {their}, largest {largest}");
+    }
+}
+
+#[test]
+fn batch_norms_are_burns() {
+    // The last has more values than one thread is given.
+    for shape in [[2, 3, 1, 1], [3, 1, 2, 5], [4, 5, 7, 3], [8, 16, 33, 32]] {
+        let channels = [shape[1]];
+        // Far from zero, where a variance from sums of squares would be lost.
+        let input = random(shape, (99.0, 101.0));
+        let (gamma, beta) = (random(channels, (-1.0, 2.0)), random(channels, (-1.0, 1.0)));
+        let slopes = random(shape, (-1.0, 1.0)).detach();
+        let Normalised { output, mean, variance } = batch_norm(input.clone(), gamma.clone(), beta.clone(), 1e-5);
+        let theirs = batch_norm_train(input.clone(), gamma.clone(), beta.clone(), 1e-5);
+        assert_near("mean", mean, theirs.mean);
+        assert_near("variance", variance, theirs.variance);
+        let name = format!("{shape:?}");
+        // Numbers near 100 have 1e-5 in their last bit.
+        let apart = numbers((output.clone() - theirs.output.clone()).abs().max());
+        assert!(apart[0] < 1e-3, "{name}: {apart:?}");
+        let ours = (output * slopes.clone()).sum().backward();
+        let theirs = (theirs.output * slopes).sum().backward();
+        let both = |name: &str, one: Option<Tensor<4>>, other: Option<Tensor<4>>| {
+            let apart = numbers((one.unwrap() - other.unwrap()).abs().max())[0];
+            assert!(apart < 2e-3, "{name}: {apart}");
+        };
+        both(&name, input.grad(&ours), input.grad(&theirs));
+        assert_near("beta", beta.grad(&ours).unwrap(), beta.grad(&theirs).unwrap());
+        let (ours, theirs) = (numbers(gamma.grad(&ours).unwrap()), numbers(gamma.grad(&theirs).unwrap()));
+        assert!(ours.iter().zip(&theirs).all(|(one, other)| (one - other).abs() < 1e-2), "{ours:?} {theirs:?}");
+    }
+}
+
+#[test]
+fn two_values_normalise_by_hand() {
+    // Mean 3, variance 1: the normalised values are -1 and 1. y = 2 * (-1, 1) + 5.
+    let [input, slopes] =
+        [[[2.0, 4.0]], [[1.0, 0.0]]].map(|row| Tensor::<4>::from_data([[row]], &device()).require_grad());
+    let [gamma, beta] = [2.0, 5.0].map(|number| Tensor::<1>::from_data([number], &device()).require_grad());
+    let Normalised { output, mean, variance } = batch_norm(input.clone(), gamma.clone(), beta.clone(), 0.0);
+    assert_eq!((numbers(output.clone()), numbers(mean), numbers(variance)), (vec![3.0, 7.0], vec![3.0], vec![1.0]));
+    let gradients = (output * slopes.detach()).sum().backward();
+    // sum(g) = 1, sum(g (x - m)) = -1: dx = 2 (g - 1/2 + (x - m)/2) = 2 (1 - 1/2 - 1/2, 0 - 1/2 + 1/2).
+    assert_eq!(numbers(input.grad(&gradients).unwrap()), [0.0, 0.0]);
+    assert_eq!(numbers(gamma.grad(&gradients).unwrap()), [-1.0]);
+    assert_eq!(numbers(beta.grad(&gradients).unwrap()), [1.0]);
+}
+
+#[test]
+fn convolutions_are_burns() {
+    // Images, kernel, stride, padding, groups.
+    let cases = [
+        ([2, 3, 5, 6], [4, 3, 3, 3], 1, 1, 1),
+        ([3, 2, 7, 7], [5, 2, 3, 3], 2, 1, 1),
+        ([9, 4, 8, 5], [3, 4, 1, 1], 1, 0, 1),
+        ([17, 4, 9, 9], [3, 4, 1, 1], 2, 0, 1),
+        ([2, 3, 23, 20], [4, 3, 7, 7], 2, 3, 1),
+        ([1, 2, 2, 3], [2, 2, 3, 3], 3, 2, 1),
+        ([5, 6, 8, 8], [6, 1, 3, 3], 2, 1, 6),
+        ([2, 7, 1, 1], [5, 7, 1, 1], 1, 0, 1),
+    ];
+    for (images, kernel, stride, padding, groups) in cases {
+        let name = format!("{images:?} {kernel:?} stride {stride}, padding {padding}, groups {groups}");
+        let (images, kernel) = (random(images, (-1.0, 1.0)), random(kernel, (-1.0, 1.0)));
+        let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], groups);
+        let output = convolution(images.clone(), kernel.clone(), Window { stride, padding, groups });
+        let theirs = conv2d(images.clone(), kernel.clone(), None, options);
+        assert_near(&name, output.clone(), theirs.clone());
+        let slopes = random(theirs.dims(), (-1.0, 1.0)).detach();
+        let ours = (output * slopes.clone()).sum().backward();
+        let theirs = (theirs * slopes).sum().backward();
+        assert_near(&name, images.grad(&ours).unwrap(), images.grad(&theirs).unwrap());
+        assert_near(&name, kernel.grad(&ours).unwrap(), kernel.grad(&theirs).unwrap());
+    }
+}
+
+#[test]
+fn convolutions_take_any_layout_and_want_only_what_is_learned() {
+    let images = random([3, 4, 6, 5], (-1.0, 1.0)).detach();
+    let kernel = random([2, 5, 3, 3], (-1.0, 1.0));
+    let window = Window { stride: 1, padding: 1, groups: 1 };
+    let turned = images.swap_dims(1, 3);
+    let copied = Tensor::<4>::from_data(turned.to_data(), &device());
+    let of = |images: Tensor<4>| {
+        let output = convolution(images.clone(), kernel.clone(), window);
+        let gradients = output.clone().powi_scalar(2).sum().backward();
+        assert!(images.grad(&gradients).is_none());
+        (output, kernel.grad(&gradients).unwrap())
+    };
+    let ((ours, our_slopes), (theirs, their_slopes)) = (of(turned), of(copied));
+    assert_near("output", ours, theirs);
+    assert_near("gradient", our_slopes, their_slopes);
+}
+
+#[test]
+fn what_entered_an_operation_stays_as_it_was() {
+    // burn writes into tensors that nobody else holds: here they are held for the backward pass.
+    let input = random([2, 3, 4, 4], (-1.0, 1.0));
+    let kernel = random([3, 3, 3, 3], (-1.0, 1.0));
+    let (gamma, beta) = (random([3], (0.5, 1.0)), random([3], (-1.0, 1.0)));
+    let window = Window { stride: 1, padding: 1, groups: 1 };
+    let gradients = || {
+        let hidden = convolution(input.clone().mul_scalar(2.0), kernel.clone(), window);
+        let output = batch_norm(hidden, gamma.clone(), beta.clone(), 1e-5).output;
+        // In place, if burn takes the output for nobody else's.
+        let output = burn::tensor::activation::relu(output.add_scalar(0.1)).mul_scalar(3.0);
+        let gradients = output.powi_scalar(2).sum().backward();
+        [input.grad(&gradients).unwrap(), kernel.grad(&gradients).unwrap()].map(numbers)
+    };
+    assert_eq!(gradients(), gradients());
+    let [of_input, _] = gradients();
+    assert!(of_input.iter().any(|slope| slope.abs() > 1e-3));
+}
