@@ -1,7 +1,6 @@
 # make demo   a whole mixed-precision run on real data, on the CPU
-# make test   everything that a change must pass
+# make test   everything that a change must pass, on the CPU, on PyTorch's library and on a GPU if there is one
 # make fuzz   every reader of what users bring, for a minute each
-# make test-libtorch   the training tests on PyTorch's library
 # make libtorch   PyTorch's library for the feature tch, in .venv-libtorch
 #
 # The first two need git, make, a C compiler and Rust. The tests install what else they need, by name.
@@ -9,18 +8,27 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-libtorch libtorch fuzz setup
+.PHONY: help demo test libtorch llvm fuzz setup
 
-# Debian packages of the tests: HiGHS is built from source (cmake) and its bindings are generated (clang, libclang-dev).
+# Debian packages of the tests: HiGHS is built from source (cmake) and its bindings are generated (clang, libclang-dev); the
+# feature cuda compiles kernels with LLVM.
 PACKAGES := cmake clang libclang-dev coinor-libcbc-dev
+LLVM_PACKAGES := llvm-22-dev libpolly-22-dev libz3-dev libzstd-dev zlib1g-dev libxml2-dev
 
-FEATURES := highs,cbc
+# One build for everything: with other features cargo would compile most crates once more.
+FEATURES := highs,cbc,tch,cuda
 
-# What cargo needs in its environment for the feature tch. The version is that of the README.
+# PyTorch's library. The version is that of the README.
 TORCH := torch==2.11.0
 TORCH_CPU := nvidia-cuda-runtime==13.0.96 nvidia-cuda-cupti==13.0.85
+
+# What cargo and the program need in their environment for the features tch and cuda.
 LIBTORCH := $(CURDIR)/.venv-libtorch/libtorch
-WITH_LIBTORCH := LIBTORCH='$(LIBTORCH)' LIBTORCH_BYPASS_VERSION_CHECK=1 LD_LIBRARY_PATH='$(LIBTORCH)/lib'
+LLVM := $(CURDIR)/.llvm
+test: export XDG_DATA_HOME := $(LLVM)
+test: export LIBTORCH_BYPASS_VERSION_CHECK = 1
+test: export LD_LIBRARY_PATH := $(LIBTORCH)/lib:$(LD_LIBRARY_PATH)
+test: export LIBTORCH := $(LIBTORCH)
 heading = @printf '\n== %s\n' '$(1)'
 
 help:
@@ -33,7 +41,7 @@ demo:
 	./target/release/limpq run experiments/configs/quickstart.toml --out runs/quickstart
 
 test:
-	@$(MAKE) --no-print-directory setup
+	@$(MAKE) --no-print-directory setup libtorch llvm
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || { \
 		echo 'installing the Rust components: rustfmt clippy'; \
 		rustup component add rustfmt clippy; }
@@ -43,6 +51,15 @@ test:
 	cargo clippy --workspace --all-targets --features $(FEATURES) -- -D warnings
 	$(call heading,tests: units and documentation and contracts and commands of the README and licences)
 	cargo test --workspace --features $(FEATURES)
+	$(call heading,the same on libtorch)
+	$(call on,libtorch)
+	$(call heading,the same on a GPU)
+	@if nvidia-smi -L 2>/dev/null | grep -q GPU; then \
+		$(call on,cuda:0); \
+		$(call on,libtorch:cuda:0); \
+	else \
+		echo 'no GPU here: the feature cuda was built, and its tests were not run'; \
+	fi
 	$(call heading,the search without tensors)
 	cargo clippy --no-default-features -- -D warnings
 	$(call heading,documentation)
@@ -55,11 +72,18 @@ test:
 	fi
 	@printf '\nall passed\n'
 
-# The training tests on PyTorch's library. Its threads spin, and tests are threads already.
-test-libtorch: libtorch
-	$(call heading,tests on libtorch)
-	$(WITH_LIBTORCH) OMP_NUM_THREADS=1 LIMPQ_TEST_DEVICE=libtorch \
-		cargo test --workspace --features $(FEATURES),tch --lib --test main
+# The tests that train, on another device. Threads of PyTorch spin, and tests are threads already.
+on = OMP_NUM_THREADS=1 LIMPQ_TEST_DEVICE=$(1) cargo test --workspace --features $(FEATURES) --lib --test main
+
+# LLVM for the feature cuda. Where Debian has it, it stands in for the one that a build script would download.
+llvm:
+	$(call heading,LLVM)
+	@$(call install,$(LLVM_PACKAGES))
+	@if [[ -x /usr/lib/llvm-22/bin/llvm-config ]]; then \
+		.ci/llvm-from-debian.sh '$(LLVM)'; \
+	else \
+		echo 'no LLVM 22 of Debian here; the build of the feature cuda downloads one into .llvm'; \
+	fi
 
 # PyTorch's library in a virtual environment of this project. Without a GPU the CUDA half is left out, 3 GB of it: of all that
 # the CPU half only loads two small libraries.
@@ -98,22 +122,25 @@ fuzz:
 		rm -r "$$corpus"; \
 	done
 
-# Installs the packages that are not there yet.
 setup:
 	$(call heading,setup)
-	@missing=(); \
-	for package in $(PACKAGES); do \
+	@$(call install,$(PACKAGES))
+
+# Installs the packages that are not there yet.
+define install
+	missing=(); \
+	for package in $(1); do \
 		dpkg -s "$$package" 2>/dev/null | grep -q '^Status: install ok installed' || missing+=("$$package"); \
 	done; \
 	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
 	if (( $${#missing[@]} == 0 )); then \
-		echo 'nothing to install: $(PACKAGES) are there'; \
+		echo 'nothing to install: $(1) are there'; \
 		exit 0; \
 	fi; \
 	become=(); \
 	if (( EUID != 0 )); then become=(sudo); fi; \
 	if ! command -v apt-get >/dev/null; then \
-		echo 'no apt-get here. This needs what Debian calls: $(PACKAGES). Going on in the hope that they are there.'; \
+		echo 'no apt-get here. This needs what Debian calls: $(1). Going on in the hope that they are there.'; \
 		exit 0; \
 	fi; \
 	if (( EUID != 0 )) && ! command -v sudo >/dev/null; then \
@@ -123,3 +150,4 @@ setup:
 	echo "installing the packages: $${missing[*]}"; \
 	"$${become[@]}" apt-get update -qq; \
 	"$${become[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$${missing[@]}"
+endef

@@ -121,21 +121,23 @@ fn indicators_of_several_seeds_are_means_with_a_spread() {
 fn step_sizes_stay_positive_at_an_absurd_learning_rate() {
     let home = tempfile::tempdir().unwrap();
     for quantizer in ["lsq", "lsq_plus", "ewgs"] {
-        let learned = measured(
-            home.path(),
-            &[
-                &format!("quantizer.name={quantizer}"),
-                "indicators.learning_rate=100",
-                "indicators.final_learning_rate=100",
-                "sensitivity.frozen_weights=true",
-            ],
-        );
-        let layers = learned.layers.values();
-        let steps: Vec<f64> =
-            layers.flat_map(|layer| layer.weight.values().chain(layer.act.values()).copied()).collect();
+        let at = |rate: &str| -> Vec<f64> {
+            let sets = [
+                format!("quantizer.name={quantizer}"),
+                format!("indicators.learning_rate={rate}"),
+                format!("indicators.final_learning_rate={rate}"),
+                "sensitivity.frozen_weights=true".to_owned(),
+            ];
+            let learned = measured(home.path(), &sets.each_ref().map(String::as_str));
+            let layers = learned.layers.values();
+            layers.flat_map(|layer| layer.weight.values().chain(layer.act.values()).copied()).collect()
+        };
+        let largest = |steps: &[f64]| steps.iter().copied().fold(0.0, f64::max);
+        let (usual, steps) = (at("0.01"), at("100"));
         assert!(steps.iter().all(|step| step.is_finite() && *step > 0.0), "{quantizer}: {steps:?}");
-        let most = steps.iter().copied().fold(0.0, f64::max);
-        assert!(most > 10.0, "{quantizer}: the rate is not absurd enough, the largest step size is {most}");
+        // How far they are thrown is chance: one step may leave them where no gradient reaches them.
+        let (usual, most) = (largest(&usual), largest(&steps));
+        assert!(most > 3.0 * usual, "{quantizer}: the rate is not absurd enough, {most} and usually {usual}");
     }
 }
 
