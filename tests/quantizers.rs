@@ -229,6 +229,30 @@ fn rows_are_quantized_each_by_its_own_parameters() {
 }
 
 #[test]
+fn one_optimizer_step_cannot_throw_a_step_size_to_its_bound() {
+    let mut random = ChaCha8Rng::seed_from_u64(31);
+    for (name, quantizer) in all::<dyn Quantizer>().into_iter().filter(|(name, _)| !NOT_LEARNED.contains(name)) {
+        let tensors = |parameters: &[Vec<f32>]| -> Vec<Tensor<1>> {
+            parameters.iter().map(|numbers| Tensor::from_floats(&numbers[..], &fixtures::device())).collect()
+        };
+        let moved = |before: &[Vec<f32>], after: &[Vec<f32>]| -> Vec<Vec<f32>> {
+            quantizer.moved(&tensors(before), tensors(after)).into_iter().map(host).collect()
+        };
+        for (role, grid) in grids() {
+            let case = format!("{name} {role:?} {grid:?}");
+            let start = started(quantizer.as_ref(), role, grid, &some_values(&mut random, grid, 100), 1);
+            assert_eq!(moved(&start, &start), start, "{case}: what stays where it was is left alone");
+            let Ok(step) = quantizer.indicator(role, &start, grid) else { continue };
+            for _ in 0..20 {
+                let thrown: Vec<Vec<f32>> = start.iter().map(|_| vec![random.random_range(-3.0..3.0)]).collect();
+                let after = quantizer.indicator(role, &moved(&start, &thrown), grid).unwrap();
+                assert!(after > 0.499 * step, "{case}: from {step} to {after}");
+            }
+        }
+    }
+}
+
+#[test]
 fn projection_brings_parameters_into_their_domain_and_keeps_those_inside() {
     let mut random = ChaCha8Rng::seed_from_u64(29);
     for (name, quantizer) in all::<dyn Quantizer>() {

@@ -199,7 +199,8 @@ impl Bench<'_> {
             if recipe.clip_norm > 0.0 {
                 summed = clip_norm(&run.network, summed, recipe.clip_norm);
             }
-            run.network = run.optimizer.step(learning_rate, run.network, summed).project();
+            let before = run.network.quantization();
+            run.network = run.optimizer.step(learning_rate, run.network, summed).project(&before);
             run.done += 1;
             self.progress.step(&Step { done: run.done, epoch, learning_rate, images, passes: scored });
             self.after_step(job, &mut run, epoch, (per_epoch, steps), &bits[0])?;

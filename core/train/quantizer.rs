@@ -93,6 +93,12 @@ pub trait Quantizer: Send + Sync {
         parameters
     }
 
+    /// Parameters that an optimizer step took from `before` to `after`, in their domain. Limits how far a step may go; without
+    /// limits it is [`Quantizer::project`].
+    fn moved(&self, _before: &[Tensor<1>], after: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
+        self.project(after)
+    }
+
     /// Whether the optimizer's weight decay applies to the parameters: `decay * p` is added to the gradient of p, an L2
     /// penalty of `decay / 2 * p^2` in the loss.
     fn decayed(&self, _role: Role) -> bool {

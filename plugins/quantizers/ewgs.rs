@@ -95,6 +95,12 @@ impl Quantizer for Ewgs {
         parameters
     }
 
+    fn moved(&self, before: &[Tensor<1>], mut after: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
+        let [before, width] = [before, &after[..]].map(|ends| ends[1].clone() - ends[0].clone());
+        after[1] = after[0].clone() + gradient::at_least_half(&before, &width);
+        self.project(after)
+    }
+
     fn indicator(&self, _: Role, parameters: &[Vec<f32>], grid: Grid) -> Result<f64, NoIndicator> {
         Ok((numbers::mean(&parameters[1]) - numbers::mean(&parameters[0])) / grid.steps())
     }

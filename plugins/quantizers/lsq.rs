@@ -11,7 +11,8 @@
 //!
 //! Starting values follow LSQ, 2*mean|v|/sqrt(Qp), or for weights LSQ+ (Bhalgat et al., CVPRW 2020),
 //! max(|mu-3sd|, |mu+3sd|)/2^(b-1), which LIMPQ uses. A step size is kept at `min_step` or above by a projection after
-//! each optimizer step: it never turns negative, and as the forward pass does not clamp it, no bound freezes it. Where
+//! each optimizer step: it never turns negative, and as the forward pass does not clamp it, no bound freezes it. One optimizer
+//! step makes it at most half as large. Where
 //! weights and input of a layer are both rounded to 0 altogether, neither has a gradient; learning rates that throw step sizes
 //! that far lose the layer.
 
@@ -93,6 +94,11 @@ impl Quantizer for Lsq {
 
     fn project(&self, parameters: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
         parameters.into_iter().map(|step| step.clamp_min(self.min_step)).collect()
+    }
+
+    fn moved(&self, before: &[Tensor<1>], mut after: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
+        after[0] = gradient::at_least_half(&before[0], &after[0]);
+        self.project(after)
     }
 
     fn indicator(&self, _: Role, parameters: &[Vec<f32>], _: Grid) -> Result<f64, NoIndicator> {

@@ -106,6 +106,11 @@ impl Quantizer for LsqPlus {
         parameters
     }
 
+    fn moved(&self, before: &[Tensor<1>], mut after: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
+        after[0] = gradient::at_least_half(&before[0], &after[0]);
+        self.project(after)
+    }
+
     fn indicator(&self, _: Role, parameters: &[Vec<f32>], _: Grid) -> Result<f64, NoIndicator> {
         Ok(numbers::mean(&parameters[0]))
     }

@@ -80,6 +80,10 @@ impl Quantizer for Pact {
         parameters.into_iter().map(|clip| clip.clamp_min(self.min_clip)).collect()
     }
 
+    fn moved(&self, before: &[Tensor<1>], after: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
+        self.project(before.iter().zip(&after).map(|(before, after)| gradient::at_least_half(before, after)).collect())
+    }
+
     fn decayed(&self, role: Role) -> bool {
         role == Role::Act
     }

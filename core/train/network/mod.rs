@@ -156,12 +156,20 @@ impl Network {
         self.steps.iter().any(|steps| steps.act.iter().any(Vec::is_empty))
     }
 
-    /// Brings quantization parameters back into their domain after an optimizer step.
-    pub fn project(mut self) -> Self {
+    /// The quantization parameters as they are, without gradients, in an order of their own.
+    pub fn quantization(&self) -> Vec<Vec<Tensor<1>>> {
+        let slots = self.steps.iter().flat_map(|steps| steps.weight.iter().chain(&steps.act));
+        slots.map(|slot| slot.iter().map(|parameter| parameter.val().inner()).collect()).collect()
+    }
+
+    /// Brings quantization parameters back into their domain, which an optimizer step took away from `before`, those of
+    /// [`Self::quantization`].
+    pub fn project(mut self, before: &[Vec<Tensor<1>>]) -> Self {
         let quantizer = self.plan.quantizer.clone();
-        for slot in self.steps.iter_mut().flat_map(|steps| steps.weight.iter_mut().chain(steps.act.iter_mut())) {
+        let slots = self.steps.iter_mut().flat_map(|steps| steps.weight.iter_mut().chain(steps.act.iter_mut()));
+        for (slot, before) in slots.zip(before) {
             let values = slot.iter().map(|parameter| parameter.val().inner()).collect();
-            let projected = quantizer.project(values);
+            let projected = quantizer.moved(before, values);
             // A new leaf of the graph, and no way by the host, which would wait for the device.
             let parameters = std::mem::take(slot).into_iter().zip(projected);
             let leaf = |value| Tensor::from_inner(value).require_grad();
