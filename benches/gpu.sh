@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Tests and benches on a machine with a GPU that has neither a Rust toolchain nor a network.
+#
+#     benches/gpu.sh pack        here: builds everything with the features tch and cuda into target/gpu.tar.xz
+#     benches/gpu.sh run DIR     there, in a checkout with that file at the same place: under 9 minutes, results in DIR
+#
+# `make llvm libtorch` must have been run here. There, PyTorch 2.11 with CUDA must be what `$LIMPQ_PYTHON` imports (python3 if that
+# is not set). Tests know the path of the checkout that they were built in: `run` links it to the one that it stands in.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+archive=target/gpu.tar.xz
+
+pack() {
+    export LIBTORCH=$PWD/.venv-libtorch/libtorch LIBTORCH_BYPASS_VERSION_CHECK=1 XDG_DATA_HOME=$PWD/.llvm
+    export LD_LIBRARY_PATH=$LIBTORCH/lib
+    local features=tch,cuda stage
+    stage=$(mktemp -d)
+    # The programs that cargo names in a build's messages.
+    local programs='.executable // empty'
+    cargo test --features "$features" --test main --no-run --message-format json | jq -r "$programs" >"$stage/built"
+    cargo bench --features "$features" --bench operations --no-run --message-format json | jq -r "$programs" >>"$stage/built"
+    while read -r program; do
+        cp "$program" "$stage/$(basename "$program" | sed 's/-[0-9a-f]*$//')"
+    done <"$stage/built"
+    strip "$stage"/{limpq,main,operations}
+    pwd >"$stage/root"
+    git describe --always --dirty >"$stage/commit"
+    # The programs have most in common: a long memory makes one of three.
+    tar -C "$stage" -c limpq main operations root commit | xz -T1 -6 --lzma2=preset=6,dict=512MiB >"$archive"
+    rm -r "$stage"
+    ls -lh "$archive"
+}
+
+run() {
+    local out=$1 python=${LIMPQ_PYTHON:-python3} root
+    mkdir -p "$out" target/gpu
+    tar -C target/gpu -xf "$archive"
+    root=$(cat target/gpu/root)
+    if [[ ! -e $root ]]; then
+        mkdir -p "$(dirname "$root")"
+        ln -s "$PWD" "$root"
+    fi
+    mkdir -p target/debug
+    cp target/gpu/limpq target/debug/limpq
+    local torch
+    torch=$("$python" -c 'import os, torch; print(os.path.dirname(torch.__file__))')
+    export LD_LIBRARY_PATH=$torch/lib:$(printf '%s:' "$torch"/../nvidia/*/lib)/usr/local/cuda/lib64:/usr/local/nvidia/lib64
+    export CUDA_PATH=${CUDA_PATH:-/usr/local/cuda} CARGO_MANIFEST_DIR=$root
+    {
+        echo "commit $(cat target/gpu/commit)"
+        nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv
+        "$python" -c 'import torch; print("PyTorch", torch.__version__, "CUDA", torch.version.cuda)'
+    } | tee "$out/machine.txt"
+    local device name
+    for device in libtorch:cuda:0 cuda:0; do
+        name=${device//:/-}
+        # The first run of burn's own kernels on a machine tries out which are fastest, which takes minutes.
+        part "$out/$name-operations.txt" 60 target/gpu/operations --device "$device" --json "$out/$name-operations.json"
+        part "$out/$name-quickstart.txt" 90 target/gpu/limpq run experiments/configs/quickstart.toml \
+            --set "device=$device" --no-plots --out "target/gpu/quickstart-$name"
+        LIMPQ_TEST_DEVICE=$device part "$out/$name-tests.txt" 110 target/gpu/main parity fused quantizers:: sensitivities::
+    done
+}
+
+# part FILE SECONDS COMMAND...: its output into the file; what fails or runs out of time does not keep the next from running.
+part() {
+    local file=$1 seconds=$2 code=0
+    shift 2
+    timeout "$seconds" "$@" >"$file" 2>&1 || code=$?
+    echo "$(basename "$file"): exit status $code"
+    tail -3 "$file"
+}
+
+case ${1:-} in
+    pack) pack ;;
+    run) run "${2:?a folder for the results}" ;;
+    *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit 2 ;;
+esac

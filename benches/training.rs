@@ -1,0 +1,217 @@
+//! Joint training, fine-tuning and evaluation of a whole network, in images per second, against PyTorch doing the same.
+//!
+//! ```text
+//! LIMPQ_PYTHON=.venv/bin/python cargo bench --bench training [-- --device libtorch] [--model resnet18] [--input 3x64x64]
+//!     [--classes 10] [--batch 4] [--steps 5] [--rounds 5] [--json FILE]
+//! ```
+//!
+//! Ours is what a run does: images from memory, all passes of a step, the optimizer, the watcher. `benches/training.py` is
+//! PyTorch's side. They take turns; each turn gives the median of its steps after one that warms up, and the table has the
+//! median, the least and the most of the turns. Joint training counts images x passes.
+
+use limpq as _;
+use limpq_core::{
+    graph::{Graph, Model, Shape},
+    registry,
+    run::Device as Name,
+    search::{BitWidth, Precision, uniform_precisions},
+    train::{
+        Augment, Bench, Bits, Data, InMemory, Job, Joint, Network, Nowhere, Plan, Progress, Quantizer, Recipe, State,
+        Step, Update, default_workers,
+    },
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use std::{cell::RefCell, env, fs, process::Command, process::exit, sync::Arc, time::Instant};
+
+const BITS: [u64; 5] = [6, 5, 4, 3, 2];
+const KINDS: [&str; 3] = ["joint", "finetune", "evaluate"];
+
+/// Images (and passes) per second.
+#[derive(Clone, Copy, Deserialize, Serialize)]
+struct Rates {
+    joint: f64,
+    finetune: f64,
+    evaluate: f64,
+}
+
+impl Rates {
+    fn all(self) -> [f64; 3] {
+        [self.joint, self.finetune, self.evaluate]
+    }
+}
+
+/// When each step was done.
+#[derive(Default)]
+struct Clock(RefCell<Vec<Instant>>);
+
+impl Progress for Clock {
+    fn start(&self, _: &str, _: usize, _: usize) {}
+    fn finish(&self) {}
+    fn step(&self, _: &Step) {
+        self.0.borrow_mut().push(Instant::now());
+    }
+}
+
+/// What is measured.
+struct Subject {
+    graph: Arc<Graph>,
+    quantizer: Arc<dyn Quantizer>,
+    data: Data,
+    batch: usize,
+    steps: usize,
+    device: burn::tensor::Device,
+}
+
+impl Subject {
+    fn measure(&self) -> Rates {
+        let layers = self.graph.layers();
+        let fixed: Vec<bool> = layers.iter().map(|layer| layer.fixed).collect();
+        let precisions: Vec<Precision> = uniform_precisions(BITS.map(bits)).collect();
+        let slots = fixed.iter().map(|&fixed| if fixed { vec![] } else { precisions.clone() }).collect();
+        let mut random = ChaCha8Rng::seed_from_u64(0);
+        let (_, seconds) = self.trained(slots, &mut |_| Joint::default().passes(&precisions, &fixed, &mut random));
+        let joint = (self.batch * (BITS.len() + 1)) as f64 / seconds;
+        let own: Bits = fixed.iter().map(|&fixed| Precision::uniform(if fixed { 8 } else { 4 }).ok()).collect();
+        let slots = own.iter().map(|bits| bits.iter().copied().collect()).collect();
+        let (network, seconds) = self.trained(slots, &mut |_| vec![own.clone()]);
+        let finetune = self.batch as f64 / seconds;
+        let clock = Clock::default();
+        let bench = self.bench(&clock);
+        let images: Vec<usize> = (0..self.batch).collect();
+        let seconds = (0..=self.steps).map(|_| {
+            let start = Instant::now();
+            bench.evaluate_on(&network, &own, &self.data.train, &images).expect("images in memory can be read");
+            start.elapsed().as_secs_f64()
+        });
+        let seconds: Vec<f64> = seconds.skip(1).collect();
+        Rates { joint, finetune, evaluate: self.batch as f64 / median(seconds) }
+    }
+
+    /// A network after some steps, and the median seconds of one.
+    fn trained(&self, slots: Vec<Vec<Precision>>, passes: &mut dyn FnMut(usize) -> Vec<Bits>) -> (Network, f64) {
+        let clock = Clock::default();
+        let bench = self.bench(&clock);
+        let plan = Plan::new(self.graph.clone(), slots, self.quantizer.clone());
+        let state = State::random(&self.graph, 0);
+        let start = Network::new(&plan, &state, &self.device).expect("the state is the model's");
+        let calibrated = start.calibrate(bench.first_batch(self.batch).expect("images in memory can be read")).state();
+        let network = Network::new(&plan, &calibrated, &self.device.clone().autodiff()).expect("the same model's");
+        let recipe = Recipe { epochs: 1, batch_size: self.batch, learning_rate: 1e-3, ..Recipe::default() };
+        let job = Job { stage: "bench", label: "bench", recipe: &recipe, teacher: &state, update: Update::default() };
+        let trained = bench.fit(&job, network, passes).expect("a few steps of training");
+        let times = clock.0.into_inner();
+        let seconds = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
+        (trained.network, median(seconds))
+    }
+
+    fn bench<'a>(&'a self, clock: &'a Clock) -> Bench<'a> {
+        Bench {
+            data: &self.data,
+            device: &self.device,
+            others: &[],
+            seed: 0,
+            workers: default_workers(),
+            progress: clock,
+            checkpoints: &Nowhere,
+        }
+    }
+}
+
+fn bits(number: u64) -> BitWidth {
+    BitWidth::new(number).expect("a bit-width")
+}
+
+/// Noise, enough of it for a step that warms up and those that are measured.
+fn data(shape: Shape, classes: usize, images: usize) -> Data {
+    let pixel = |place: usize| (place.wrapping_mul(2_654_435_761) >> 13) as u8;
+    let train = InMemory {
+        shape,
+        pixels: (0..images * shape.elements()).map(pixel).collect(),
+        labels: (0..images).map(|image| (image % classes.min(256)) as u8).collect(),
+        mean: vec![127.5; shape.channels],
+        deviation: vec![73.6; shape.channels],
+        augment: Augment::default(),
+    };
+    let train = Arc::new(train);
+    Data { shape, classes, train: train.clone(), validation: None, test: train }
+}
+
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}
+
+/// The value after a flag, or a default.
+fn argument<T: std::str::FromStr<Err: ToString>>(flag: &str, default: &str) -> T {
+    let mut arguments = env::args().skip_while(|argument| argument != flag);
+    let text = arguments.next().and_then(|_| arguments.next()).unwrap_or_else(|| default.to_owned());
+    text.parse().unwrap_or_else(|error: T::Err| stop(format!("{flag} {text}: {}", error.to_string())))
+}
+
+fn stop(message: impl ToString) -> ! {
+    eprintln!("{}", message.to_string());
+    exit(2)
+}
+
+fn main() {
+    let Ok(python) = env::var("LIMPQ_PYTHON") else {
+        println!("set LIMPQ_PYTHON to a Python with torch and torchvision; nothing is measured");
+        return;
+    };
+    let (device, model): (Name, String) = (argument("--device", "flex"), argument("--model", "resnet20"));
+    let (input, classes): (Shape, usize) = (argument("--input", "3x32x32"), argument("--classes", "10"));
+    let (batch, steps, rounds): (usize, usize, usize) =
+        (argument("--batch", "16"), argument("--steps", "3"), argument("--rounds", "5"));
+    let network = registry::build::<dyn Model>(&model, &toml::Table::new()).unwrap_or_else(|error| stop(error));
+    let subject = Subject {
+        graph: Arc::new(network.graph(input, classes).unwrap_or_else(|error| stop(error))),
+        quantizer: registry::build::<dyn Quantizer>("lsq", &toml::Table::new()).expect("it is registered").into(),
+        data: data(input, classes, batch * (steps + 1)),
+        batch,
+        steps,
+        device: device.open().unwrap_or_else(|error| stop(error)),
+    };
+    let theirs = || -> Rates {
+        let place = device.to_string();
+        let place = if place.contains("cuda") { place.trim_start_matches("libtorch:") } else { "cpu" };
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/training.py");
+        let numbers = [classes, batch, steps].map(|number| number.to_string());
+        let output = Command::new(&python)
+            .args([script, &model, &input.to_string(), &numbers[0], &numbers[1], &numbers[2], place])
+            .output()
+            .unwrap_or_else(|error| stop(format!("{python}: {error}")));
+        let said = String::from_utf8_lossy(&output.stderr);
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| stop(said))
+    };
+    let (mut ours, mut peers) = (vec![], vec![]);
+    for _ in 0..rounds {
+        ours.push(subject.measure());
+        peers.push(theirs());
+    }
+    println!(
+        "{model} {input}, batch {batch}, {device}: images (x passes) per second, median of {rounds} (least to most)\n"
+    );
+    println!("| | limpq | PyTorch eager | ratio |\n|---|---|---|---|");
+    for (place, kind) in KINDS.into_iter().enumerate() {
+        let of = |rates: &[Rates]| -> Vec<f64> { rates.iter().map(|rates| rates.all()[place]).collect() };
+        let shown = |rates: &[Rates]| {
+            let numbers = of(rates);
+            let (least, most) =
+                (numbers.iter().copied().fold(f64::MAX, f64::min), numbers.iter().copied().fold(0.0, f64::max));
+            format!("{:.1} ({least:.1} to {most:.1})", median(numbers))
+        };
+        let ratio = median(of(&ours)) / median(of(&peers));
+        println!("| {kind} | {} | {} | {ratio:.2} |", shown(&ours), shown(&peers));
+    }
+    let file: String = argument("--json", "");
+    if !file.is_empty() {
+        let text = serde_json::json!({
+            "model": model, "input": input.to_string(), "batch": batch, "device": device, "steps": steps,
+            "limpq": ours, "pytorch": peers,
+        });
+        let text = serde_json::to_string_pretty(&text).expect("numbers and names");
+        fs::write(&file, text + "\n").unwrap_or_else(|error| stop(format!("{file}: {error}")));
+    }
+}
