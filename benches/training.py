@@ -125,7 +125,7 @@ def prepared(model, bits_of):
     for number, (parent, own, child) in enumerate(inner):
         layers.append(Layer(child, bits_of(number, len(inner)), number == 0))
         setattr(parent, own, layers[-1])
-    # In torchvision's bottlenecks batch-norms are declared in another order than convolutions only where sizes say so, too.
+    # Each network has its batch-norms in the order of its convolutions.
     for layer, (parent, own, child) in zip(layers, norms):
         assert child.num_features == layer.inner.out_channels
         setattr(parent, own, Norm(child, layer))

@@ -135,9 +135,10 @@ fn step_sizes_stay_positive_at_an_absurd_learning_rate() {
         let largest = |steps: &[f64]| steps.iter().copied().fold(0.0, f64::max);
         let (usual, steps) = (at("0.01"), at("100"));
         assert!(steps.iter().all(|step| step.is_finite() && *step > 0.0), "{quantizer}: {steps:?}");
-        // How far they are thrown is chance: one step may leave them where no gradient reaches them.
         let (usual, most) = (largest(&usual), largest(&steps));
-        assert!(most > 3.0 * usual, "{quantizer}: the rate is not absurd enough, {most} and usually {usual}");
+        // How far those of ewgs are thrown is chance: one step may leave them where no gradient reaches them.
+        let enough = if quantizer == "ewgs" { 3.0 * usual } else { 10.0 };
+        assert!(most > enough, "{quantizer}: the rate is not absurd enough, {most} and usually {usual}");
     }
 }
 

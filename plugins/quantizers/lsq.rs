@@ -12,9 +12,8 @@
 //! Starting values follow LSQ, 2*mean|v|/sqrt(Qp), or for weights LSQ+ (Bhalgat et al., CVPRW 2020),
 //! max(|mu-3sd|, |mu+3sd|)/2^(b-1), which LIMPQ uses. A step size is kept at `min_step` or above by a projection after
 //! each optimizer step: it never turns negative, and as the forward pass does not clamp it, no bound freezes it. One optimizer
-//! step makes it at most half as large. Where
-//! weights and input of a layer are both rounded to 0 altogether, neither has a gradient; learning rates that throw step sizes
-//! that far lose the layer.
+//! step makes it at most half as large. Where weights and input of a layer are both rounded to 0 altogether, neither has a
+//! gradient; learning rates that throw step sizes that far lose the layer.
 
 use super::{
     fused::{Bounds, Kernel, fake_quantize},

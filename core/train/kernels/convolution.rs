@@ -90,7 +90,7 @@ impl Differentiable for burn::backend::Cube {
         kernel: FloatTensor<Self>,
         window: Window,
     ) -> (FloatTensor<Self>, Self::Saved) {
-        (Self::convolution(images.clone(), kernel.clone(), window), [images, kernel])
+        forward_of_burn::<Self>(images, kernel, window)
     }
 
     fn backward(
@@ -99,7 +99,7 @@ impl Differentiable for burn::backend::Cube {
         wanted: [bool; 2],
         window: Window,
     ) -> [Option<FloatTensor<Self>>; 2] {
-        of_burn::<Self>(saved, gradient, wanted, window)
+        backward_of_burn::<Self>(saved, gradient, wanted, window)
     }
 }
 
@@ -136,7 +136,7 @@ impl Differentiable for Flex {
         kernel: FloatTensor<Self>,
         window: Window,
     ) -> (FloatTensor<Self>, Self::Saved) {
-        (Self::convolution(images.clone(), kernel.clone(), window), [images, kernel])
+        forward_of_burn::<Self>(images, kernel, window)
     }
 
     fn backward(
@@ -146,7 +146,7 @@ impl Differentiable for Flex {
         window: Window,
     ) -> [Option<FloatTensor<Self>>; 2] {
         if window.groups > 1 || images.dtype() != DType::F32 {
-            return of_burn::<Self>([images, kernel], gradient, [of_images, of_kernel], window);
+            return backward_of_burn::<Self>([images, kernel], gradient, [of_images, of_kernel], window);
         }
         let shape: [usize; 4] = kernel.shape().dims();
         let gradients =
@@ -155,8 +155,17 @@ impl Differentiable for Flex {
     }
 }
 
+/// The forward pass as burn does it, and what it went from.
+fn forward_of_burn<B: Convolution>(
+    images: FloatTensor<B>,
+    kernel: FloatTensor<B>,
+    window: Window,
+) -> (FloatTensor<B>, [FloatTensor<B>; 2]) {
+    (B::convolution(images.clone(), kernel.clone(), window), [images, kernel])
+}
+
 /// The backward pass as burn does it.
-fn of_burn<B: Backend>(
+fn backward_of_burn<B: Backend>(
     [images, kernel]: [FloatTensor<B>; 2],
     gradient: FloatTensor<B>,
     [of_images, of_kernel]: [bool; 2],

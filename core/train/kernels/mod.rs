@@ -1,6 +1,6 @@
 //! Operations of networks that burn composes of others, each as one with a backward pass of its own.
 //!
-//! Each of them is one file, which has the way that it is done on each backend. Where a backend has none of its own, what
+//! Each of them is one file or folder, which has the way that it is done on each backend. Where a backend has none of its own, what
 //! burn does there is used, which is also what the tests compare with.
 
 #![cfg_attr(
