@@ -30,7 +30,7 @@ use beam::{Pool, pass};
 use dual::{Dual, MOST_EVALUATIONS, maximise};
 use limpq_core::search::{Answer, Problem, Solver, SolverError, Status};
 use primal::{Incumbent, offer, repaired};
-use reduce::Reduced;
+use reduce::{Bound, Item, Reduced, bounds};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
@@ -57,6 +57,10 @@ const FIRST_HOPE: f64 = 0.125;
 const HOPE_GROWTH: f64 = 3.0;
 /// A pass of this width settles ties as far as they are settled.
 const MOST_TIED: usize = 1 << 14;
+/// Partial policies that are remembered at most, over all groups: 8 bytes each, whatever the budgets are.
+const MOST_STATES: usize = 1 << 24;
+/// Rows that there is code for.
+const MOST_ROWS: usize = 256;
 /// Policies of the dual that are repaired.
 const REPAIRED: usize = 2;
 /// Prices that options are fixed by.
@@ -78,54 +82,90 @@ impl Solver for Exact {
 
     fn solve_near(&self, problem: &Problem, near: Option<&[usize]>) -> Result<Answer, SolverError> {
         let deadline = Deadline(Instant::now() + Duration::from_secs_f64(self.time_limit_s.get()));
-        let mut reduced = Reduced::new(problem)?;
+        let bounds = bounds(problem)?;
+        // Rows are padded with free ones to the next number that there is code for.
+        let solve = match bounds.len() {
+            0 | 1 => Self::with_rows::<1>,
+            2 => Self::with_rows::<2>,
+            3 => Self::with_rows::<3>,
+            4..=8 => Self::with_rows::<8>,
+            9..=32 => Self::with_rows::<32>,
+            33..=MOST_ROWS => Self::with_rows::<MOST_ROWS>,
+            found => {
+                let message = format!("{found} limits can bind, it handles {MOST_ROWS}; use another solver");
+                return Err(SolverError::Library { solver: "exact", message });
+            }
+        };
+        solve(self, problem, &bounds, near, &deadline)
+    }
+}
+
+impl Exact {
+    fn with_rows<const R: usize>(
+        &self,
+        problem: &Problem,
+        bounds: &[Bound],
+        near: Option<&[usize]>,
+        deadline: &Deadline,
+    ) -> Result<Answer, SolverError> {
+        let mut reduced = Reduced::<R>::new(problem, bounds)?;
         let mut best: Option<Incumbent> = near.and_then(|picks| start(&reduced, picks));
         let mut bound = f64::NEG_INFINITY;
         let mut nodes = 0;
         let mut pool = Pool::default();
         let (mut width, mut hope) = (FIRST_WIDTH, FIRST_HOPE);
+        let widest = (MOST_STATES / reduced.groups.len().max(1)).max(MOST_TIED);
+        // What every policy with an item loses at least, for the items that are left.
+        let mut least: Option<Vec<f64>> = None;
         loop {
-            let rows = reduced.slack.len();
-            let starts: Vec<Vec<f64>> = pool.shares(&reduced).take(rows + 1).collect();
-            let dual = maximise(&reduced.all(), &vec![1.0; rows], &starts, MOST_EVALUATIONS);
-            nodes += dual.prices.len() as u64;
-            let certain = dual.prices[0].bound - dual.prices[0].doubt;
-            if certain > reduced.most_loss() {
-                // No policy loses that much, so none is left; if there was one before, it is the best.
-                return best.map(|best| answer(best, Status::Optimal, None, nodes)).ok_or(SolverError::Infeasible);
-            }
-            bound = f64::max(bound, reduced.absolute(certain));
-            pool.lead(&reduced, &dual.prices);
-            for policy in dual.policies.iter().rev().take(REPAIRED) {
-                if let Some(items) = repaired(&reduced, policy.clone(), &dual.prices[0].lambda) {
-                    offer(&mut best, Incumbent::of(&reduced, &items));
+            let known = match least.take() {
+                Some(least) => least,
+                None => {
+                    let starts: Vec<[f64; R]> = pool.shares(&reduced).take(reduced.rows() + 1).collect();
+                    let rows = reduced.rows();
+                    let dual = maximise(&reduced.all(), rows, &reduced.whole(), &starts, MOST_EVALUATIONS);
+                    nodes += dual.prices.len() as u64;
+                    let certain = dual.prices[0].bound - dual.prices[0].doubt;
+                    if certain > reduced.most_loss() {
+                        // No policy loses that much, so none is left; if there was one before, it is the best.
+                        let best = best.map(|best| answer(best, Status::Optimal, None, nodes));
+                        return best.ok_or(SolverError::Infeasible);
+                    }
+                    bound = f64::max(bound, reduced.absolute(certain));
+                    pool.lead(&reduced, &dual.prices);
+                    for policy in dual.policies.iter().rev().take(REPAIRED) {
+                        if let Some(items) = repaired(&reduced, policy.clone(), &dual.prices[0].lambda) {
+                            offer(&mut best, Incumbent::of(&reduced, &items));
+                        }
+                    }
+                    with_each(&reduced, &dual)
                 }
-            }
+            };
             let target = best.as_ref().map(|best| {
                 let gap = reduced.absolute(reduced.above_least(best.total)) - bound;
                 reduced.below(best.total, gap.max(0.0) * (1.0 - hope))
             });
-            let least = with_each(&reduced, &dual);
-            if let Some(known) = &best {
-                let most = reduced.above_least(known.total);
-                let useless = least.iter().flatten().filter(|&&least| least > most).count();
+            if let Some(best) = &best {
+                let most = reduced.above_least(best.total);
+                let useless = known.iter().filter(|&&least| least > most).count();
                 if 10 * useless > reduced.items() {
-                    match within(&reduced, &least, known.total) {
+                    match within(&reduced, &known, best.total) {
                         Ok(smaller) => reduced = smaller,
-                        Err(_) => return Ok(answer(known.clone(), Status::Optimal, None, nodes)),
+                        Err(_) => return Ok(answer(best.clone(), Status::Optimal, None, nodes)),
                     }
                     continue;
                 }
             }
-            let Ok(trial) = target.map_or_else(|| Ok(reduced.clone()), |target| within(&reduced, &least, target))
-            else {
+            let trial = target.map_or_else(|| Ok(reduced.clone()), |target| within(&reduced, &known, target));
+            least = Some(known);
+            let Ok(trial) = trial else {
                 if hope == 1.0 {
                     return best.map(|best| answer(best, Status::Optimal, None, nodes)).ok_or(SolverError::Infeasible);
                 }
                 hope = f64::min(1.0, HOPE_GROWTH * hope);
                 continue;
             };
-            let pass = pass(&trial, &mut pool, width, &mut best, target, &deadline);
+            let pass = pass(&trial, &mut pool, width, &mut best, target, deadline);
             nodes += pass.nodes;
             if pass.expired {
                 break;
@@ -146,8 +186,10 @@ impl Solver for Exact {
             }
             if complete {
                 hope = f64::min(1.0, HOPE_GROWTH * hope);
-            } else {
+            } else if width < widest {
                 width *= 4;
+            } else {
+                break;
             }
         }
         let nothing = SolverError::NothingFound { seconds: self.time_limit_s.get() };
@@ -160,37 +202,38 @@ fn answer(best: Incumbent, status: Status, bound: Option<f64>, nodes: u64) -> An
 }
 
 /// A policy to beat, from one of a similar problem.
-fn start(reduced: &Reduced, picks: &[usize]) -> Option<Incumbent> {
-    let place = |(group, pick): (&Vec<reduce::Item>, &usize)| {
-        group.iter().position(|item| item.choice == *pick).unwrap_or(0) as u32
-    };
+fn start<const R: usize>(reduced: &Reduced<R>, picks: &[usize]) -> Option<Incumbent> {
+    let place =
+        |(group, pick): (&Vec<Item<R>>, &usize)| group.iter().position(|item| item.choice == *pick).unwrap_or(0) as u32;
     let items: Vec<u32> = reduced.groups.iter().zip(picks).map(place).collect();
     let complete = items.len() == reduced.groups.len();
-    let items = complete.then(|| repaired(reduced, items, &vec![0.0; reduced.slack.len()])).flatten()?;
+    let items = complete.then(|| repaired(reduced, items, &[0.0; R])).flatten()?;
     Some(Incumbent::of(reduced, &items))
 }
 
-/// For each item of each group, what every policy with it loses at least.
-fn with_each(reduced: &Reduced, dual: &Dual) -> Vec<Vec<f64>> {
-    let mut least: Vec<Vec<f64>> = reduced.groups.iter().map(|items| vec![0.0; items.len()]).collect();
+/// For each item, what every policy with it loses at least.
+fn with_each<const R: usize>(reduced: &Reduced<R>, dual: &Dual<R>) -> Vec<f64> {
+    let mut least = vec![0.0; reduced.items()];
     let mut priced = vec![];
     for prices in dual.prices.iter().take(FIXED_BY) {
-        for (least, items) in least.iter_mut().zip(&reduced.groups) {
+        let mut first = 0;
+        for items in &reduced.groups {
             priced.clear();
             priced.extend(items.iter().map(|item| prices.priced(item)));
             let others = prices.bound - 2.0 * prices.doubt - priced.iter().copied().fold(f64::INFINITY, f64::min);
-            for (least, priced) in least.iter_mut().zip(&priced) {
-                *least = least.max(others + priced);
+            for (least, priced) in least[first..].iter_mut().zip(&priced) {
+                *least = f64::max(*least, others + priced);
             }
+            first += items.len();
         }
     }
     least
 }
 
 /// The problem of the policies that lose so much in total or less.
-fn within(reduced: &Reduced, least: &[Vec<f64>], total: i128) -> Result<Reduced, SolverError> {
+fn within<const R: usize>(reduced: &Reduced<R>, least: &[f64], total: i128) -> Result<Reduced<R>, SolverError> {
     let most = reduced.above_least(total);
-    reduced.retain(|group, item| least[group][item] <= most)
+    reduced.retain(|item| least[item] <= most)
 }
 
 #[cfg(test)]
@@ -306,5 +349,29 @@ mod tests {
         let limit = 2 * i128::from(most) - 1;
         let answer = Exact::default().solve(&contract::problem(&[group, group], &[limit])).unwrap();
         assert_eq!(answer.picks, [0, 1]);
+    }
+
+    #[test]
+    fn more_limits_than_there_is_code_for_are_refused() {
+        let costs: Vec<u64> = (0..300).collect();
+        let none = vec![0; 300];
+        let group: &[contract::Written<'_>] = &[(2, 2.0, &none), (3, 1.0, &costs)];
+        let limits: Vec<i128> = (0..300).collect();
+        // One layer can never overrun these; two can, all but the first.
+        assert!(Exact::default().solve(&contract::problem(&[group], &limits)).is_ok());
+        let refused = Exact::default().solve(&contract::problem(&[group, group], &limits)).unwrap_err();
+        assert_eq!(refused.to_string(), "exact failed: 299 limits can bind, it handles 256; use another solver");
+    }
+
+    #[test]
+    fn costs_beyond_63_bits_are_exact_or_refused() {
+        let half = 1 << 63;
+        let group: &[contract::Written<'_>] = &[(2, 2.0, &[0]), (3, 1.0, &[half])];
+        // A limit that cannot bind, one that allows a single unit less than both, and one below what a group may have.
+        let solve = |limit: i128| Exact::default().solve(&contract::problem(&[group, group], &[limit]));
+        assert_eq!(solve(1 << 64).unwrap().picks, [1, 1]);
+        let refused = solve((1 << 64) - 1).unwrap_err().to_string();
+        assert!(refused.ends_with("spans more than 2^63 units between its ends; use a coarser unit"), "{refused}");
+        assert_eq!(solve((1 << 63) - 1).unwrap().picks, [0, 0]);
     }
 }

@@ -9,7 +9,7 @@ use super::{
     Deadline,
     dual::{Prices, cheapest, doubt, maximise, priced},
     primal::{Incumbent, offer, repaired},
-    reduce::{Item, Reduced, float},
+    reduce::{Item, Reduced},
 };
 use std::cmp::Ordering;
 
@@ -27,9 +27,9 @@ pub(super) struct Pass {
 
 /// Prices with what the groups after each place lose at least.
 struct Multiplier<const R: usize> {
-    /// Prices of shares of the slack, one for each row.
-    lambda: Vec<f64>,
-    /// The same for single units, padded with zeros.
+    /// Prices of shares of the slack.
+    lambda: [f64; R],
+    /// The same for single units.
     units: [f64; R],
     /// By how much rounding may move its bounds.
     doubt: f64,
@@ -37,18 +37,10 @@ struct Multiplier<const R: usize> {
     rest: Vec<f64>,
 }
 
-/// An item with its costs in an array.
-struct Step<const R: usize> {
-    costs: [i128; R],
-    exact: i128,
-    loss: f64,
-    bits: u64,
-}
-
 /// A partial policy.
 #[derive(Clone, Copy)]
 struct State<const R: usize> {
-    used: [i128; R],
+    used: [i64; R],
     exact: i128,
     loss: f64,
     bits: u64,
@@ -62,9 +54,9 @@ type History = Vec<Vec<(u32, u32)>>;
 
 /// The order in which groups are decided: those that prices move most first. Groups of a single item cost and lose nothing
 /// above the least, so there is nothing to decide.
-fn order(reduced: &Reduced, lambda: &[f64]) -> Vec<usize> {
+fn order<const R: usize>(reduced: &Reduced<R>, lambda: &[f64; R]) -> Vec<usize> {
     let range = |g: usize| {
-        let cost = |item: &Item| item.shares.iter().zip(lambda).map(|(share, price)| share * price).sum::<f64>();
+        let cost = |item: &Item<R>| item.shares.iter().zip(lambda).map(|(share, price)| share * price).sum::<f64>();
         let costs = reduced.groups[g].iter().map(cost);
         let (low, high) = costs.fold((f64::INFINITY, 0.0f64), |(low, high), cost| (low.min(cost), high.max(cost)));
         high - low
@@ -76,38 +68,17 @@ fn order(reduced: &Reduced, lambda: &[f64]) -> Vec<usize> {
 }
 
 /// Runs one pass of a width for policies that lose the target at most; `best` is replaced by every better one it meets.
-pub(super) fn pass(
-    reduced: &Reduced,
+pub(super) fn pass<const R: usize>(
+    reduced: &Reduced<R>,
     pool: &mut Pool,
     width: usize,
     best: &mut Option<Incumbent>,
     target: Option<i128>,
     deadline: &Deadline,
 ) -> Pass {
-    // Rows are padded with free ones to the next size there is code for.
-    match reduced.slack.len() {
-        0 | 1 => sized::<1>(reduced, pool, width, best, target, deadline),
-        2 => sized::<2>(reduced, pool, width, best, target, deadline),
-        3 => sized::<3>(reduced, pool, width, best, target, deadline),
-        4..=8 => sized::<8>(reduced, pool, width, best, target, deadline),
-        9..=32 => sized::<32>(reduced, pool, width, best, target, deadline),
-        _ => sized::<256>(reduced, pool, width, best, target, deadline),
-    }
-}
-
-fn sized<const R: usize>(
-    reduced: &Reduced,
-    pool: &mut Pool,
-    width: usize,
-    best: &mut Option<Incumbent>,
-    target: Option<i128>,
-    deadline: &Deadline,
-) -> Pass {
-    let shares: Vec<Vec<f64>> = pool.shares(reduced).collect();
+    let shares: Vec<[f64; R]> = pool.shares(reduced).collect();
     let order = order(reduced, &shares[0]);
-    let groups: Vec<&[Item]> = order.iter().map(|&g| reduced.groups[g].as_slice()).collect();
-    let steps: Vec<Vec<Step<R>>> = groups.iter().map(|items| items.iter().map(step).collect()).collect();
-    let slack: [i128; R] = padded(&reduced.slack, i128::MAX);
+    let groups: Vec<&[Item<R>]> = order.iter().map(|&g| reduced.groups[g].as_slice()).collect();
     let mut known: Vec<Multiplier<R>> = shares.iter().map(|lambda| multiplier(reduced, &groups, lambda)).collect();
     let mut chosen: Vec<usize> = (0..known.len().min(ASKED)).collect();
     let every = (order.len() / PLACES).max(1);
@@ -116,7 +87,7 @@ fn sized<const R: usize>(
     let mut states = vec![none];
     let mut history: History = vec![];
     let mut next: Vec<State<R>> = vec![];
-    for (place, steps) in steps.iter().enumerate() {
+    for (place, &items) in groups.iter().enumerate() {
         if states.len() >= ADAPT && place + 2 < order.len() {
             if place % every == 0 {
                 for lambda in asked_prices(reduced, &groups, place, &states, &known) {
@@ -129,10 +100,10 @@ fn sized<const R: usize>(
         result.doubt = known.iter().map(|multiplier| multiplier.doubt).fold(0.0, f64::max);
         let multipliers: Vec<&Multiplier<R>> = chosen.iter().map(|&index| &known[index]).collect();
         // A bound is a part of the state and a part of the item, for each multiplier.
-        let of_items: Vec<f64> = steps
+        let of_items: Vec<f64> = items
             .iter()
-            .flat_map(|step| {
-                multipliers.iter().map(|m| step.loss + charge(m, &floats(&step.costs)) + m.rest[place + 1])
+            .flat_map(|item| {
+                multipliers.iter().map(|m| item.loss + charge(m, &floats(&item.costs)) + m.rest[place + 1])
             })
             .collect();
         let mut of_state = vec![0.0; multipliers.len()];
@@ -147,36 +118,35 @@ fn sized<const R: usize>(
             for (part, multiplier) in of_state.iter_mut().zip(&multipliers) {
                 *part = state.loss + charge(multiplier, &used);
             }
-            for (item, step) in steps.iter().enumerate() {
-                let of_item = &of_items[item * multipliers.len()..][..multipliers.len()];
+            if next.len() > ROOM * width {
+                result.nodes += (next.len() - width) as u64;
+                let cut = narrowed(&mut next, width, |a, b| first(reduced, &order[..=place], &history, a, b));
+                result.cut = result.cut.min(cut);
+            }
+            for (index, item) in items.iter().enumerate() {
+                let of_item = &of_items[index * multipliers.len()..][..multipliers.len()];
                 let bounds = of_state.iter().zip(of_item).map(|(state, item)| state + item);
-                let bound = bounds.fold(state.loss + step.loss, f64::max);
+                let bound = bounds.fold(state.loss + item.loss, f64::max);
                 if bound > most {
                     continue;
                 }
-                let used: [i128; R] = std::array::from_fn(|row| state.used[row] + step.costs[row]);
-                if (0..R).any(|row| used[row] > slack[row]) {
+                if (0..R).any(|row| state.used[row] > reduced.slack[row] - item.costs[row]) {
                     continue;
                 }
                 next.push(State {
-                    used,
-                    exact: state.exact + step.exact,
-                    loss: state.loss + step.loss,
-                    bits: state.bits + step.bits,
+                    used: std::array::from_fn(|row| state.used[row] + item.costs[row]),
+                    exact: state.exact + item.exact,
+                    loss: state.loss + item.loss,
+                    bits: state.bits + item.bits,
                     bound,
                     parent: parent as u32,
-                    item: item as u32,
+                    item: index as u32,
                 });
             }
         }
         result.nodes += next.len() as u64;
-        undominated(&mut next, |a, b| first(reduced, &order[..=place], &history, a, b));
-        if next.len() > width {
-            next.select_nth_unstable_by(width, |a, b| a.bound.total_cmp(&b.bound));
-            let cut = next[width..].iter().map(|state| state.bound).fold(f64::INFINITY, f64::min);
-            result.cut = result.cut.min(cut);
-            next.truncate(width);
-        }
+        result.cut =
+            result.cut.min(narrowed(&mut next, width, |a, b| first(reduced, &order[..=place], &history, a, b)));
         if next.is_empty() {
             // No state leads anywhere within the target: the last ones, finished greedily, are often good policies.
             states.sort_unstable_by(|a, b| a.bound.total_cmp(&b.bound));
@@ -201,20 +171,11 @@ fn sized<const R: usize>(
     result
 }
 
-fn step<const R: usize>(item: &Item) -> Step<R> {
-    let Item { exact, loss, bits, .. } = *item;
-    Step { costs: padded(&item.costs, 0), exact, loss, bits }
+fn floats<const R: usize>(costs: &[i64; R]) -> [f64; R] {
+    costs.map(|cost| cost as f64)
 }
 
-fn floats<const R: usize>(costs: &[i128; R]) -> [f64; R] {
-    costs.map(float)
-}
-
-fn padded<T: Copy, const R: usize>(values: &[T], other: T) -> [T; R] {
-    std::array::from_fn(|row| values.get(row).copied().unwrap_or(other))
-}
-
-fn multiplier<const R: usize>(reduced: &Reduced, groups: &[&[Item]], lambda: &[f64]) -> Multiplier<R> {
+fn multiplier<const R: usize>(reduced: &Reduced<R>, groups: &[&[Item<R>]], lambda: &[f64; R]) -> Multiplier<R> {
     let mut rest = vec![0.0; groups.len() + 1];
     rest[groups.len()] = -lambda.iter().sum::<f64>();
     for (place, items) in groups.iter().enumerate().rev() {
@@ -222,9 +183,8 @@ fn multiplier<const R: usize>(reduced: &Reduced, groups: &[&[Item]], lambda: &[f
         rest[place] = rest[place + 1] + least;
     }
     let doubt = doubt(groups.len(), rest[0] + 2.0 * lambda.iter().sum::<f64>());
-    let unit = |(price, &slack): (&f64, &i128)| price / slack as f64;
-    let units: Vec<f64> = lambda.iter().zip(&reduced.slack).map(unit).collect();
-    Multiplier { lambda: lambda.to_vec(), units: padded(&units, 0.0), doubt, rest }
+    let units = std::array::from_fn(|row| lambda[row] / reduced.slack[row] as f64);
+    Multiplier { lambda: *lambda, units, doubt, rest }
 }
 
 /// Price of costs.
@@ -244,19 +204,19 @@ pub(super) struct Pool(Vec<Vec<f64>>);
 
 impl Pool {
     /// Adds prices of shares.
-    fn add(&mut self, reduced: &Reduced, lambda: &[f64]) {
+    fn add<const R: usize>(&mut self, reduced: &Reduced<R>, lambda: &[f64; R]) {
         self.0.push(reduced.units(lambda));
     }
 
     /// Puts the prices of a dual in front, the best first.
-    pub fn lead(&mut self, reduced: &Reduced, prices: &[Prices]) {
+    pub fn lead<const R: usize>(&mut self, reduced: &Reduced<R>, prices: &[Prices<R>]) {
         let units = prices.iter().take(LEADING).map(|prices| reduced.units(&prices.lambda));
         self.0.splice(..0, units);
         self.0.truncate(MOST);
     }
 
     /// All of them as prices of shares.
-    pub fn shares<'a>(&'a self, reduced: &'a Reduced) -> impl Iterator<Item = Vec<f64>> + 'a {
+    pub fn shares<'a, const R: usize>(&'a self, reduced: &'a Reduced<R>) -> impl Iterator<Item = [f64; R]> + 'a {
         self.0.iter().map(|units| reduced.prices(units))
     }
 }
@@ -274,6 +234,25 @@ const MORE_EVALUATIONS: usize = 8;
 /// Number of places in the order at which new prices are looked for.
 const PLACES: usize = 4;
 
+/// Partial policies on the way are cut when they are so many times as many as may stay.
+const ROOM: usize = 16;
+
+/// Leaves the undominated states, so many at most, those of the lowest bounds; gives the least bound of the ones cut.
+fn narrowed<const R: usize>(
+    states: &mut Vec<State<R>>,
+    width: usize,
+    first: impl Fn(&State<R>, &State<R>) -> Ordering,
+) -> f64 {
+    undominated(states, first);
+    if states.len() <= width {
+        return f64::INFINITY;
+    }
+    states.select_nth_unstable_by(width, |a, b| a.bound.total_cmp(&b.bound));
+    let cut = states[width..].iter().map(|state| state.bound).fold(f64::INFINITY, f64::min);
+    states.truncate(width);
+    cut
+}
+
 /// States all over the range: the one of the lowest bound, and others by their use of the first row.
 fn asked<const R: usize>(states: &[State<R>]) -> impl Iterator<Item = &State<R>> {
     let lowest = states.iter().min_by(|a, b| a.bound.total_cmp(&b.bound));
@@ -285,22 +264,22 @@ const FINISHED: usize = 1;
 
 /// New prices that bound the groups from a place on well for the states there are.
 fn asked_prices<const R: usize>(
-    reduced: &Reduced,
-    groups: &[&[Item]],
+    reduced: &Reduced<R>,
+    groups: &[&[Item<R>]],
     place: usize,
     states: &[State<R>],
     known: &[Multiplier<R>],
-) -> Vec<Vec<f64>> {
-    let rows = reduced.slack.len();
-    let mut found: Vec<Vec<f64>> = vec![];
+) -> Vec<[f64; R]> {
+    let rows = reduced.rows();
+    let whole = reduced.whole();
+    let mut found: Vec<[f64; R]> = vec![];
     for state in asked(states) {
         let near = nearest(place, state, known, rows + 1);
-        let starts: Vec<Vec<f64>> = near.iter().map(|&index| known[index].lambda.clone()).collect();
-        let free: Vec<f64> =
-            (0..rows).map(|row| (reduced.slack[row] - state.used[row]) as f64 / reduced.slack[row] as f64).collect();
-        for prices in
-            maximise(&groups[place..], &free, &starts, starts.len() + MORE_EVALUATIONS).prices.into_iter().take(2)
-        {
+        let starts: Vec<[f64; R]> = near.iter().map(|&index| known[index].lambda).collect();
+        let left = |row: usize| (reduced.slack[row] - state.used[row]) as f64 / reduced.slack[row] as f64;
+        let free = std::array::from_fn(|row| whole[row] * left(row));
+        let dual = maximise(&groups[place..], rows, &free, &starts, starts.len() + MORE_EVALUATIONS);
+        for prices in dual.prices.into_iter().take(2) {
             if !found.contains(&prices.lambda) && !starts.contains(&prices.lambda) {
                 found.push(prices.lambda);
             }
@@ -345,7 +324,7 @@ fn walk<const R: usize>(order: &[usize], history: &History, state: &State<R>, it
 
 /// Which of two new states of equal loss and bits has the first policy.
 fn first<const R: usize>(
-    reduced: &Reduced,
+    reduced: &Reduced<R>,
     decided: &[usize],
     history: &History,
     a: &State<R>,

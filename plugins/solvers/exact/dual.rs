@@ -14,9 +14,9 @@ use super::reduce::Item;
 
 /// Prices, and the bound that they give on all policies.
 #[derive(Clone, Debug)]
-pub(super) struct Prices {
+pub(super) struct Prices<const R: usize> {
     /// Price of the whole slack of each row.
-    pub lambda: Vec<f64>,
+    pub lambda: [f64; R],
     /// L(λ).
     pub bound: f64,
     /// By how much rounding may have moved the bound.
@@ -24,27 +24,27 @@ pub(super) struct Prices {
 }
 
 /// What the dual found.
-pub(super) struct Dual {
+pub(super) struct Dual<const R: usize> {
     /// Prices in order of their bound, the best first.
-    pub prices: Vec<Prices>,
+    pub prices: Vec<Prices<R>>,
     /// Policies seen (an item for each group); the ones that the best prices lie between come last.
     pub policies: Vec<Vec<u32>>,
 }
 
-impl Prices {
+impl<const R: usize> Prices<R> {
     /// Loss of an item at these prices.
-    pub fn priced(&self, item: &Item) -> f64 {
+    pub fn priced(&self, item: &Item<R>) -> f64 {
         priced(item, &self.lambda)
     }
 }
 
 /// Loss of an item at these prices.
-pub(super) fn priced(item: &Item, lambda: &[f64]) -> f64 {
+pub(super) fn priced<const R: usize>(item: &Item<R>, lambda: &[f64; R]) -> f64 {
     item.loss + item.shares.iter().zip(lambda).map(|(share, price)| share * price).sum::<f64>()
 }
 
 /// The first item of the least priced loss.
-pub(super) fn cheapest(items: &[Item], lambda: &[f64]) -> u32 {
+pub(super) fn cheapest<const R: usize>(items: &[Item<R>], lambda: &[f64; R]) -> u32 {
     let mut best = (f64::INFINITY, 0);
     for (index, item) in items.iter().enumerate() {
         let priced = priced(item, lambda);
@@ -56,7 +56,11 @@ pub(super) fn cheapest(items: &[Item], lambda: &[f64]) -> u32 {
 }
 
 /// Evaluates L at some prices: the bound and the policy that attains it.
-pub(super) fn evaluate(groups: &[&[Item]], free: &[f64], lambda: Vec<f64>) -> (Prices, Vec<u32>) {
+pub(super) fn evaluate<const R: usize>(
+    groups: &[&[Item<R>]],
+    free: &[f64; R],
+    lambda: [f64; R],
+) -> (Prices<R>, Vec<u32>) {
     let mut prices = Prices { lambda, bound: 0.0, doubt: 0.0 };
     let mut total = 0.0;
     let mut policy = Vec::with_capacity(groups.len());
@@ -79,17 +83,22 @@ pub(super) fn doubt(groups: usize, size: f64) -> f64 {
 /// Evaluations that are worth their time when everything depends on the bound.
 pub(super) const MOST_EVALUATIONS: usize = 60;
 
-/// Maximises L over some groups when shares of the slack are free. `start` holds prices to try first.
-pub(super) fn maximise(groups: &[&[Item]], free: &[f64], start: &[Vec<f64>], evaluations: usize) -> Dual {
-    let rows = free.len();
+/// Maximises L over some groups when shares of the slack of the first `rows` rows are free. `start` holds prices to try first.
+pub(super) fn maximise<const R: usize>(
+    groups: &[&[Item<R>]],
+    rows: usize,
+    free: &[f64; R],
+    start: &[[f64; R]],
+    evaluations: usize,
+) -> Dual<R> {
     let mut prices = vec![];
     let mut policies: Vec<Vec<u32>> = vec![];
     let worst: f64 = groups.iter().map(|items| items.iter().map(|item| item.loss).fold(0.0, f64::max)).sum();
-    let mut master = Master::new(free, worst);
+    let mut master = Master::new(&free[..rows], worst);
     let mut starts = start.iter();
     while prices.len() < evaluations {
         let Some(level) = master.level() else { break };
-        let lambda = starts.next().cloned().unwrap_or_else(|| master.lambda());
+        let lambda = starts.next().copied().unwrap_or_else(|| master.lambda());
         let (found, policy) = evaluate(groups, free, lambda);
         let chosen = || groups.iter().zip(&policy).map(|(items, &item)| &items[item as usize]);
         let entries = (0..rows).map(|row| chosen().map(|item| item.shares[row]).sum::<f64>() - free[row]);
@@ -102,7 +111,7 @@ pub(super) fn maximise(groups: &[&[Item]], free: &[f64], start: &[Vec<f64>], eva
         }
         master.improve();
     }
-    prices.sort_by(|a: &Prices, b| b.bound.total_cmp(&a.bound));
+    prices.sort_by(|a: &Prices<R>, b| b.bound.total_cmp(&a.bound));
     // The policies that the best prices lie between come last.
     let mut order: Vec<usize> = (0..policies.len()).collect();
     order.sort_by_key(|&index| (master.basis.contains(&(index + rows + 1)), index));
@@ -151,8 +160,8 @@ impl Master {
     }
 
     /// Prices of the rows.
-    fn lambda(&self) -> Vec<f64> {
-        self.duals[..self.size - 1].iter().map(|dual| (-dual).max(0.0)).collect()
+    fn lambda<const R: usize>(&self) -> [f64; R] {
+        std::array::from_fn(|row| if row + 1 < self.size { (-self.duals[row]).max(0.0) } else { 0.0 })
     }
 
     fn column(&self, index: usize) -> &[f64] {
@@ -225,7 +234,7 @@ impl Master {
 
 #[cfg(test)]
 mod tests {
-    use super::super::reduce::Reduced;
+    use super::super::reduce::{Reduced, bounds};
     use super::*;
     use crate::solvers::contract::problem;
 
@@ -233,8 +242,9 @@ mod tests {
     #[test]
     fn bound_of_a_small_problem() {
         let group: &[(u64, f64, &[u64])] = &[(2, 4.0, &[0]), (3, 0.0, &[2])];
-        let reduced = Reduced::new(&problem(&[group, group], &[2])).unwrap();
-        let dual = maximise(&reduced.all(), &[1.0], &[], MOST_EVALUATIONS);
+        let problem = problem(&[group, group], &[2]);
+        let reduced = Reduced::<1>::new(&problem, &bounds(&problem).unwrap()).unwrap();
+        let dual = maximise(&reduced.all(), 1, &[1.0], &[], MOST_EVALUATIONS);
         assert!((dual.prices[0].bound - 4.0).abs() < 1e-9 && (dual.prices[0].lambda[0] - 4.0).abs() < 1e-9);
     }
 }

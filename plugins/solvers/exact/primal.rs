@@ -1,7 +1,7 @@
 //! Policies: the best one so far, and how policies at given prices are repaired until they keep the budgets and improved
 //! until no single change helps.
 
-use super::reduce::Reduced;
+use super::reduce::{Item, Reduced};
 
 /// The best policy found so far.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub(super) struct Incumbent {
 
 impl Incumbent {
     /// A policy given as items.
-    pub fn of(reduced: &Reduced, items: &[u32]) -> Self {
+    pub fn of<const R: usize>(reduced: &Reduced<R>, items: &[u32]) -> Self {
         let chosen = || reduced.groups.iter().zip(items).map(|(group, &item)| &group[item as usize]);
         Self {
             picks: chosen().map(|item| item.choice).collect(),
@@ -39,31 +39,28 @@ pub(super) fn offer(best: &mut Option<Incumbent>, found: Incumbent) {
 }
 
 /// Makes a policy keep the budgets, if it can, and improves it. `lambda` are prices of shares.
-pub(super) fn repaired(reduced: &Reduced, mut items: Vec<u32>, lambda: &[f64]) -> Option<Vec<u32>> {
-    let rows = reduced.slack.len();
-    let mut left: Vec<i128> = (0..rows)
-        .map(|row| {
-            let used = reduced.groups.iter().zip(&items).map(|(group, &i)| group[i as usize].costs[row]);
-            reduced.slack[row] - used.sum::<i128>()
-        })
-        .collect();
+pub(super) fn repaired<const R: usize>(
+    reduced: &Reduced<R>,
+    mut items: Vec<u32>,
+    lambda: &[f64; R],
+) -> Option<Vec<u32>> {
+    // Many costs together may leave 64 bits, which the slack alone does not.
+    let mut left = reduced.slack.map(i128::from);
+    for (group, &item) in reduced.groups.iter().zip(&items) {
+        left.iter_mut().zip(&group[item as usize].costs).for_each(|(left, &cost)| *left -= i128::from(cost));
+    }
     // Each step takes the change that loses least for each share of the excess that it takes away.
     while left.iter().any(|&left| left < 0) {
-        let over: Vec<f64> =
-            left.iter().zip(&reduced.slack).map(|(&left, &slack)| (-left).max(0) as f64 / slack as f64).collect();
+        let over: [f64; R] = std::array::from_fn(|row| (-left[row]).max(0) as f64 / reduced.slack[row] as f64);
         let mut best = (f64::INFINITY, 0, 0);
         for (g, (group, &now)) in reduced.groups.iter().zip(&items).enumerate() {
             let now = &group[now as usize];
             for (i, item) in group.iter().enumerate() {
                 // More of a row that has room is no harm here; more of one that has none is.
-                let shares = item.shares.iter().zip(&now.shares);
-                let relief: f64 = over.iter().zip(shares).map(|(over, (a, b))| over - (over + a - b).max(0.0)).sum();
+                let more = |row: usize| item.shares[row] - now.shares[row];
+                let relief: f64 = (0..R).map(|row| over[row] - (over[row] + more(row)).max(0.0)).sum();
                 if relief > 1e-12 {
-                    let priced: f64 = lambda
-                        .iter()
-                        .zip(item.shares.iter().zip(&now.shares))
-                        .map(|(price, (a, b))| price * (a - b))
-                        .sum();
+                    let priced: f64 = (0..R).map(|row| lambda[row] * more(row)).sum();
                     let harm = (item.loss - now.loss + priced).max(0.0) / relief;
                     if harm < best.0 {
                         best = (harm, g, i);
@@ -76,17 +73,14 @@ pub(super) fn repaired(reduced: &Reduced, mut items: Vec<u32>, lambda: &[f64]) -
         }
         change(reduced, &mut items, &mut left, best.1, best.2);
     }
-    // Passes over the groups, each taking the best item that fits.
+    // Passes over the groups, each taking the best item that fits. Items come in this order.
     for _ in 0..20 {
         let mut changed = false;
         for (g, group) in reduced.groups.iter().enumerate() {
             let now = &group[items[g] as usize];
-            let fits = |item: &&super::reduce::Item| (0..rows).all(|row| item.costs[row] - now.costs[row] <= left[row]);
-            let best = group.iter().filter(fits).min_by_key(|item| (item.exact, item.bits, item.choice));
-            let better = best.filter(|item| (item.exact, item.bits, item.choice) < (now.exact, now.bits, now.choice));
-            if let Some(better) = better {
-                let place = group.iter().position(|item| item.choice == better.choice).expect("it is in the group");
-                change(reduced, &mut items, &mut left, g, place);
+            let fits = |item: &Item<R>| (0..R).all(|row| i128::from(item.costs[row] - now.costs[row]) <= left[row]);
+            if let Some(better) = group[..items[g] as usize].iter().position(fits) {
+                change(reduced, &mut items, &mut left, g, better);
                 changed = true;
             }
         }
@@ -97,10 +91,10 @@ pub(super) fn repaired(reduced: &Reduced, mut items: Vec<u32>, lambda: &[f64]) -
     Some(items)
 }
 
-fn change(reduced: &Reduced, items: &mut [u32], left: &mut [i128], g: usize, i: usize) {
+fn change<const R: usize>(reduced: &Reduced<R>, items: &mut [u32], left: &mut [i128; R], g: usize, i: usize) {
     let (old, new) = (&reduced.groups[g][items[g] as usize], &reduced.groups[g][i]);
-    for (left, (new, old)) in left.iter_mut().zip(new.costs.iter().zip(&old.costs)) {
-        *left -= new - old;
+    for row in 0..reduced.rows() {
+        left[row] -= i128::from(new.costs[row] - old.costs[row]);
     }
     items[g] = i as u32;
 }

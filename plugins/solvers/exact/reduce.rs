@@ -2,14 +2,10 @@
 //! and options that fit and are not dominated (Sinha & Zoltners, Operations Research 27, 1979).
 
 use limpq_core::search::{Problem, SolverError};
-use smallvec::SmallVec;
 
-/// A number for each row: seldom more than three, and there are many items.
-pub(super) type PerRow<T> = SmallVec<[T; 3]>;
-
-/// One way to choose in a group.
+/// One way to choose in a group. Arrays have a place for each row that is left, and zeros behind those.
 #[derive(Clone, Debug)]
-pub(super) struct Item {
+pub(super) struct Item<const R: usize> {
     /// Index of the option in the problem's group.
     pub choice: usize,
     /// Loss above the group's least, exactly, in quanta.
@@ -19,63 +15,118 @@ pub(super) struct Item {
     /// Weight and activation bits.
     pub bits: u64,
     /// Cost above the group's least in each row.
-    pub costs: PerRow<i128>,
+    pub costs: [i64; R],
     /// The same as shares of the row's slack: all in 0..=1.
-    pub shares: PerRow<f64>,
+    pub shares: [f64; R],
 }
 
 /// What is left of a problem.
 #[derive(Clone, Debug)]
-pub(super) struct Reduced {
-    /// Items of each group of the problem, in its order; at least one in each.
-    pub groups: Vec<Vec<Item>>,
+pub(super) struct Reduced<const R: usize> {
+    /// Items of each group of the problem, in its order; at least one in each, those that lose least first.
+    pub groups: Vec<Vec<Item<R>>>,
     /// Which rows of the problem are left.
     rows: Vec<usize>,
     /// Number of rows of the problem.
     all_rows: usize,
-    /// What each row allows above the least of all groups; positive.
-    pub slack: Vec<i128>,
+    /// What each row allows above the least of all groups; positive. Places behind the rows allow anything.
+    pub slack: [i64; R],
     /// Sum of the least losses of all groups, in quanta: what items' losses count from.
     pub offset: i128,
     /// Value of one quantum of loss.
     quantum: f64,
 }
 
-impl Reduced {
-    /// Reduces a problem.
+/// A row that can bind: its place in the problem, and what it allows above the least of all groups.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bound {
+    row: usize,
+    slack: i64,
+}
+
+/// The rows of a problem that can bind.
+///
+/// # Errors
+/// [`SolverError::Infeasible`] when one allows less than the least, and a row whose numbers do not fit into 63 bits.
+pub(super) fn bounds(problem: &Problem) -> Result<Vec<Bound>, SolverError> {
+    let mut bounds = vec![];
+    for (row, limit) in problem.rows.iter().enumerate() {
+        let (mut least, mut most) = (0, 0);
+        for group in &problem.groups {
+            let costs = || group.choices.iter().map(|choice| choice.costs[row]);
+            least += i128::from(costs().min().ok_or(SolverError::Infeasible)?);
+            most += i128::from(costs().max().unwrap_or(0));
+        }
+        if limit.limit < least {
+            return Err(SolverError::Infeasible);
+        }
+        if limit.limit < most {
+            let slack = i64::try_from(limit.limit - least).map_err(|_| SolverError::Library {
+                solver: "exact",
+                message: format!("{} spans more than 2^63 units between its ends; use a coarser unit", limit.name),
+            })?;
+            bounds.push(Bound { row, slack });
+        }
+    }
+    Ok(bounds)
+}
+
+impl<const R: usize> Reduced<R> {
+    /// Reduces a problem with these [`bounds`], at most R of them.
     ///
     /// # Errors
     /// [`SolverError::Infeasible`] when exact arithmetic shows it.
-    pub fn new(problem: &Problem) -> Result<Self, SolverError> {
+    pub fn new(problem: &Problem, bounds: &[Bound]) -> Result<Self, SolverError> {
         let (losses, quantum) = fixed_point(problem);
         let mut losses = losses.into_iter();
         let mut groups = Vec::with_capacity(problem.groups.len());
         for group in &problem.groups {
-            let items = group.choices.iter().enumerate().map(|(choice, option)| Item {
-                choice,
-                exact: losses.next().expect("one loss for each option"),
-                loss: 0.0,
-                bits: option.total_bits(),
-                costs: option.costs.iter().map(|&cost| i128::from(cost)).collect(),
-                shares: PerRow::new(),
-            });
-            groups.push(items.collect());
+            let mut least = [0; R];
+            for (least, bound) in least.iter_mut().zip(bounds) {
+                *least = group.choices.iter().map(|choice| choice.costs[bound.row]).min().unwrap_or(0);
+            }
+            let mut items = Vec::with_capacity(group.choices.len());
+            for (choice, option) in group.choices.iter().enumerate() {
+                let exact = losses.next().expect("one loss for each option");
+                let mut costs = [0; R];
+                let fits = bounds.iter().zip(&least).zip(&mut costs).all(|((bound, least), cost)| {
+                    let above = i64::try_from(option.costs[bound.row] - least);
+                    above.is_ok_and(|above| {
+                        *cost = above;
+                        above <= bound.slack
+                    })
+                });
+                if fits {
+                    let bits = option.total_bits();
+                    items.push(Item { choice, exact, loss: 0.0, bits, costs, shares: [0.0; R] });
+                }
+            }
+            groups.push(items);
         }
-        let slack = problem.rows.iter().map(|row| row.limit).collect();
-        let all_rows = problem.rows.len();
-        Self { groups, rows: (0..all_rows).collect(), all_rows, slack, offset: 0, quantum }.reduced()
+        let mut slack = [i64::MAX; R];
+        slack.iter_mut().zip(bounds).for_each(|(slack, bound)| *slack = bound.slack);
+        let rows = bounds.iter().map(|bound| bound.row).collect();
+        Self { groups, rows, all_rows: problem.rows.len(), slack, offset: 0, quantum }.reduced(true)
     }
 
-    /// Without the items that `keep` drops (group, item).
+    /// Without the items that `keep` drops, by their place among all items.
     ///
     /// # Errors
     /// [`SolverError::Infeasible`] when nothing is left.
-    pub fn retain(&self, keep: impl Fn(usize, usize) -> bool) -> Result<Self, SolverError> {
-        let kept = |(g, items): (usize, &Vec<Item>)| {
-            items.iter().enumerate().filter(|&(i, _)| keep(g, i)).map(|(_, item)| item.clone()).collect()
-        };
-        let groups = self.groups.iter().enumerate().map(kept).collect();
-        Self { groups, rows: self.rows.clone(), slack: self.slack.clone(), ..*self }.reduced()
+    pub fn retain(&self, keep: impl Fn(usize) -> bool) -> Result<Self, SolverError> {
+        let mut first = 0;
+        let groups = self.groups.iter().map(|items| {
+            let kept = items.iter().enumerate().filter(|&(place, _)| keep(first + place)).map(|(_, item)| item.clone());
+            let kept = kept.collect();
+            first += items.len();
+            kept
+        });
+        Self { groups: groups.collect(), rows: self.rows.clone(), ..*self }.reduced(false)
+    }
+
+    /// Number of rows that are left.
+    pub fn rows(&self) -> usize {
+        self.rows.len()
     }
 
     /// An exact total as a float above the sum of the least losses, as bounds count.
@@ -94,7 +145,7 @@ impl Reduced {
     }
 
     /// Prices of single units of the problem's rows, from prices of shares.
-    pub fn units(&self, lambda: &[f64]) -> Vec<f64> {
+    pub fn units(&self, lambda: &[f64; R]) -> Vec<f64> {
         let mut units = vec![0.0; self.all_rows];
         for ((&row, price), &slack) in self.rows.iter().zip(lambda).zip(&self.slack) {
             units[row] = price / slack as f64;
@@ -103,12 +154,21 @@ impl Reduced {
     }
 
     /// Prices of shares, from those of single units.
-    pub fn prices(&self, units: &[f64]) -> Vec<f64> {
-        self.rows.iter().zip(&self.slack).map(|(&row, &slack)| units[row] * slack as f64).collect()
+    pub fn prices(&self, units: &[f64]) -> [f64; R] {
+        let mut prices = [0.0; R];
+        for ((price, &row), &slack) in prices.iter_mut().zip(&self.rows).zip(&self.slack) {
+            *price = units[row] * slack as f64;
+        }
+        prices
+    }
+
+    /// One for each row that is left.
+    pub fn whole(&self) -> [f64; R] {
+        std::array::from_fn(|row| if row < self.rows() { 1.0 } else { 0.0 })
     }
 
     /// The items of every group.
-    pub fn all(&self) -> Vec<&[Item]> {
+    pub fn all(&self) -> Vec<&[Item<R>]> {
         self.groups.iter().map(Vec::as_slice).collect()
     }
 
@@ -123,82 +183,86 @@ impl Reduced {
     }
 
     /// Counts costs from the least of each group, drops rows that cannot bind and items that do not fit or are dominated,
-    /// until nothing changes.
-    fn reduced(mut self) -> Result<Self, SolverError> {
+    /// until nothing changes. Fewer items dominate no more; fewer rows do.
+    fn reduced(mut self, mut compare: bool) -> Result<Self, SolverError> {
         loop {
             if self.groups.iter().any(Vec::is_empty) {
                 return Err(SolverError::Infeasible);
             }
-            for row in 0..self.slack.len() {
+            for row in 0..self.rows() {
                 for items in &mut self.groups {
                     let least = items.iter().map(|item| item.costs[row]).min().expect("no group is empty");
-                    items.iter_mut().for_each(|item| item.costs[row] -= least);
-                    // A limit of i128::MAX stays far above everything.
-                    self.slack[row] = self.slack[row].saturating_sub(least);
+                    if least > 0 {
+                        items.iter_mut().for_each(|item| item.costs[row] -= least);
+                        self.slack[row] -= least;
+                    }
                 }
                 if self.slack[row] < 0 {
                     return Err(SolverError::Infeasible);
                 }
             }
-            let before = self.items();
+            let (items, rows) = (self.items(), self.rows());
             for items in &mut self.groups {
                 items.retain(|item| item.costs.iter().zip(&self.slack).all(|(cost, slack)| cost <= slack));
             }
             self.drop_idle_rows();
-            self.groups.iter_mut().for_each(drop_dominated);
-            if self.items() == before {
+            if compare || self.rows() < rows {
+                self.groups.iter_mut().for_each(drop_dominated);
+                compare = false;
+            }
+            if (self.items(), self.rows()) == (items, rows) {
                 break;
             }
         }
-        let Self { groups, slack, offset, quantum, .. } = &mut self;
-        let slack: Vec<f64> = slack.iter().map(|&slack| slack as f64).collect();
-        for items in groups {
-            let least = items.iter().map(|item| item.exact).min().expect("no group is empty");
-            *offset += least;
+        let slack = self.slack.map(|slack| slack as f64);
+        for items in &mut self.groups {
+            let least = items[0].exact;
+            self.offset += least;
             for item in items {
                 item.exact -= least;
-                item.loss = float(item.exact) * *quantum;
-                item.shares = item.costs.iter().zip(&slack).map(|(&cost, slack)| float(cost) / slack).collect();
+                item.loss = float(item.exact) * self.quantum;
+                item.shares = std::array::from_fn(|row| item.costs[row] as f64 / slack[row]);
             }
         }
         Ok(self)
     }
 
     fn drop_idle_rows(&mut self) {
-        let most = |row: usize| -> i128 {
-            self.groups.iter().filter_map(|items| items.iter().map(|item| item.costs[row]).max()).sum()
-        };
-        let binds: Vec<bool> = (0..self.slack.len()).map(|row| most(row) > self.slack[row]).collect();
-        if binds.iter().all(|&binds| binds) {
-            return;
-        }
-        let mut of_row = binds.iter();
-        self.slack.retain(|_| *of_row.next().expect("one for each row"));
-        let mut of_row = binds.iter();
-        self.rows.retain(|_| *of_row.next().expect("one for each row"));
-        for item in self.groups.iter_mut().flatten() {
-            let mut of_row = binds.iter();
-            item.costs.retain(|_| *of_row.next().expect("one for each row"));
+        for row in (0..self.rows()).rev() {
+            let most = |items: &Vec<Item<R>>| items.iter().map(|item| i128::from(item.costs[row])).max();
+            let most: i128 = self.groups.iter().filter_map(most).sum();
+            if most <= i128::from(self.slack[row]) {
+                self.rows.remove(row);
+                close(&mut self.slack, row, i64::MAX);
+                self.groups.iter_mut().flatten().for_each(|item| close(&mut item.costs, row, 0));
+            }
         }
     }
+}
+
+/// Takes a place out of an array; those behind it move up.
+fn close<const R: usize>(values: &mut [i64; R], place: usize, last: i64) {
+    values[place..].rotate_left(1);
+    values[R - 1] = last;
 }
 
 /// As a float; most numbers fit into 64 bits, which is much quicker.
-pub(super) fn float(number: i128) -> f64 {
-    u64::try_from(number).map_or(number as f64, |number| number as f64)
+fn float(number: i128) -> f64 {
+    i64::try_from(number).map_or(number as f64, |number| number as f64)
 }
 
 /// Drops every item that another one replaces: no cost higher, and better or equal in loss, bits and order.
-fn drop_dominated(items: &mut Vec<Item>) {
-    items.sort_by_key(|item| (item.exact, item.bits, item.choice));
-    let mut kept: Vec<Item> = Vec::with_capacity(items.len());
-    for item in items.drain(..) {
-        let replaced = |other: &Item| other.costs.iter().zip(&item.costs).all(|(a, b)| a <= b);
-        if !kept.iter().any(replaced) {
-            kept.push(item);
+fn drop_dominated<const R: usize>(items: &mut Vec<Item<R>>) {
+    items.sort_unstable_by_key(|item| (item.exact, item.bits, item.choice));
+    let mut kept = 0;
+    for next in 0..items.len() {
+        let replaced = |other: &Item<R>| other.costs.iter().zip(&items[next].costs).all(|(a, b)| a <= b);
+        if !items[..kept].iter().any(replaced) {
+            items.swap(kept, next);
+            kept += 1;
         }
     }
-    *items = kept;
+    items.truncate(kept);
 }
 
 /// Every loss as a whole number of quanta, and the quantum. Exact while all losses fit into 126 bits, which 1e-9 and 1e9
@@ -245,6 +309,10 @@ mod tests {
     use super::*;
     use crate::solvers::contract::problem;
 
+    fn reduced<const R: usize>(problem: &Problem) -> Reduced<R> {
+        Reduced::new(problem, &bounds(problem).unwrap()).unwrap()
+    }
+
     #[test]
     fn losses_are_exact_over_a_huge_range() {
         let problem = problem(&[&[(2, 1e9, &[1]), (3, 1e-9, &[2])], &[(2, 0.1, &[1]), (3, -0.0, &[2])]], &[3]);
@@ -256,7 +324,7 @@ mod tests {
     #[test]
     fn dominated_items_go_and_costs_count_from_the_least() {
         let group: &[(u64, f64, &[u64])] = &[(2, 5.0, &[10]), (3, 5.0, &[10]), (4, 6.0, &[12]), (5, 1.0, &[30])];
-        let reduced = Reduced::new(&problem(&[group, group], &[49])).unwrap();
+        let reduced = reduced::<1>(&problem(&[group, group], &[49]));
         let kept: Vec<_> = reduced.groups[0].iter().map(|item| (item.choice, item.loss, item.costs[0])).collect();
         assert_eq!(kept, [(3, 0.0, 20), (0, 4.0, 0)]);
         assert_eq!(reduced.slack, [29]);
@@ -265,7 +333,7 @@ mod tests {
     #[test]
     fn rows_that_cannot_bind_go() {
         let group: &[(u64, f64, &[u64])] = &[(2, 5.0, &[1, 1]), (3, 1.0, &[3, 9])];
-        let reduced = Reduced::new(&problem(&[group, group], &[6, 10])).unwrap();
-        assert_eq!(reduced.slack, [8]);
+        let reduced = reduced::<2>(&problem(&[group, group], &[6, 10]));
+        assert_eq!((reduced.rows(), reduced.slack), (1, [8, i64::MAX]));
     }
 }
