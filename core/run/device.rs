@@ -221,10 +221,11 @@ impl Device {
     pub fn open(self) -> Result<Place, DeviceError> {
         let place = self.built()?;
         let not_there = |why: String| DeviceError::NotThere { device: self, why };
-        match tried(|| {
+        let opened = tried(|| {
             let place = place()?;
             Some((Tensor::<1>::ones([2], &place).sum().into_scalar::<f32>(), place))
-        }) {
+        });
+        match opened {
             Ok(Some((2.0, place))) => Ok(place),
             Ok(Some((sum, _))) => Err(not_there(format!("it says that 1 + 1 is {sum}"))),
             Ok(None) => Err(not_there("libtorch finds no such GPU".into())),
