@@ -75,10 +75,18 @@ test:
 # The tests that train, on another device. Threads of PyTorch spin, and tests are threads already.
 on = OMP_NUM_THREADS=1 LIMPQ_TEST_DEVICE=$(1) cargo test --workspace --features $(FEATURES) --lib --test main
 
-# LLVM for the feature cuda. Where Debian has it, it stands in for the one that a build script would download.
+# LLVM for the feature cuda. Where the system has the packages, they stand in for the one that a build script would download.
 llvm:
 	$(call heading,LLVM)
-	@$(call install,$(LLVM_PACKAGES))
+	@known() { ! command -v apt-get || apt-cache show $(firstword $(LLVM_PACKAGES)); }; \
+	if ! known >/dev/null 2>&1; then \
+		$$( (( EUID )) && command -v sudo ) apt-get update -qq || true; \
+	fi; \
+	if known >/dev/null 2>&1; then \
+		$(call install,$(LLVM_PACKAGES)); \
+	else \
+		echo 'no package $(firstword $(LLVM_PACKAGES)) here'; \
+	fi
 	@if [[ -x /usr/lib/llvm-22/bin/llvm-config ]]; then \
 		.ci/llvm-from-debian.sh '$(LLVM)'; \
 	else \

@@ -7,6 +7,8 @@
 //!
 //! The Python must have torchvision; it writes the photographs too. Both sides read the files from the disk's cache, cut,
 //! resize, mirror and normalise, and hand out batches of 64. Ours and theirs take turns; numbers are medians of five passes.
+//! Ours starts its threads anew for each pass, as for each epoch of a run, and that counts; torchvision's worker processes are
+//! kept from a pass before, which does not.
 
 use limpq as _;
 use limpq_core::registry::build;

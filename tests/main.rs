@@ -24,6 +24,7 @@ mod refine;
 mod resume;
 mod runs;
 mod sensitivities;
+mod step_sizes;
 mod study;
 mod torchvision;
 mod watch;

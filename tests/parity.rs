@@ -2,7 +2,8 @@
 //! training. `tests/golden/parity.py` made the file and describes it.
 //!
 //! Tolerances are relative to the largest magnitude of a tensor or list. In PyTorch itself float32 is within 2e-7 of float64
-//! for losses, 4e-6 for logits, 1e-4 for gradients and 1e-6 for what 20 steps of training leave.
+//! for losses, 4e-6 for logits, 1e-4 for gradients and 1e-6 for what 20 steps of training leave; the losses of 20 steps of
+//! resnet18 are within 1e-4.
 
 use crate::{fixtures, formula};
 use burn::{
@@ -29,11 +30,12 @@ const GRADIENTS: f32 = 1e-4;
 /// Sums over a whole tensor that nearly cancel out.
 const GRADIENTS_OF_STEP_SIZES: f32 = 1e-3;
 const LOSSES_OF_TRAINING: f32 = 1e-5;
+/// In a deep network of rectifiers last bits grow.
+const LOSSES_OF_RESNET18: f32 = 1e-3;
 const AFTER_TRAINING: f32 = 1e-4;
 
 #[derive(Deserialize)]
 struct Golden {
-    recipe: Recipe,
     cases: Vec<Case>,
 }
 
@@ -46,17 +48,22 @@ struct Case {
     images: String,
     slots: Vec<Vec<String>>,
     passes: Vec<Vec<Option<String>>>,
+    recipe: Recipe,
     steps: BTreeMap<String, f32>,
+    #[serde(default)]
     logits: Vec<Vec<f32>>,
+    #[serde(default)]
     loss: Vec<f32>,
+    #[serde(default)]
     gradients: serde_json::Map<String, serde_json::Value>,
     losses: Vec<Vec<f32>>,
-    after: BTreeMap<String, Vec<f32>>,
+    /// Not given where the losses alone are compared.
+    after: Option<BTreeMap<String, Vec<f32>>>,
 }
 
 fn golden() -> Golden {
     let golden: Golden = serde_json::from_str(include_str!("golden/parity.json")).unwrap();
-    assert_eq!(golden.cases.len(), 4);
+    assert_eq!(golden.cases.len(), 5);
     golden
 }
 
@@ -175,13 +182,12 @@ fn step_sizes_start_as_in_pytorch() {
 
 #[test]
 fn logits_losses_and_gradients_are_pytorch_s() {
-    let Golden { recipe, cases } = golden();
     let device = fixtures::device().autodiff();
-    for case in cases {
+    for case in golden().cases.into_iter().filter(|case| !case.logits.is_empty()) {
         println!("{}", case.name);
         let network = case.network(&fixtures::device());
         let images = formula::images(&case.images, case.input, &device);
-        let targets = smoothed(&case.labels(), case.classes, recipe.label_smoothing, &device);
+        let targets = smoothed(&case.labels(), case.classes, case.recipe.label_smoothing, &device);
         let mut gradients = GradientsAccumulator::new();
         let (mut logits, mut losses) = (vec![], vec![]);
         for (place, bits) in case.passes().iter().enumerate() {
@@ -225,9 +231,8 @@ impl ModuleVisitor for Gradients {
 
 #[test]
 fn training_is_pytorch_s() {
-    let Golden { recipe, cases } = golden();
     let device = fixtures::device();
-    for case in cases.iter().filter(|case| !case.losses.is_empty()) {
+    for case in golden().cases.iter().filter(|case| !case.losses.is_empty()) {
         println!("{}", case.name);
         let samples: Arc<dyn Samples> =
             Arc::new(Batch { pixels: formula::pixels(&case.images, case.input), labels: case.labels() });
@@ -249,7 +254,7 @@ fn training_is_pytorch_s() {
             checkpoints: &checkpoints,
         };
         // An epoch is one batch of all images, so the order does not matter.
-        let recipe = Recipe { epochs: case.losses.len(), batch_size: case.input[0], ..recipe.clone() };
+        let recipe = Recipe { epochs: case.losses.len(), batch_size: case.input[0], ..case.recipe.clone() };
         let teacher = State::default();
         let job =
             Job { stage: "finetune", label: "parity", recipe: &recipe, teacher: &teacher, update: Update::default() };
@@ -259,12 +264,13 @@ fn training_is_pytorch_s() {
         let by_step = losses.iter().zip(&case.losses).enumerate();
         let distances =
             by_step.map(|(step, (found, wanted))| (format!("losses of step {step}"), distance(found, wanted)));
-        assert_within(LOSSES_OF_TRAINING, distances);
+        assert_within(if case.model == "small" { LOSSES_OF_TRAINING } else { LOSSES_OF_RESNET18 }, distances);
+        let Some(wanted) = &case.after else { continue };
         let after = trained.network.state();
-        assert_eq!(after.0.keys().collect::<Vec<_>>(), case.after.keys().collect::<Vec<_>>());
+        assert_eq!(after.0.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>());
         let tensor =
             |(name, wanted): (&String, &Vec<f32>)| (name.clone(), apart(&summary(&after.0[name].values), wanted));
-        assert_within(AFTER_TRAINING, case.after.iter().map(tensor));
+        assert_within(AFTER_TRAINING, wanted.iter().map(tensor));
     }
 }
 

@@ -369,6 +369,7 @@ fn recipes_change_what_is_trained_and_the_best_epoch_can_be_kept() {
         "finetune.clip_norm=0.01",
         "finetune.distillation=1.0",
         "finetune.arithmetic=\"bfloat16\"",
+        "finetune.fraction=0.5",
     ] {
         let other = score(&[set]);
         assert_eq!(other.0, plain.0, "{set} is about fine-tuning only");
@@ -391,6 +392,7 @@ fn recipes_that_lack_something_are_refused_with_the_config() {
         ("indicators.keep=\"best\"", "indicators.keep: indicators are those of the last step"),
         ("pretrain.distillation=0.5", "pretrain.distillation: there is no teacher"),
         ("split.fraction=0", "split.fraction: must be above 0 and at most 1, got 0"),
+        ("indicators.fraction=1.5", "indicators.fraction: must be above 0 and at most 1, got 1.5"),
         ("finetune.temperature=0", "finetune.temperature: must be a positive number"),
     ] {
         assert!(refused(set).contains(message), "{}", refused(set));

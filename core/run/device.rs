@@ -1,5 +1,6 @@
 //! Devices by name, as configs give them: `flex`, `libtorch`, `libtorch:cuda:0`, `cuda:0`.
 
+use crate::train::{count_by_all_reduce, have_all_reduce};
 use burn::tensor::{Device as Place, FloatDType, Tensor};
 use serde::{
     Deserialize, Serialize,
@@ -44,6 +45,18 @@ pub enum DeviceError {
     NoBfloat16 {
         /// The config's section.
         section: &'static str,
+    },
+    /// Several that share batches, and cannot add up what they find.
+    #[error(
+        "devices {devices} cannot add up their gradients: {why}. CUDA devices do that by NCCL: a library libnccl.so must be \
+         found (NVIDIA's package libnccl-dev has it; pip's nvidia-nccl has libnccl.so.2 only, which needs a link of that \
+         name in LD_LIBRARY_PATH). Or use one device"
+    )]
+    NoAllReduce {
+        /// The devices.
+        devices: String,
+        /// What the backend said.
+        why: String,
     },
     /// Built in, but it does not work on this machine.
     #[error(
@@ -165,11 +178,39 @@ impl Devices {
     /// As [`Device::open`], and when they lack the numbers of mixed precision.
     pub fn open(&self, mixed_precision: Option<&'static str>) -> Result<Vec<Place>, DeviceError> {
         let places = self.0.iter().map(|device| device.open()).collect::<Result<Vec<_>, _>>()?;
+        if have_all_reduce(&places) {
+            self.add_up(|| count_by_all_reduce(&places))?;
+        }
         match mixed_precision {
             Some(section) if !places[0].supports_dtype(FloatDType::BF16) => Err(DeviceError::NoBfloat16 { section }),
             _ => Ok(places),
         }
     }
+
+    /// Tries an all-reduce that counts the devices.
+    fn add_up(&self, count: impl Fn() -> f32) -> Result<(), DeviceError> {
+        let why = match tried(count) {
+            Ok(count) if count == self.0.len() as f32 => return Ok(()),
+            Ok(count) => format!("they say that there are {count} of them"),
+            Err(why) => why,
+        };
+        let devices = self.0.iter().map(Device::to_string).collect::<Vec<_>>().join(", ");
+        Err(DeviceError::NoAllReduce { devices, why })
+    }
+}
+
+/// What a backend gives, or what it panics with. Backends panic when a driver or a GPU is missing; that is no fault of this
+/// program, so its report is kept back.
+fn tried<T>(work: impl Fn() -> T) -> Result<T, String> {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let tried = panic::catch_unwind(panic::AssertUnwindSafe(work));
+    panic::set_hook(hook);
+    tried.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("the backend panicked");
+        text.lines().next().unwrap_or_default().to_owned()
+    })
 }
 
 impl Device {
@@ -179,24 +220,16 @@ impl Device {
     /// When it is not built in or does not work on this machine.
     pub fn open(self) -> Result<Place, DeviceError> {
         let place = self.built()?;
-        // Backends panic when a driver or a GPU is missing; that is no fault of this program, so its report is kept back.
-        let hook = panic::take_hook();
-        panic::set_hook(Box::new(|_| {}));
-        let tried = panic::catch_unwind(|| {
+        let not_there = |why: String| DeviceError::NotThere { device: self, why };
+        let opened = tried(|| {
             let place = place()?;
             Some((Tensor::<1>::ones([2], &place).sum().into_scalar::<f32>(), place))
         });
-        panic::set_hook(hook);
-        let not_there = |why: String| DeviceError::NotThere { device: self, why };
-        match tried {
+        match opened {
             Ok(Some((2.0, place))) => Ok(place),
             Ok(Some((sum, _))) => Err(not_there(format!("it says that 1 + 1 is {sum}"))),
             Ok(None) => Err(not_there("libtorch finds no such GPU".into())),
-            Err(panic) => {
-                let text = panic.downcast_ref::<String>().map(String::as_str);
-                let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("the backend panicked");
-                Err(not_there(text.lines().next().unwrap_or_default().to_owned()))
-            }
+            Err(why) => Err(not_there(why)),
         }
     }
 
@@ -205,7 +238,7 @@ impl Device {
         feature = "tch",
         expect(deprecated, reason = "burn 0.22 is the last one with libtorch; Cargo.toml pins it")
     )]
-    fn built(self) -> Result<Box<dyn Fn() -> Option<Place> + panic::RefUnwindSafe>, DeviceError> {
+    fn built(self) -> Result<Box<dyn Fn() -> Option<Place>>, DeviceError> {
         match self {
             Self::Flex => Ok(Box::new(|| Some(Place::flex()))),
             #[cfg(feature = "tch")]
@@ -264,6 +297,24 @@ mod tests {
 
     fn not_built(device: Device, feature: &'static str) -> DeviceError {
         DeviceError::NotBuilt { device, feature }
+    }
+
+    #[test]
+    fn devices_that_cannot_add_up_say_what_to_install() {
+        let devices = Devices(vec![Device::Cuda(0), Device::Cuda(1)]);
+        assert_eq!(devices.add_up(|| 2.0), Ok(()));
+        let counts: [(Box<dyn Fn() -> f32>, &str); 2] = [
+            (Box::new(|| panic!("Can't use `comm_init` on cuda\nand more")), "Can't use `comm_init` on cuda"),
+            (Box::new(|| 1.0), "they say that there are 1 of them"),
+        ];
+        for (count, why) in counts {
+            let error = devices.add_up(count).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("devices cuda:0, cuda:1 cannot add up their gradients: {why}. ")),
+                "{error}"
+            );
+            assert!(error.contains("libnccl-dev") && error.ends_with("Or use one device"), "{error}");
+        }
     }
 
     #[cfg(feature = "cuda")]

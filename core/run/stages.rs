@@ -193,13 +193,14 @@ impl Stages<'_> {
         }
         let metric = sensitivity.build::<dyn crate::train::Sensitivity>()?;
         let shelf = self.shelf(folder, &key);
+        let data = self.bench.data.part(recipe.fraction, self.config.seed, "indicators")?;
         let lab = Lab {
             graph: self.graph.clone(),
             pretrained,
             candidates: bits,
             quantizer: self.quantizer.clone(),
             recipe,
-            bench: Bench { checkpoints: &shelf, ..self.bench },
+            bench: Bench { data: &data, checkpoints: &shelf, ..self.bench },
             joint: OnceCell::new(),
             spread: OnceCell::new(),
         };
@@ -352,7 +353,8 @@ impl Stages<'_> {
         bits: crate::train::Bits,
     ) -> Result<Network, RunError> {
         let shelf = self.shelf(folder, key);
-        let bench = Bench { checkpoints: &shelf, ..self.bench };
+        let data = self.bench.data.part(job.recipe.fraction, self.config.seed, job.stage)?;
+        let bench = Bench { data: &data, checkpoints: &shelf, ..self.bench };
         let network = Network::new(plan, start, &self.bench.device.clone().autodiff())?;
         let Trained { network, best } = bench.fit(job, network, &mut |_| vec![bits.clone()])?;
         if let Some(best) = &best {

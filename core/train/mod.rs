@@ -1,6 +1,7 @@
 //! The training half: networks as burn modules, fake quantization, joint training, fine-tuning, evaluation.
 
 mod checkpoint;
+mod collective;
 mod dataset;
 mod evaluate;
 mod fit;
@@ -23,6 +24,7 @@ mod step;
 mod weights;
 
 pub use checkpoint::{Best, Checkpoint, Checkpoints, Nowhere};
+pub(crate) use collective::{count_by_all_reduce, have_all_reduce};
 pub use dataset::{Data, Dataset, DatasetError, Samples};
 pub use evaluate::Score;
 pub use fit::{Bench, Job, TrainError, Trained};

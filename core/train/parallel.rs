@@ -1,5 +1,5 @@
-//! Data-parallel work: a batch is divided among devices, each with a copy of the network, and what they find is joined on the
-//! first one, in their order.
+//! Data-parallel work: a batch is divided among devices, each with a copy of the network, and what they find is put together
+//! in their order; gradients by `collective.rs`.
 //!
 //! Copies are made anew for each optimizer step, so all start a step with the same numbers: weights, and step sizes as well,
 //! are initialised once and stay in step. Batch-norms use the statistics of a device's own share, and running statistics are

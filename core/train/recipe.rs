@@ -43,8 +43,10 @@ pub enum Arithmetic {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Recipe {
-    /// Times the training set is gone through.
+    /// Times the training images are gone through.
     pub epochs: usize,
+    /// Share of each class's training images that is trained on: those of `split`, of which this takes a part for its stage.
+    pub fraction: f64,
     /// Images for each step.
     pub batch_size: usize,
     /// "sgd", "adam" or "adamw".
@@ -88,6 +90,7 @@ impl Default for Recipe {
     fn default() -> Self {
         Self {
             epochs: 10,
+            fraction: 1.0,
             batch_size: 64,
             optimizer: Optimizer::Sgd,
             learning_rate: 0.01,
@@ -117,6 +120,7 @@ impl Recipe {
         let not_negative = |value: f64| value.is_finite() && value >= 0.0;
         let fault = |key, value: f64, allowed: &str| Some((key, format!("must be {allowed}, got {value}")));
         match self {
+            r if !(r.fraction > 0.0 && r.fraction <= 1.0) => fault("fraction", r.fraction, "above 0 and at most 1"),
             r if r.batch_size < 2 => {
                 fault("batch_size", r.batch_size as f64, "at least 2 (batch-norm needs a variance)")
             }

@@ -48,38 +48,53 @@ impl Split {
     /// # Errors
     /// A class of which no image would be left to train on.
     pub fn divide(&self, data: Data, seed: u64) -> Result<Data, DatasetError> {
-        if self.validation == 0.0 && self.fraction == 1.0 {
-            return Ok(data);
-        }
-        let mut classes = BTreeMap::<usize, Vec<usize>>::new();
-        for index in 0..data.train.len() {
-            classes.entry(data.train.label(index)).or_default().push(index);
-        }
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let (mut train, mut validation) = (vec![], vec![]);
-        for (class, mut images) in classes {
-            images.shuffle(&mut random);
-            let all = images.len();
-            let held = (all as f64 * self.validation).round() as usize;
-            let used = ((all - held) as f64 * self.fraction).round() as usize;
-            if used == 0 {
-                let Self { validation, fraction, .. } = self;
-                let why = format!(
-                    "no image of class {class} is left to train on: there are {all}, and validation = {validation} and \
-                     fraction = {fraction} leave none"
-                );
-                return Err(DatasetError::Content { path: "[split]".to_owned(), why });
-            }
-            validation.extend_from_slice(&images[..held]);
-            train.extend_from_slice(&images[held..held + used]);
-        }
-        let part = |mut places: Vec<usize>| {
-            places.sort_unstable();
-            Arc::new(Part { of: data.train.clone(), places })
-        };
-        let held_out = (!validation.is_empty()).then(|| part(validation) as Arc<dyn Samples>);
-        Ok(Data { train: part(train), validation: held_out, ..data })
+        divided(data, (self.validation, self.fraction), seed, "[split]")
     }
+}
+
+impl Data {
+    /// The data with a share of the training images of each class, for the stage of that name; the same for the same seed.
+    ///
+    /// # Errors
+    /// A class of which no image would be left to train on.
+    pub fn part(&self, fraction: f64, seed: u64, stage: &str) -> Result<Self, DatasetError> {
+        let part = divided(self.clone(), (0.0, fraction), seed, &format!("[{stage}]"))?;
+        Ok(Self { validation: self.validation.clone(), ..part })
+    }
+}
+
+/// The data with a share of each class's training images held out, and a share of the rest left to train on.
+fn divided(data: Data, (validation, fraction): (f64, f64), seed: u64, section: &str) -> Result<Data, DatasetError> {
+    if validation == 0.0 && fraction == 1.0 {
+        return Ok(data);
+    }
+    let mut classes = BTreeMap::<usize, Vec<usize>>::new();
+    for index in 0..data.train.len() {
+        classes.entry(data.train.label(index)).or_default().push(index);
+    }
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let (mut train, mut held_out) = (vec![], vec![]);
+    for (class, mut images) in classes {
+        images.shuffle(&mut random);
+        let all = images.len();
+        let held = (all as f64 * validation).round() as usize;
+        let used = ((all - held) as f64 * fraction).round() as usize;
+        if used == 0 {
+            let why = format!(
+                "no image of class {class} is left to train on: there are {all}, and validation = {validation} and \
+                 fraction = {fraction} leave none"
+            );
+            return Err(DatasetError::Content { path: section.to_owned(), why });
+        }
+        held_out.extend_from_slice(&images[..held]);
+        train.extend_from_slice(&images[held..held + used]);
+    }
+    let part = |mut places: Vec<usize>| {
+        places.sort_unstable();
+        Arc::new(Part { of: data.train.clone(), places })
+    };
+    let held_out = (!held_out.is_empty()).then(|| part(held_out) as Arc<dyn Samples>);
+    Ok(Data { train: part(train), validation: held_out, ..data })
 }
 
 /// Some images of a set.
@@ -158,6 +173,21 @@ mod tests {
             places(&**divided.validation.as_ref().unwrap())
         };
         assert_eq!(held(1.0), held(0.25));
+    }
+
+    #[test]
+    fn a_stage_trains_on_a_part_of_its_own_and_the_held_out_images_stay() {
+        let split = Split { validation: 0.2, fraction: 1.0, workers: 0 }.divide(data(), 1).unwrap();
+        let half = split.part(0.5, 1, "indicators").unwrap();
+        let (all, train) = (places(&*split.train), places(&*half.train));
+        // Half of 16 and of 8.
+        assert_eq!((train.len(), train.iter().filter(|&&place| place < 20).count()), (12, 8));
+        assert!(train.iter().all(|place| all.contains(place)));
+        assert_eq!(places(&**half.validation.as_ref().unwrap()), places(&**split.validation.as_ref().unwrap()));
+        assert_eq!(places(&*split.part(0.5, 1, "indicators").unwrap().train), train);
+        assert_eq!(places(&*split.part(1.0, 1, "indicators").unwrap().train), all);
+        let error = split.part(0.01, 1, "indicators").err().unwrap().to_string();
+        assert!(error.starts_with("[indicators]: no image of class 0 is left to train on: there are 16"), "{error}");
     }
 
     #[test]

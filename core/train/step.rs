@@ -1,7 +1,7 @@
 //! The gradients of one optimizer step: all its passes, on one device or on several that share the batch.
 
 use super::{
-    Pass,
+    Pass, collective,
     loader::Batch,
     loss::{cross_entropy, distillation, smoothed},
     network::{Bits, Network, host},
@@ -61,23 +61,19 @@ impl Passes<'_> {
             let network = copy.as_ref().unwrap_or(network);
             self.share(network, teachers.get(place), &devices[place], part, sizes[place])
         });
-        let mut sum = GradientsAccumulator::new();
         let mut passes: Vec<[f64; 2]> = vec![[0.0; 2]; self.bits.len()];
-        let mut diverged = None;
-        for (place, (share, size)) in shares.into_iter().zip(&sizes).enumerate() {
+        let (mut diverged, mut gradients) = (None, vec![]);
+        for (share, size) in shares.into_iter().zip(&sizes) {
             for (pass, scored) in passes.iter_mut().zip(share.scored) {
                 *pass = [0, 1].map(|number| pass[number] + size * f64::from(scored[number]));
             }
             diverged = diverged.or(share.diverged);
-            let gradients = match place {
-                0 => share.gradients,
-                _ => share.gradients.to_device(&devices[0], network),
-            };
-            sum.accumulate(network, gradients);
+            gradients.push(share.gradients);
         }
+        let sum = collective::sum(network, gradients, devices);
         let pass =
             |(bits, [loss, accuracy]): (&Bits, [f64; 2])| Pass { bits: shown(bits), loss: loss as f32, accuracy };
-        Gradients { sum: sum.grads(), passes: self.bits.iter().zip(passes).map(pass).collect(), diverged }
+        Gradients { sum, passes: self.bits.iter().zip(passes).map(pass).collect(), diverged }
     }
 
     /// The passes over `size` of the batch, on one device.

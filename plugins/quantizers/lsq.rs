@@ -9,8 +9,9 @@
 //! ds = G * sum(g * e),   e = -Qn below, Qp above, round(u) - u inside
 //! ```
 //!
-//! Starting values follow LSQ, 2*mean|v|/sqrt(Qp), or for weights LSQ+ (Bhalgat et al., CVPRW 2020),
-//! max(|mu-3sd|, |mu+3sd|)/2^(b-1), which LIMPQ uses. A step size is kept at `min_step` or above by a projection after
+//! Starting values follow LSQ, 2*mean|v|/sqrt(Qp), or LSQ+'s for weights (Bhalgat et al., CVPRW 2020),
+//! max(|mu-3sd|, |mu+3sd|)/2^(b-1), which LIMPQ uses for them. On an unsigned grid of activations, which has no lower half, the
+//! latter is divided by Qp = 2^b - 1. A step size is kept at `min_step` or above by a projection after
 //! each optimizer step: it never turns negative, and as the forward pass does not clamp it, no bound freezes it. One optimizer
 //! step makes it at most half as large. Where weights and input of a layer are both rounded to 0 altogether, neither has a
 //! gradient; learning rates that throw step sizes that far lose the layer.
@@ -30,7 +31,7 @@ use serde::{Deserialize, Serialize};
 pub enum Start {
     /// 2*mean|v|/sqrt(Qp).
     Lsq,
-    /// max(|mu-3sd|, |mu+3sd|)/2^(b-1).
+    /// max(|mu-3sd|, |mu+3sd|)/max(Qn, Qp).
     #[default]
     LsqPlus,
 }
@@ -41,9 +42,11 @@ pub enum Start {
 pub struct Lsq {
     /// One step size for each output channel of the weights, instead of one for the whole tensor.
     pub per_channel: bool,
-    /// How weight step sizes start: "lsq" or "lsq_plus" (LIMPQ's choice). Activations always start as in LSQ.
+    /// How weight step sizes start: "lsq" or "lsq_plus" (LIMPQ's choice).
     pub weight_start: Start,
-    /// Smallest step size; a positive number.
+    /// How those of activations start on the first batch: "lsq" (LIMPQ's choice) or "lsq_plus".
+    pub act_start: Start,
+    /// Smallest step size, of weights and of activations; a positive number.
     #[serde(deserialize_with = "numbers::positive")]
     pub min_step: f64,
     /// What computes it: "fused", one operation with a backward pass of its own, or "composed", the reference made of burn's
@@ -53,7 +56,13 @@ pub struct Lsq {
 
 impl Default for Lsq {
     fn default() -> Self {
-        Self { per_channel: false, weight_start: Start::LsqPlus, min_step: 1e-5, kernel: Kernel::Fused }
+        Self {
+            per_channel: false,
+            weight_start: Start::LsqPlus,
+            act_start: Start::Lsq,
+            min_step: 1e-5,
+            kernel: Kernel::Fused,
+        }
     }
 }
 
@@ -66,14 +75,15 @@ impl Quantizer for Lsq {
 
     fn start(&self, role: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>> {
         let [channels, _] = values.dims();
-        let step = match (role, self.weight_start) {
-            (Role::Weight, Start::LsqPlus) => {
+        let start = if role == Role::Weight { self.weight_start } else { self.act_start };
+        let step = match start {
+            Start::LsqPlus => {
                 let mean = values.clone().mean_dim(1);
                 let spread = values.var(1).sqrt().mul_scalar(3.0);
                 let far = (mean.clone() - spread.clone()).abs().max_pair((mean + spread).abs());
-                far.div_scalar(2f64.powi(grid.bits.get() as i32 - 1))
+                far.div_scalar(grid.qn().max(grid.qp()))
             }
-            _ => values.abs().mean_dim(1).mul_scalar(2.0 / grid.qp().sqrt()),
+            Start::Lsq => values.abs().mean_dim(1).mul_scalar(2.0 / grid.qp().sqrt()),
         };
         vec![step.reshape([channels]).clamp_min(self.min_step)]
     }
@@ -176,10 +186,36 @@ mod tests {
             let values = rows(&case.values, case.channels, &Device::flex());
             let grid = grid(case.bits, case.signed);
             for (start, wanted) in [(Start::Lsq, case.lsq_start), (Start::LsqPlus, case.lsq_plus_start)] {
+                // The script's is that of weights, which are signed.
+                if start == Start::LsqPlus && !case.signed {
+                    continue;
+                }
                 let lsq = Lsq { weight_start: start, ..Lsq::default() };
                 let step = lsq.start(Role::Weight, values.clone(), grid).remove(0);
                 near(&host(step), &wanted);
             }
+        }
+    }
+
+    #[test]
+    fn each_tensor_starts_as_it_is_told_to() {
+        // Mean 2.5, variance 5/3 (of a sample), so mu + 3sd is 6.373.
+        let values = rows(&[1.0, 2.0, 3.0, 4.0], 1, &Device::flex());
+        let by = |weight_start, act_start, role, grid| {
+            let lsq = Lsq { weight_start, act_start, ..Lsq::default() };
+            host(lsq.start(role, values.clone(), grid).remove(0))
+        };
+        let far = 2.5 + 3.0 * (5f64 / 3.0).sqrt();
+        for (role, signed, plus, lsq) in [
+            (Role::Weight, true, far / 4.0, 5.0 / 3f64.sqrt()),
+            (Role::Act, true, far / 4.0, 5.0 / 3f64.sqrt()),
+            (Role::Act, false, far / 7.0, 5.0 / 7f64.sqrt()),
+        ] {
+            let weight = role == Role::Weight;
+            let [as_plus, as_lsq] = if weight { [Start::LsqPlus, Start::Lsq] } else { [Start::Lsq, Start::LsqPlus] };
+            let own = |weight_start, act_start| by(weight_start, act_start, role, grid(3, signed));
+            near(&own(as_plus, as_lsq), &[plus]);
+            near(&own(as_lsq, as_plus), &[lsq]);
         }
     }
 

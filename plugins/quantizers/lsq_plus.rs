@@ -64,7 +64,7 @@ impl LsqPlus {
     /// What weights are quantized by.
     fn lsq(&self) -> Lsq {
         let Self { per_channel, min_step, kernel } = *self;
-        Lsq { per_channel, weight_start: Start::LsqPlus, min_step, kernel }
+        Lsq { per_channel, weight_start: Start::LsqPlus, min_step, kernel, ..Lsq::default() }
     }
 }
 

@@ -15,9 +15,11 @@ The formula: number i of tensor NAME is u = top 24 bits of splitmix64(fnv1a64(NA
     scales and variances of batch-norms    1/2 + u
     the images, called "images"            4u - 2
 
-computed in float64 and rounded to float32. tests/weights.rs does the same.
+computed in float64 and rounded to float32. tests/weights.rs does the same. The classifier's weights are then multiplied by a
+power of two, so that the largest logits are near 10 in each network.
 
-Output: {"torch", "torchvision", "input": [2, 3, 96, 96], "models": {name: [[logit, ...], [logit, ...]]}}.
+Output: {"torch", "torchvision", "input": [2, 3, 96, 96], "models": {name: {"classifier": factor, "logits": [[logit, ...],
+[logit, ...]]}}}.
 """
 
 import argparse
@@ -97,9 +99,10 @@ class MobileNetV1(nn.Module):
 
 
 MODELS = {
-    "resnet18": torchvision.models.resnet18,
-    "resnet50": torchvision.models.resnet50,
-    "mobilenet_v1": MobileNetV1,
+    # name: how it is made, what its classifier's weights are multiplied by
+    "resnet18": (torchvision.models.resnet18, 0.5),
+    "resnet50": (torchvision.models.resnet50, 0.0625),
+    "mobilenet_v1": (MobileNetV1, 16.0),
 }
 
 
@@ -109,12 +112,15 @@ def main():
     save = arguments.parse_args().save
     images = torch.from_numpy((4.0 * uniform("images", math.prod(INPUT)) - 2.0).astype(np.float32)).reshape(INPUT)
     models = []
-    for name, make in MODELS.items():
+    for name, (make, classifier) in MODELS.items():
         model = make(num_classes=CLASSES).eval()
         state = {
             key: value if key.endswith("num_batches_tracked") else tensor(key, value.shape)
             for key, value in model.state_dict().items()
         }
+        for value in state.values():
+            if value.dim() == 2:
+                value *= classifier
         model.load_state_dict(state)
         if save:
             torch.save(model.state_dict(), save / f"{name}.pth")
@@ -122,7 +128,7 @@ def main():
             logits = model(images)
         print(name, "logits from", logits.min().item(), "to", logits.max().item(), file=sys.stderr)
         rows = ",\n".join("[" + ",".join(str(x) for x in row) + "]" for row in logits.numpy())
-        models.append(f'"{name}":[\n{rows}]')
+        models.append(f'"{name}":{{"classifier":{classifier},"logits":[\n{rows}]}}')
     head = {"torch": torch.__version__, "torchvision": torchvision.__version__, "input": list(INPUT)}
     out = "{" + "".join(f'"{key}":{json.dumps(value)},\n' for key, value in head.items())
     out += '"models":{\n' + ",\n".join(models) + "\n}}\n"

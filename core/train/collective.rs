@@ -1,0 +1,214 @@
+//! Gradients of several devices, added up: by an all-reduce among the devices where they have one, else on the first of them.
+//!
+//! burn has collectives between CUDA devices, through NCCL. Either way all gradients of a device go as one vector, since a
+//! network has hundreds of small parameters.
+
+use super::network::Network;
+use burn::{
+    module::{Module, ModuleVisitor, Param, ParamId},
+    optim::GradientsParams,
+    tensor::{
+        Device, Tensor,
+        distributed::{CollectiveTensor, ReduceOperation, all_reduce},
+    },
+};
+
+/// The sum of the devices' gradients, on the first device. All have gradients for the same parameters; there may be fewer
+/// of them than devices, from the first device on.
+pub(super) fn sum(network: &Network, mut gradients: Vec<GradientsParams>, devices: &[Device]) -> GradientsParams {
+    let devices = &devices[..gradients.len()];
+    match devices {
+        [] | [_] => gradients.pop().unwrap_or_default(),
+        _ => joined(network, gradients, |vectors| add_up(vectors, devices)),
+    }
+}
+
+/// The sum of gradients, given how vectors of equal length become one.
+fn joined<M: Module>(
+    module: &M,
+    gradients: Vec<GradientsParams>,
+    add_up: impl FnOnce(Vec<Tensor<1>>) -> Tensor<1>,
+) -> GradientsParams {
+    let flat = |gradients| {
+        let mut flat = Flat { gradients, learned: vec![], vectors: vec![] };
+        module.visit(&mut flat);
+        (flat.learned, flat.vectors)
+    };
+    let (mut learned, vectors): (Vec<_>, Vec<_>) = gradients.into_iter().map(flat).unzip();
+    let learned = learned.swap_remove(0);
+    // Nothing is learned; a vector of no parts has no device.
+    if learned.is_empty() {
+        return GradientsParams::new();
+    }
+    let sum = add_up(vectors.into_iter().map(|parts| Tensor::cat(parts, 0)).collect());
+    let mut whole = Whole { learned, sum, at: 0, gradients: GradientsParams::new() };
+    module.visit(&mut whole);
+    whole.gradients
+}
+
+/// The sum of one vector of each device, on the first.
+fn add_up(vectors: Vec<Tensor<1>>, devices: &[Device]) -> Tensor<1> {
+    if have_all_reduce(devices) { reduced(vectors, devices) } else { gathered(vectors, &devices[0]) }
+}
+
+/// By an all-reduce. It is begun on every device before any is waited for: each waits for all others.
+fn reduced(vectors: Vec<Tensor<1>>, devices: &[Device]) -> Tensor<1> {
+    let begin = |vector| all_reduce(vector, ReduceOperation::Sum, devices.to_vec());
+    let begun: Vec<CollectiveTensor<1>> = vectors.into_iter().map(begin).collect();
+    let mut sums: Vec<Tensor<1>> = begun.into_iter().map(CollectiveTensor::resolve).collect();
+    sums.swap_remove(0)
+}
+
+/// In the order of the devices, on the first.
+fn gathered(vectors: Vec<Tensor<1>>, first: &Device) -> Tensor<1> {
+    let here = vectors.into_iter().map(|vector| vector.to_device(first));
+    here.reduce(|sum, vector| sum + vector).expect("there is a first device")
+}
+
+/// Whether these devices have an all-reduce: several of CUDA, none of them twice.
+pub(crate) fn have_all_reduce(devices: &[Device]) -> bool {
+    let twice = (1..devices.len()).any(|place| devices[..place].contains(&devices[place]));
+    devices.len() > 1 && !twice && devices.iter().all(is_cuda)
+}
+
+#[cfg(feature = "cuda")]
+fn is_cuda(device: &Device) -> bool {
+    matches!(device.as_dispatch(), burn::backend::DispatchDevice::Cube(_))
+}
+
+#[cfg(not(feature = "cuda"))]
+fn is_cuda(_: &Device) -> bool {
+    false
+}
+
+/// One from each device, added up by an all-reduce. burn panics where it cannot do one.
+pub(crate) fn count_by_all_reduce(devices: &[Device]) -> f32 {
+    let ones = devices.iter().map(|device| Tensor::ones([1], device)).collect();
+    reduced(ones, devices).into_scalar()
+}
+
+/// Gradients in the module's order, each as a vector, and whose they are.
+struct Flat {
+    gradients: GradientsParams,
+    learned: Vec<ParamId>,
+    vectors: Vec<Tensor<1>>,
+}
+
+impl ModuleVisitor for Flat {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Some(gradient) = self.gradients.remove::<D>(param.id) else { return };
+        self.learned.push(param.id);
+        self.vectors.push(gradient.flatten(0, D - 1));
+    }
+}
+
+/// The way back, out of one vector.
+struct Whole {
+    learned: Vec<ParamId>,
+    sum: Tensor<1>,
+    at: usize,
+    gradients: GradientsParams,
+}
+
+impl ModuleVisitor for Whole {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if !self.learned.contains(&param.id) {
+            return;
+        }
+        let shape = param.val().dims();
+        let elements = shape.iter().product();
+        let own = self.sum.clone().narrow(0, self.at, elements).reshape(shape);
+        self.at += elements;
+        self.gradients.register(param.id, own);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two learned parameters, one of which has three dimensions, around one that is not.
+    #[derive(Module, Debug)]
+    struct Three {
+        first: Param<Tensor<1>>,
+        frozen: Param<Tensor<2>>,
+        last: Param<Tensor<3>>,
+    }
+
+    fn three(device: &Device) -> Three {
+        Three {
+            first: Param::from_tensor(Tensor::zeros([2], device)),
+            frozen: Param::from_tensor(Tensor::zeros([1, 2], device)),
+            last: Param::from_tensor(Tensor::zeros([1, 3, 2], device)),
+        }
+    }
+
+    /// Gradients of two devices: 1 and 2; 1 to 6, and ten and a hundred times as much.
+    fn gradients(three: &Three, device: &Device) -> Vec<GradientsParams> {
+        let of = |factor: f32| {
+            let mut gradients = GradientsParams::new();
+            gradients.register(three.first.id, Tensor::<1>::from_floats([1.0, 2.0], device).mul_scalar(factor));
+            let last = Tensor::<3>::from_floats([[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]], device);
+            gradients.register(three.last.id, last.mul_scalar(factor));
+            gradients
+        };
+        vec![of(1.0), of(10.0), of(100.0)]
+    }
+
+    fn numbers<const D: usize>(gradients: &GradientsParams, id: ParamId) -> Option<(Vec<usize>, Vec<f32>)> {
+        let gradient = gradients.get::<D>(id)?;
+        Some((gradient.dims().to_vec(), gradient.into_data().try_to_vec().unwrap()))
+    }
+
+    /// What an all-reduce leaves on the first of its devices.
+    fn fake_all_reduce(vectors: Vec<Tensor<1>>) -> Tensor<1> {
+        assert_eq!(vectors.iter().map(|vector| vector.dims()).collect::<Vec<_>>(), [[8]; 3], "one vector each");
+        Tensor::stack::<2>(vectors, 0).sum_dim(0).squeeze_dim(0)
+    }
+
+    #[test]
+    fn gathered_or_reduced_the_sums_come_back_in_their_shapes() {
+        let device = Device::flex();
+        let three = three(&device);
+        for sum in [
+            joined(&three, gradients(&three, &device), |vectors| gathered(vectors, &device)),
+            joined(&three, gradients(&three, &device), fake_all_reduce),
+        ] {
+            assert_eq!(numbers::<1>(&sum, three.first.id), Some((vec![2], vec![111.0, 222.0])));
+            assert_eq!(numbers::<2>(&sum, three.frozen.id), None);
+            let last = vec![111.0, 222.0, 333.0, 444.0, 555.0, 666.0];
+            assert_eq!(numbers::<3>(&sum, three.last.id), Some((vec![1, 3, 2], last)));
+        }
+        let nothing = joined(&three, vec![GradientsParams::new(), GradientsParams::new()], |_| unreachable!());
+        assert!(nothing.is_empty());
+    }
+
+    #[test]
+    fn only_gpus_of_cuda_have_an_all_reduce_and_no_device_twice() {
+        let flex = Device::flex();
+        assert!(!have_all_reduce(&[flex.clone(), flex]));
+    }
+
+    /// Needs a GPU, `LIMPQ_TEST_DEVICE=cuda:0`, and NCCL. One rank is all that one GPU allows.
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn an_all_reduce_of_one_gpu_leaves_its_numbers() {
+        let name = std::env::var("LIMPQ_TEST_DEVICE").unwrap_or_default();
+        let Some(number) = name.strip_prefix("cuda:").and_then(|number| number.parse::<usize>().ok()) else { return };
+        let device = Device::cuda(number);
+        assert!(!have_all_reduce(&[device.clone(), device.clone()]), "a device is no partner of its own");
+        assert!(have_all_reduce(&[device.clone(), Device::cuda(number + 1)]));
+        let alone = std::slice::from_ref(&device);
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| count_by_all_reduce(alone))) {
+            Ok(count) => assert_eq!(count, 1.0),
+            Err(why) => {
+                let why = why.downcast_ref::<String>().expect("a message");
+                assert!(why.contains("no transport between its devices"), "{why}");
+                println!("no NCCL here, and burn says so");
+                return;
+            }
+        }
+        let sum = reduced(vec![Tensor::from_floats([1.0, -2.0, 3.5], &device)], alone);
+        assert_eq!(sum.into_data().try_to_vec::<f32>().unwrap(), [1.0, -2.0, 3.5]);
+    }
+}
