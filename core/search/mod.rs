@@ -20,6 +20,7 @@ mod search;
 mod share;
 mod solver;
 mod stability;
+mod sweep;
 mod top;
 
 pub use allowed::{Allowed, Class};
