@@ -44,9 +44,7 @@ impl Search {
             return report::constraints(out, &search);
         }
         let (mut instance, solved, mut found) = asked.solve()?;
-        search
-            .shadow_prices(&mut instance, &solved, asked.solver(), &mut found.budgets)
-            .map_err(|error| asked.explained(error))?;
+        search.shadow_prices(&mut instance, &solved, asked.solver(), &mut found.budgets);
         let alternatives = self.top.map(|count| alternatives(&asked, &instance, solved, &found, count));
         let answer = Answer { found, alternatives: alternatives.transpose()? };
         for (path, format) in self.out.iter().zip(formats) {
