@@ -4,6 +4,7 @@
 use limpq as _;
 
 mod answers;
+mod bad_input;
 mod command_line;
 mod constraints;
 mod contracts;
@@ -23,6 +24,7 @@ mod quantizers;
 mod readme;
 mod recipes;
 mod refine;
+mod refusals;
 mod resume;
 mod runs;
 mod sensitivities;
