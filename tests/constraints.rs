@@ -182,6 +182,30 @@ fn the_graph_says_what_belongs_together() {
     assert_eq!(members("acts:@inputs"), [(false, vec![0, 1])]);
 }
 
+/// An identity shortcut is the sum before it: all layers that write to the residual stream of a stage share.
+#[test]
+fn a_residual_stream_is_shared_to_its_end() {
+    use limpq_core::graph::Model;
+    let graph = |options: &str| {
+        let model = registry::build::<dyn Model>("resnet20", &options.parse().unwrap()).unwrap();
+        model.graph("3x32x32".parse().unwrap(), 10).unwrap()
+    };
+    let shared = |graph: &Graph, share: &str| -> Vec<Vec<String>> {
+        let rules = Rules { rules: vec![], shares: vec![share.parse().unwrap()] };
+        let layers = graph.searchable();
+        let names = |members: Vec<usize>| members.into_iter().map(|layer| layers[layer].name.clone()).collect();
+        rules.classes(graph).unwrap().into_iter().map(|class| names(class.members)).collect()
+    };
+    let wanted = [
+        &["layer1.0.conv2", "layer1.1.conv2", "layer1.2.conv2"][..],
+        &["layer2.0.conv2", "layer2.0.downsample.0", "layer2.1.conv2", "layer2.2.conv2"],
+        &["layer3.0.conv2", "layer3.0.downsample.0", "layer3.1.conv2", "layer3.2.conv2"],
+    ];
+    assert_eq!(shared(&graph(""), "acts:@residual"), wanted);
+    // One block in each stage: nothing is summed with the stem's output but one layer.
+    assert_eq!(shared(&graph("blocks = 1"), "weights:@residual"), [&wanted[1][..2], &wanted[2][..2]]);
+}
+
 #[test]
 fn a_lower_end_is_kept_to_the_unit() {
     let unlimited = case(&["bitops=w4a4"], &[], &[]);
