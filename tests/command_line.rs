@@ -177,6 +177,59 @@ mod found {
         }
     }
 
+    /// 16 channels of 32x32 in and out, 3x3: 2304 weights, 2359296 multiply-accumulates. At w4a4 that is 37748736 bit
+    /// operations, 9216 bits of 8388608 in a MiB, and 9216/76288 of the mean of the weights' bits. A peak has no column.
+    #[test]
+    fn each_layer_s_costs_stand_next_to_its_bits() {
+        let (_folder, path) = with_indicators();
+        let budgets = ["bitops=w3a4", "total_memory=60kB", "size=9x", "average_weight_bits=3", "size=15x.."];
+        let mut command = search(&path);
+        command.args(["--bits", "4,2", "--layer", "layer1.0.conv1=w4a4"]);
+        command.args(budgets.iter().flat_map(|budget| ["--budget", budget]));
+        let output = String::from_utf8(command.assert().success().get_output().stdout.clone()).unwrap();
+        let cells = |start: &str| -> Vec<String> {
+            let line = output.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{output}"));
+            line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()
+        };
+        let headings = cells("| layer ");
+        let costs = ["bitops (GBitOPs)", "size (MiB)", "average_weight_bits (bits)"];
+        assert_eq!(headings[..5], ["layer", "w bits", "a bits", "MACs", "weights"]);
+        assert_eq!(
+            (&headings[5..8], &headings[8..]),
+            (&costs.map(str::to_owned)[..], &["indicator loss".to_owned()][..])
+        );
+        let wanted = ["layer1.0.conv1", "4", "4", "2359296", "2304", "0.037749", "0.0010986", "0.12081"];
+        assert_eq!(cells("| layer1.0.conv1 ")[..8], wanted);
+    }
+
+    #[test]
+    fn a_dry_run_prints_the_constraints_and_solves_nothing() {
+        let (_folder, path) = with_indicators();
+        let mut command = search(&path);
+        command.args(["--bits", "4,2", "--layer", "layer1.*=w6,4a6", "--share", "@residual", "--dry-run"]);
+        command.args(["--budget", "bitops=w2a2..w4a4", "--budget", "size=9x"]);
+        let wanted = "\
+| layer                 | w bits | a bits | chosen together with  | options |
+|-----------------------|--------|--------|-----------------------|---------|
+| layer1.0.conv1        | 6,4    | 6      |                       |       2 |
+| layer1.0.conv2        | 6,4    | 6      |                       |       2 |
+| layer2.0.conv1        | 4,2    | 4,2    |                       |       4 |
+| layer2.0.conv2        | 4,2    | 4,2    | layer2.0.downsample.0 |       4 |
+| layer2.0.downsample.0 | 4,2    | 4,2    | layer2.0.conv2        |       4 |
+| layer3.0.conv1        | 4,2    | 4,2    |                       |       4 |
+| layer3.0.conv2        | 4,2    | 4,2    | layer3.0.downsample.0 |       4 |
+| layer3.0.downsample.0 | 4,2    | 4,2    | layer3.0.conv2        |       4 |
+
+| budget            | at least |  at most | unit    |
+|-------------------|----------|----------|---------|
+| bitops=w2a2..w4a4 | 0.076587 |  0.22129 | GBitOPs |
+| size=9x           |          | 0.032789 | MiB     |
+
+accounting: exact
+";
+        command.assert().success().stdout(wanted);
+    }
+
     #[test]
     fn json_has_everything_to_judge_it() {
         let (_folder, path) = with_indicators();

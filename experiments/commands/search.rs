@@ -54,7 +54,7 @@ impl Search {
             writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?;
             return Ok(());
         }
-        report::print(out, &search, &answer.found)?;
+        report::print(out, &search, &instance, &answer.found)?;
         if let Some(alternatives) = &answer.alternatives {
             report::alternatives(out, &answer.found, alternatives, self.top.map_or(0, usize::from))?;
         }
