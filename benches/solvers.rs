@@ -6,8 +6,9 @@
 //!
 //! Instances are searches on ResNet-50, ResNet-18 and MobileNetV1 at five values of alpha and six sets of budgets. ResNet-50
 //! has LIMPQ's published indicators when the environment variable `LIMPQ_REFERENCE` names the folder that holds them, and
-//! made-up ones otherwise, as the other networks have. CBC needs minutes for some instances, so it is asked for. `--large`
-//! adds synthetic problems of up to 5000 layers for the exact solver alone.
+//! made-up ones otherwise, as the other networks have. A library has ten minutes for each; a run that the limit stops counts
+//! as "at least" so long. CBC may need them, so it is asked for. `--large` adds synthetic problems of up to 5000 layers for the
+//! exact solver alone.
 
 use limpq as _;
 use limpq_core::graph::{Graph, Model};
@@ -21,6 +22,9 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// Seconds that a library has for an instance.
+const LIBRARY_LIMIT_S: f64 = 600.0;
 
 const MODELS: [&str; 3] = ["resnet50", "resnet18", "mobilenet_v1"];
 const ALPHAS: [f64; 5] = [0.5, 1.0, 2.0, 4.0, 8.0];
@@ -114,31 +118,56 @@ fn synthetic(layers: usize, rows: usize, seed: u64) -> Problem {
     problem
 }
 
-/// Median milliseconds over some runs, with the last answer in words and its objective.
-fn timed(name: &str, problem: &Problem, runs: usize) -> Option<(f64, String, f64)> {
-    let solver = build::<dyn Solver>(name, &toml::Table::new()).ok()?;
+/// What came of some runs of a solver.
+struct Timed {
+    /// Median milliseconds.
+    milliseconds: f64,
+    /// Whether a limit ended the last run.
+    stopped: bool,
+    /// The last answer in words.
+    status: String,
+    /// The last objective; infinite when no policy was found in time.
+    objective: f64,
+}
+
+/// Times a solver; `None` when it fails, or says that there is no policy.
+fn timed(name: &str, options: &toml::Table, problem: &Problem, runs: usize) -> Option<Timed> {
+    let solver = build::<dyn Solver>(name, options).ok()?;
     let mut times = vec![];
     let mut last = None;
     for _ in 0..runs {
-        match solve(name, solver.as_ref(), problem, None) {
-            Ok(solved) => {
-                times.push(1e3 * solved.proof.seconds);
-                let gap = match solved.proof.status {
-                    Status::Optimal => "optimal".to_owned(),
-                    status => format!("{status}, gap {:.1e}", solved.proof.gap),
-                };
-                last = Some((gap, solved.objective));
+        let start = std::time::Instant::now();
+        let (seconds, answer) = match solve(name, solver.as_ref(), problem, None) {
+            Ok(solved) if solved.proof.status == Status::Optimal => {
+                (solved.proof.seconds, (false, "optimal".to_owned(), solved.objective))
             }
-            Err(SolverError::Infeasible) => return None,
+            Ok(solved) => {
+                let status = format!("{}, gap {:.1e}", solved.proof.status, solved.proof.gap);
+                (solved.proof.seconds, (true, status, solved.objective))
+            }
+            Err(SolverError::NothingFound { .. }) => {
+                (start.elapsed().as_secs_f64(), (true, "stopped without a policy".to_owned(), f64::INFINITY))
+            }
             Err(error) => {
                 println!("{name}: {error}");
                 return None;
             }
-        }
+        };
+        times.push(1e3 * seconds);
+        last = Some(answer);
     }
     times.sort_by(f64::total_cmp);
-    let (status, objective) = last?;
-    Some((times[times.len() / 2], status, objective))
+    let (stopped, status, objective) = last?;
+    Some(Timed { milliseconds: times[times.len() / 2], stopped, status, objective })
+}
+
+/// A library over all instances.
+struct Total {
+    exact: f64,
+    library: f64,
+    least: f64,
+    count: usize,
+    stopped: usize,
 }
 
 fn main() {
@@ -152,7 +181,10 @@ fn main() {
         libraries.iter().map(|l| format!("{l}, ms | times")).collect::<Vec<_>>().join(" | ")
     );
     println!("|---|---|{}", "---|---|".repeat(libraries.len()));
-    let mut totals = vec![(0.0, 0.0, f64::INFINITY, 0usize); libraries.len()];
+    let none = || Total { exact: 0.0, library: 0.0, least: f64::INFINITY, count: 0, stopped: 0 };
+    let mut totals: Vec<Total> = libraries.iter().map(|_| none()).collect();
+    let limit = toml::Table::from_iter([("time_limit_s".to_owned(), LIBRARY_LIMIT_S.into())]);
+    let unlimited = toml::Table::new();
     let mut ours = vec![];
     for name in MODELS {
         let graph = graph(name);
@@ -162,15 +194,27 @@ fn main() {
             let instances = BUDGETS.into_iter().map(|budgets| (budgets, Accounting::Exact));
             for (budgets, accounting) in instances.chain(published.map(|budgets| (budgets, Accounting::Limpq))) {
                 let problem = problem(&graph, &indicators, alpha, budgets, accounting);
-                let Some((exact, status, objective)) = timed("exact", &problem, 9) else { continue };
-                ours.push(exact);
-                let mut line = format!("| {name}, alpha {alpha}, {} | {exact:.3} ({status}) |", budgets.join(" "));
+                let Some(exact) = timed("exact", &unlimited, &problem, 9) else { continue };
+                let (objective, milliseconds) = (exact.objective, exact.milliseconds);
+                ours.push(milliseconds);
+                let budgets = budgets.join(" ");
+                let mut line = format!("| {name}, alpha {alpha}, {budgets} | {milliseconds:.3} ({}) |", exact.status);
                 for (library, total) in libraries.iter().zip(&mut totals) {
-                    let Some((time, status, found)) = timed(library, &problem, 1) else { continue };
+                    let Some(Timed { milliseconds: time, stopped, status, objective: found }) =
+                        timed(library, &limit, &problem, 1)
+                    else {
+                        line += " failed | |";
+                        continue;
+                    };
                     let worse = if found > objective * (1.0 + 1e-9) { ", worse" } else { "" };
                     assert!(found >= objective * (1.0 - 1e-9), "{library} found a better policy: {found}, {objective}");
-                    line += &format!(" {time:.1} ({status}{worse}) | {:.0} |", time / exact);
-                    *total = (total.0 + exact, total.1 + time, total.2.min(time / exact), total.3 + 1);
+                    let (at_least, times) = (if stopped { "at least " } else { "" }, time / milliseconds);
+                    line += &format!(" {at_least}{time:.1} ({status}{worse}) | {at_least}{times:.0} |");
+                    total.exact += milliseconds;
+                    total.library += time;
+                    total.least = total.least.min(times);
+                    total.count += 1;
+                    total.stopped += usize::from(stopped);
                 }
                 println!("{line}");
             }
@@ -183,16 +227,22 @@ fn main() {
         ours[ours.len() / 2],
         ours[ours.len() - 1]
     );
-    for (library, (exact, time, least, count)) in libraries.iter().zip(totals).filter(|(_, total)| total.3 > 0) {
-        println!("{library}: {:.0} times as long in total, at least {least:.0} times on each of {count}", time / exact);
+    for (library, Total { exact, library: time, least, count, stopped }) in
+        libraries.iter().zip(totals).filter(|(_, total)| total.count > 0)
+    {
+        let (at_least, times) = (if stopped > 0 { "at least " } else { "" }, time / exact);
+        println!(
+            "{library}: {at_least}{times:.0} times as long in total, at least {least:.0} times on each of {count}; \
+             {stopped} of them stopped after {LIBRARY_LIMIT_S} s and counted as that"
+        );
     }
     if asked("--large") {
         println!("\n| layers x 36 options | budgets | seed | exact, ms | answer |\n|---|---|---|---|---|");
         for (layers, rows) in [(200, 2), (1000, 2), (5000, 2), (50, 3), (200, 3), (1000, 3)] {
             for seed in 0..3 {
                 let problem = synthetic(layers, rows, seed);
-                if let Some((time, status, _)) = timed("exact", &problem, 1) {
-                    println!("| {layers} | {rows} | {seed} | {time:.1} | {status} |");
+                if let Some(Timed { milliseconds, status, .. }) = timed("exact", &unlimited, &problem, 1) {
+                    println!("| {layers} | {rows} | {seed} | {milliseconds:.1} | {status} |");
                 }
             }
         }

@@ -1,9 +1,8 @@
-//! The command line as its users see it: what every command prints, and what it says when something is wrong.
+//! The command line as its users see it: what every command prints. `refusals.rs` has what it says when something is wrong.
 
 use crate::fixtures::{self, NETWORK, limpq};
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
-use limpq_core::search::{BitWidth, Indicators, LayerIndicators};
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
@@ -11,14 +10,14 @@ use std::fs::File;
 use std::path::Path;
 
 /// `limpq search` on a file for the small network.
-fn search(indicators: &Path) -> Command {
+pub fn search(indicators: &Path) -> Command {
     let mut command = limpq();
     command.arg("search").args(NETWORK).arg("--indicators").arg(indicators);
     command
 }
 
 /// A search that every solver can do.
-fn easy(indicators: &Path) -> Command {
+pub fn easy(indicators: &Path) -> Command {
     let mut command = search(indicators);
     command.args(["--bits", "4,2", "--budget", "bitops=w3a4", "--budget", "size=9x"]);
     command
@@ -29,33 +28,10 @@ fn json(assert: Assert) -> Value {
 }
 
 /// A folder with made-up indicators for 6,5,4,3,2 bits.
-fn with_indicators() -> (tempfile::TempDir, std::path::PathBuf) {
+pub fn with_indicators() -> (tempfile::TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = fixtures::write_json(folder.path(), &fixtures::indicators(&[6, 5, 4, 3, 2]));
     (folder, path)
-}
-
-/// Searches with a changed file, writing a policy next to it; it must fail with these words and write nothing.
-fn refused(name: &str, content: &[u8], words: &[&str]) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = fixtures::write(folder.path(), name, content);
-    let before = fixtures::listing(folder.path());
-    let mut assert = easy(&path).arg("--out").arg(folder.path().join("policy.json")).assert().code(1).stdout("");
-    for word in words {
-        assert = assert.stderr(contains(*word));
-    }
-    assert.stderr(predicate::str::starts_with("error: ").and(contains("panicked").not()));
-    assert_eq!(fixtures::listing(folder.path()), before);
-}
-
-fn refused_json(change: impl FnOnce(&mut Indicators), words: &[&str]) {
-    let mut indicators = fixtures::indicators(&[6, 5, 4, 3, 2]);
-    change(&mut indicators);
-    refused("indicators.json", &serde_json::to_vec(&indicators).unwrap(), words);
-}
-
-fn bits(bits: u64) -> BitWidth {
-    BitWidth::new(bits).unwrap()
 }
 
 mod list_and_show {
@@ -201,6 +177,59 @@ mod found {
         }
     }
 
+    /// 16 channels of 32x32 in and out, 3x3: 2304 weights, 2359296 multiply-accumulates. At w4a4 that is 37748736 bit
+    /// operations, 9216 bits of 8388608 in a MiB, and 9216/76288 of the mean of the weights' bits. A peak has no column.
+    #[test]
+    fn each_layer_s_costs_stand_next_to_its_bits() {
+        let (_folder, path) = with_indicators();
+        let budgets = ["bitops=w3a4", "total_memory=60kB", "size=9x", "average_weight_bits=3", "size=15x.."];
+        let mut command = search(&path);
+        command.args(["--bits", "4,2", "--layer", "layer1.0.conv1=w4a4"]);
+        command.args(budgets.iter().flat_map(|budget| ["--budget", budget]));
+        let output = String::from_utf8(command.assert().success().get_output().stdout.clone()).unwrap();
+        let cells = |start: &str| -> Vec<String> {
+            let line = output.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{output}"));
+            line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()
+        };
+        let headings = cells("| layer ");
+        let costs = ["bitops (GBitOPs)", "size (MiB)", "average_weight_bits (bits)"];
+        assert_eq!(headings[..5], ["layer", "w bits", "a bits", "MACs", "weights"]);
+        assert_eq!(
+            (&headings[5..8], &headings[8..]),
+            (&costs.map(str::to_owned)[..], &["indicator loss".to_owned()][..])
+        );
+        let wanted = ["layer1.0.conv1", "4", "4", "2359296", "2304", "0.037749", "0.0010986", "0.12081"];
+        assert_eq!(cells("| layer1.0.conv1 ")[..8], wanted);
+    }
+
+    #[test]
+    fn a_dry_run_prints_the_constraints_and_solves_nothing() {
+        let (_folder, path) = with_indicators();
+        let mut command = search(&path);
+        command.args(["--bits", "4,2", "--layer", "layer1.*=w6,4a6", "--share", "@residual", "--dry-run"]);
+        command.args(["--budget", "bitops=w2a2..w4a4", "--budget", "size=9x"]);
+        let wanted = "\
+| layer                 | w bits | a bits | chosen together with  | options |
+|-----------------------|--------|--------|-----------------------|---------|
+| layer1.0.conv1        | 6,4    | 6      |                       |       2 |
+| layer1.0.conv2        | 6,4    | 6      |                       |       2 |
+| layer2.0.conv1        | 4,2    | 4,2    |                       |       4 |
+| layer2.0.conv2        | 4,2    | 4,2    | layer2.0.downsample.0 |       4 |
+| layer2.0.downsample.0 | 4,2    | 4,2    | layer2.0.conv2        |       4 |
+| layer3.0.conv1        | 4,2    | 4,2    |                       |       4 |
+| layer3.0.conv2        | 4,2    | 4,2    | layer3.0.downsample.0 |       4 |
+| layer3.0.downsample.0 | 4,2    | 4,2    | layer3.0.conv2        |       4 |
+
+| budget            | at least |  at most | unit    |
+|-------------------|----------|----------|---------|
+| bitops=w2a2..w4a4 | 0.076587 |  0.22129 | GBitOPs |
+| size=9x           |          | 0.032789 | MiB     |
+
+accounting: exact
+";
+        command.assert().success().stdout(wanted);
+    }
+
     #[test]
     fn json_has_everything_to_judge_it() {
         let (_folder, path) = with_indicators();
@@ -286,202 +315,5 @@ mod found {
         let set = bits(&["--budget", "average_bits=3", "--set", "cost.average_bits.of=activations"]);
         let alias = bits(&["--budget", "average_act_bits=3"]);
         assert_eq!(set["policy"], alias["policy"]);
-    }
-}
-
-mod refuses_arguments {
-    use super::*;
-
-    /// Arguments after `limpq search` on the small network; they must fail with these words and write nothing.
-    fn refused(arguments: &[&str], words: &[&str]) {
-        let (folder, path) = with_indicators();
-        let before = fixtures::listing(folder.path());
-        let out = folder.path().join("policy.json");
-        let mut assert = search(&path).arg("--out").arg(out).args(arguments).assert().failure().stdout("");
-        for word in words {
-            assert = assert.stderr(contains(*word));
-        }
-        assert.stderr(contains("panicked").not());
-        assert_eq!(fixtures::listing(folder.path()), before);
-    }
-
-    #[test]
-    fn infeasible_says_what_was_asked_and_the_least() {
-        for json in [&[][..], &["--json"]] {
-            let arguments = [&["--budget", "size=40x", "--budget", "bitops=w3a4"], json].concat();
-            refused(&arguments, &["size=40x: asked", "least achievable", "out of reach", "bitops=w3a4: asked"]);
-        }
-    }
-
-    #[test]
-    fn no_budget() {
-        refused(&[], &["no budget is given", "always the highest bits", "--budget bitops=w3a4"]);
-    }
-
-    #[test]
-    fn unknown_names_get_the_nearest() {
-        refused(&["--budget", "bitop=w3a4"], &["no cost is called \"bitop\" (did you mean \"bitops\"?)"]);
-        let solver = ["--budget", "size=9x", "--solver", "brute_fource"];
-        refused(&solver, &["no solver is called \"brute_fource\" (did you mean \"brute_force\"?)"]);
-        let model = ["search", "--model", "resnet51", "--indicators", "any.json", "--budget", "size=9x"];
-        let words = contains("no model is called \"resnet51\" (did you mean \"resnet50\"?)");
-        limpq().args(model).assert().code(1).stderr(words);
-    }
-
-    #[test]
-    fn wrong_limits() {
-        refused(&["--budget", "size=-3MiB"], &["budget size: the limit must be a positive number, got \"-3MiB\""]);
-        refused(&["--budget", "bitops=-5"], &["positive number"]);
-        refused(&["--budget", "bitops=0"], &["positive number"]);
-        refused(&["--budget", "bitops=nan"], &["positive number"]);
-        refused(&["--budget", "size=8parsec"], &["cannot read limit \"8parsec\"", "8MiB", "12.2x"]);
-        refused(&["--budget", "size=8"], &["cannot read limit \"8\"", "8MiB"]);
-        refused(&["--budget", "size"], &["expected NAME=LIMIT"]);
-    }
-
-    #[test]
-    fn wrong_bits() {
-        let with = |bits| ["--budget", "size=9x", "--bits", bits];
-        refused(&with("8,4,2"), &["has no weight indicator for 8 bits; the file has 6,5,4,3,2"]);
-        refused(&with("0,4"), &["bit-width must be 1..=32, got 0"]);
-        refused(&with("4,4"), &["stands twice"]);
-        refused(&with("four"), &["expected a whole number"]);
-        refused(&with(""), &["the list of candidate bit-widths is empty"]);
-    }
-
-    #[test]
-    fn wrong_alpha() {
-        for alpha in ["0", "-1", "nan", "inf"] {
-            refused(&["--budget", "size=9x", "--alpha", alpha], &["alpha must be a positive number"]);
-        }
-    }
-
-    #[test]
-    fn wrong_settings() {
-        let with = |set| ["--budget", "size=9x", "--set", set];
-        refused(&with("solvr.gap=1"), &["unknown key \"solvr\" (did you mean \"solver\"?)"]);
-        refused(&with("model.widht=8"), &["widht", "`width`"]);
-        refused(&with("model.width=wide"), &["model \"resnet20\": width: invalid type"]);
-        refused(&with("cost.bitops.of=weights"), &["a cost that no --budget is on", "unknown key \"bitops\""]);
-        refused(&with("solver=highs"), &["solver.OPTION"]);
-    }
-
-    #[test]
-    fn another_extension() {
-        let (folder, path) = with_indicators();
-        let words = || contains("must end in .json").and(contains(".yaml"));
-        for name in ["policy.txt", "policy"] {
-            easy(&path).arg("--out").arg(folder.path().join(name)).assert().code(1).stderr(words());
-        }
-        assert_eq!(fixtures::listing(folder.path()).len(), 1);
-    }
-
-    #[test]
-    fn a_place_that_cannot_be_written_to() {
-        let (folder, path) = with_indicators();
-        let before = fixtures::listing(folder.path());
-        let mut places = vec![path.join("policy.json")];
-        if Path::new("/dev/full").exists() {
-            places.push("/dev/full/x.json".into());
-        }
-        for place in places {
-            let words =
-                contains(format!("cannot write {}", place.display())).and(contains("Nothing there was changed"));
-            easy(&path).arg("--out").arg(place).assert().code(1).stdout("").stderr(words);
-        }
-        assert_eq!(fixtures::listing(folder.path()), before);
-    }
-}
-
-mod refuses_files {
-    use super::*;
-
-    #[test]
-    fn missing() {
-        let path = Path::new("no/such/indicators.json");
-        easy(path).assert().code(1).stderr(contains("cannot read the indicators no/such/indicators.json"));
-    }
-
-    #[test]
-    fn empty() {
-        refused("indicators.json", b"", &["indicators.json is not an indicator file: it is empty"]);
-        refused_json(|indicators| indicators.layers.clear(), &["the indicators are empty"]);
-        let mut none = fixtures::indicators(&[4, 2]);
-        none.layers.values_mut().for_each(|layer| *layer = LayerIndicators::default());
-        refused("indicators.json", &serde_json::to_vec(&none).unwrap(), &["the file has none"]);
-    }
-
-    #[test]
-    fn not_indicators() {
-        refused("indicators.json", b"{\"schema\": 1}", &["as JSON: missing field"]);
-        refused("indicators.json", b"{\"schema\": 1,", &["as JSON"]);
-        refused("indicators.json", b"hello", &["is not an indicator file"]);
-        refused("indicators.json", &[0xff; 64], &["is not an indicator file"]);
-    }
-
-    #[test]
-    fn not_a_number() {
-        for value in [f64::NAN, f64::INFINITY, -0.5] {
-            let mut indicators = fixtures::indicators(&[6, 5, 4, 3, 2]);
-            indicators.layers.get_mut("layer1.0.conv2").unwrap().act.insert(bits(4), value);
-            let words = ["layer \"layer1.0.conv2\" has the act indicator", "at 4 bits", "lower its learning rate"];
-            refused("indicators.pkl", &fixtures::pickle(&indicators), &words);
-        }
-        // JSON has no NaN: serde_json writes null.
-        let change = |indicators: &mut Indicators| {
-            indicators.layers.get_mut("layer1.0.conv2").unwrap().act.insert(bits(4), f64::NAN);
-        };
-        refused_json(change, &["as JSON", "null"]);
-    }
-
-    #[test]
-    fn truncated_pickle() {
-        let whole = fixtures::pickle(&fixtures::indicators(&[6, 5, 4, 3, 2]));
-        for length in [1, 2, 100, whole.len() / 2, whole.len() - 1] {
-            refused("indicators.pkl", &whole[..length], &["as a pickle"]);
-        }
-    }
-
-    #[test]
-    fn pickle_that_runs_code() {
-        let folder = tempfile::tempdir().unwrap();
-        let mark = folder.path().join("ran");
-        let command = format!("touch {}", mark.display());
-        // What `pickle.dumps` makes of an object whose __reduce__ is (os.system, (command,)).
-        let oldest = format!("cos\nsystem\n(S'{command}'\ntR.").into_bytes();
-        let length = u8::try_from(command.len()).unwrap();
-        let newest =
-            [b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c", &[length][..], command.as_bytes(), b"\x85R."].concat();
-        for pickle in [oldest, newest] {
-            refused("indicators.pkl", &pickle, &["as a pickle", "refused"]);
-        }
-        assert!(!mark.exists());
-    }
-
-    #[test]
-    fn a_layer_missing_or_left_over() {
-        let missing = |indicators: &mut Indicators| drop(indicators.layers.remove("layer2.0.conv1"));
-        refused_json(missing, &["do not fit resnet20", "1 missing from the file (layer2.0.conv1)"]);
-        let left_over = |indicators: &mut Indicators| {
-            let layer = indicators.layers["layer1.0.conv1"].clone();
-            indicators.layers.insert("layer9.0.conv1".into(), layer);
-        };
-        refused_json(left_over, &["do not fit resnet20", "1 not in the model (layer9.0.conv1)"]);
-        let renamed = |indicators: &mut Indicators| {
-            let layer = indicators.layers.remove("layer2.0.conv1").unwrap();
-            indicators.layers.insert("layer2.0.convl".into(), layer);
-        };
-        refused_json(renamed, &["layer2.0.convl", "nearest: layer2.0.conv1"]);
-    }
-
-    #[test]
-    fn for_another_model() {
-        let change = |indicators: &mut Indicators| indicators.model = Some("resnet18".into());
-        refused_json(change, &["made for resnet18, not for resnet20", "--model resnet18"]);
-    }
-
-    #[test]
-    fn of_another_schema() {
-        refused_json(|indicators| indicators.schema = 99, &["schema version 99", "reads version 1"]);
     }
 }

@@ -1,5 +1,5 @@
 //! Rules, shares and ranges: the policy found under them is the best of all policies that keep them, by trying every one
-//! here; and what is said when they cannot be kept.
+//! here; and what is said when they cannot be read.
 
 use crate::fixtures;
 use limpq_core::graph::Graph;
@@ -9,12 +9,14 @@ use limpq_core::search::{
     Precision, Rules, Search, SearchError, Solver,
 };
 
-struct Case {
-    graph: Graph,
-    indicators: Indicators,
-    candidates: Candidates,
-    budgets: Vec<Budget>,
-    rules: Rules,
+/// A search on the small network with made-up indicators, alpha 2.
+pub struct Case {
+    pub graph: Graph,
+    pub indicators: Indicators,
+    pub candidates: Candidates,
+    pub accounting: Accounting,
+    pub budgets: Vec<Budget>,
+    pub rules: Rules,
 }
 
 fn budget(text: &str) -> Budget {
@@ -23,11 +25,12 @@ fn budget(text: &str) -> Budget {
     Budget { text, cost }
 }
 
-fn case(budgets: &[&str], rules: &[&str], shares: &[&str]) -> Case {
+pub fn case(budgets: &[&str], rules: &[&str], shares: &[&str]) -> Case {
     Case {
         graph: fixtures::graph(),
         indicators: fixtures::indicators(&[4, 2]),
         candidates: Candidates::of(&[4, 2]).unwrap(),
+        accounting: Accounting::Exact,
         budgets: budgets.iter().map(|text| budget(text)).collect(),
         rules: Rules {
             rules: rules.iter().map(|text| text.parse().unwrap()).collect(),
@@ -37,28 +40,28 @@ fn case(budgets: &[&str], rules: &[&str], shares: &[&str]) -> Case {
 }
 
 impl Case {
-    fn search(&self) -> Search<'_> {
+    pub fn search(&self) -> Search<'_> {
         let constraints = Constraints {
             graph: &self.graph,
             candidates: &self.candidates,
-            accounting: Accounting::Exact,
+            accounting: self.accounting,
             budgets: &self.budgets,
             rules: &self.rules,
         };
         Search { constraints, indicators: &self.indicators, alpha: 2.0 }
     }
 
-    fn found(&self) -> Result<Found, SearchError> {
+    pub fn found(&self) -> Result<Found, SearchError> {
         let solver = registry::build::<dyn Solver>("brute_force", &toml::Table::new()).unwrap();
         self.search().run(Named { name: "brute_force", solver: solver.as_ref() })
     }
 
-    fn refused(&self) -> String {
+    pub fn refused(&self) -> String {
         self.found().unwrap_err().to_string()
     }
 
     /// The least objective over every policy that `keeps` accepts, without the program's own problem.
-    fn best(&self, keeps: impl Fn(&[Precision]) -> bool) -> f64 {
+    pub fn best(&self, keeps: impl Fn(&[Precision]) -> bool) -> f64 {
         let layers = self.graph.searchable();
         let pairs: Vec<Precision> = self.candidates.pairs().collect();
         let mut best = f64::INFINITY;
@@ -79,9 +82,9 @@ impl Case {
         best
     }
 
-    fn table(&self, name: &str) -> CostTable {
+    pub fn table(&self, name: &str) -> CostTable {
         let cost = registry::build::<dyn CostModel>(name, &toml::Table::new()).unwrap();
-        CostTable::new(name, cost.as_ref(), &self.graph, self.candidates.pairs(), Accounting::Exact)
+        CostTable::new(name, cost.as_ref(), &self.graph, self.candidates.pairs(), self.accounting)
     }
 
     fn place(&self, layer: &str) -> usize {
@@ -89,7 +92,7 @@ impl Case {
     }
 }
 
-fn assert_best(case: &Case, keeps: impl Fn(&[Precision]) -> bool) -> Vec<Precision> {
+pub fn assert_best(case: &Case, keeps: impl Fn(&[Precision]) -> bool) -> Vec<Precision> {
     let found = case.found().unwrap();
     let bits = found.policy.precisions(&case.graph).unwrap();
     assert!(keeps(&bits), "{bits:?}");
@@ -179,6 +182,30 @@ fn the_graph_says_what_belongs_together() {
     assert_eq!(members("acts:@inputs"), [(false, vec![0, 1])]);
 }
 
+/// An identity shortcut is the sum before it: all layers that write to the residual stream of a stage share.
+#[test]
+fn a_residual_stream_is_shared_to_its_end() {
+    use limpq_core::graph::Model;
+    let graph = |options: &str| {
+        let model = registry::build::<dyn Model>("resnet20", &options.parse().unwrap()).unwrap();
+        model.graph("3x32x32".parse().unwrap(), 10).unwrap()
+    };
+    let shared = |graph: &Graph, share: &str| -> Vec<Vec<String>> {
+        let rules = Rules { rules: vec![], shares: vec![share.parse().unwrap()] };
+        let layers = graph.searchable();
+        let names = |members: Vec<usize>| members.into_iter().map(|layer| layers[layer].name.clone()).collect();
+        rules.classes(graph).unwrap().into_iter().map(|class| names(class.members)).collect()
+    };
+    let wanted = [
+        &["layer1.0.conv2", "layer1.1.conv2", "layer1.2.conv2"][..],
+        &["layer2.0.conv2", "layer2.0.downsample.0", "layer2.1.conv2", "layer2.2.conv2"],
+        &["layer3.0.conv2", "layer3.0.downsample.0", "layer3.1.conv2", "layer3.2.conv2"],
+    ];
+    assert_eq!(shared(&graph(""), "acts:@residual"), wanted);
+    // One block in each stage: nothing is summed with the stem's output but one layer.
+    assert_eq!(shared(&graph("blocks = 1"), "weights:@residual"), [&wanted[1][..2], &wanted[2][..2]]);
+}
+
 #[test]
 fn a_lower_end_is_kept_to_the_unit() {
     let unlimited = case(&["bitops=w4a4"], &[], &[]);
@@ -195,23 +222,6 @@ fn a_lower_end_is_kept_to_the_unit() {
         bitops.total(bits.iter().copied()) <= most && stored <= limits.most && stored >= limits.least
     });
     assert!(size.total(bits.into_iter()) >= limits.least);
-}
-
-#[test]
-fn budgets_that_conflict_are_named_and_the_others_are_not() {
-    // All weights at 4 bits cannot be had with a small size; the BitOPs have no part in it.
-    let case = case(&["bitops=w4a4", "size=9x"], &["layer3.*=w4", "layer2.*=a2"], &[]);
-    let refused = case.refused();
-    assert!(refused.contains("size=9x: asked") && refused.contains("out of reach"), "{refused}");
-    let refused = case_of_two_ranges().refused();
-    let words = "these cannot be kept together, and without any one of them the others can: average_act_bits=4.. and \
-                 average_weight_bits=3.. and bitops=..w2a4";
-    assert!(refused.contains(words), "{refused}");
-}
-
-/// Activations all at 4 bits and weights of 3 on average take more than the BitOPs of w2a4; any two of them go together.
-fn case_of_two_ranges() -> Case {
-    case(&["average_act_bits=4..", "average_weight_bits=3..", "bitops=..w2a4", "size=..w4a4"], &["layer1.*=w4,2"], &[])
 }
 
 #[test]

@@ -8,6 +8,7 @@ use limpq_core::search::{
     Named, Problem, Rules, Search, SearchError, Solver, SolverError, Status, Steps, noisy, upper_ends,
 };
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Five layers free to have 2 or 4 bits, three held: 1024 policies.
 struct Small {
@@ -148,6 +149,30 @@ fn what_is_not_proven_is_never_called_every_point() {
     let instance = search.instance().unwrap();
     let best = search.solve(&instance, unsure, None).unwrap();
     assert!(search.top(&instance, best, unsure, 3).unwrap().iter().all(|ranked| !ranked.proven));
+}
+
+/// A solver that proves all but its first answer.
+#[derive(Default)]
+struct Late(AtomicBool);
+
+impl Solver for Late {
+    fn solve(&self, problem: &Problem) -> Result<Answer, SolverError> {
+        let status = if self.0.swap(true, Ordering::Relaxed) { Status::Optimal } else { Status::Stopped };
+        Ok(Answer { status, ..brute_force().solve(problem)? })
+    }
+}
+
+/// The ends are so close that one policy is the best at all limits: it is met unproven at the highest, proven at the next.
+#[test]
+fn a_point_that_is_proven_later_is_proven() {
+    let small = Small::new(&["size=8.001x..8x"]);
+    let (search, solver) = (small.search(), Late::default());
+    let front = search.front(&small.swept, Steps::Even(5), Named { name: "late", solver: &solver }).unwrap();
+    let proven: Vec<bool> = front.cells.iter().map(|cell| cell.proven).collect();
+    assert_eq!((front.points.len(), proven), (1, vec![false, true, true, true, true]));
+    let point = &front.points[0];
+    assert_eq!((point.proof.status, &point.limits), (Status::Optimal, &front.cells[1].limits));
+    assert!(front.cells.iter().all(|cell| cell.point == Some(0)));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The rules of the house that a compiler does not check.
 
-use limpq_core::graph::Model;
+use limpq_core::graph::{Builder, Conv, Model, Shape};
 use limpq_core::registry::{Kind, entries};
-use limpq_core::search::{CostModel, Solver};
+use limpq_core::search::{CostModel, Policy, Solver};
 use limpq_core::train::{Dataset, Quantizer, Sensitivity};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -113,4 +113,21 @@ fn every_plugin_in_the_sources_is_registered() {
 
 fn is_comment(line: &str) -> bool {
     line.trim_start().starts_with("//")
+}
+
+/// The seeds of the fuzz targets are what the readers accept, or the fuzzer would start from nothing.
+#[test]
+fn the_fuzz_seeds_are_read() {
+    let seed = |name: &str| read(&Path::new("tests/fuzz/corpus").join(name));
+    limpq_core::run::Config::parse("config.toml", &seed("config/toml"), &[]).unwrap_or_else(|error| panic!("{error}"));
+    let (mut b, x) = Builder::new("tiny", Shape::new(3, 8, 8).expect("a shape"), 10);
+    let x = b.conv("body", x, Conv::new(16, 3));
+    let x = b.conv("tail", x, Conv::new(16, 1));
+    b.classifier("fc", x);
+    let graph = b.finish().expect("a network");
+    let [json, csv, yaml] = ["json", "csv", "yaml"].map(|form| {
+        let policy = Policy::from_bytes(seed(&format!("policy/{form}")).as_bytes(), form, Some(&graph));
+        policy.unwrap_or_else(|error| panic!("{error}"))
+    });
+    assert_eq!((&json, &json), (&csv, &yaml));
 }

@@ -131,3 +131,73 @@ fn energy_and_signatures_have_templates_too() {
     let failed = check(&path, &["--energy"]).failure();
     failed.stdout(contains("without one")).stderr(contains("cannot be used"));
 }
+
+#[test]
+fn a_file_passes_with_the_options_that_a_search_takes_it_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled_template(folder.path());
+    // Another network's layer, and neither stem nor classifier.
+    let text = fs::read_to_string(&path).unwrap();
+    let kept = text.lines().filter(|line| !line.starts_with("conv1,") && !line.starts_with("fc,"));
+    let other = "layer9.0.conv1,conv,64x8x8,64x8x8,3,1,1,4,4,12";
+    let text: String = kept.chain([other]).map(|line| format!("{line}\n")).collect();
+    fs::write(&path, text).unwrap();
+    let with = |options: &[&str]| {
+        let set = options.iter().flat_map(|option| ["--set", option]);
+        check(&path, &["--bits", "4,2"].into_iter().chain(set).collect::<Vec<_>>())
+    };
+    let (unused, fixed) = ("cost.latency_table.allow_unused=true", "cost.latency_table.fixed_layers=false");
+    with(&[]).failure().stderr(contains("2 missing, 1 left over, 0 measured on another shape, 0 falling"));
+    with(&[unused]).failure().stderr(contains("2 missing, 0 left over"));
+    with(&[unused, fixed]).success().stdout(contains("layer \"layer9.0.conv1\" is not in resnet20"));
+
+    let wrong = |set: &str, words: &str| {
+        with(&[set]).failure().stdout("").stderr(contains(words));
+    };
+    wrong(
+        "cost.latency_table.alow_unused=true",
+        "--set cost.latency_table\n  caused by: alow_unused: unknown field `alow_unused`",
+    );
+    wrong("cost.energy.allow_unused=true", "unknown key \"energy\"; there are: latency_table.OPTION=VALUE");
+    wrong("cost.latency_table.path=other.csv", "--set cost.latency_table.path=other.csv: the file to check is ");
+
+    // What a search says of the same file.
+    let indicators = fixtures::write_json(folder.path(), &fixtures::indicators(&[4, 2]));
+    let search = |options: &[&str]| {
+        let mut command = limpq();
+        command
+            .arg("search")
+            .args(NETWORK)
+            .arg("--indicators")
+            .arg(&indicators)
+            .args(["--budget", "latency_table=60us"]);
+        command.arg("--set").arg(format!("cost.latency_table.path={}", path.display()));
+        command.args(options.iter().flat_map(|option| ["--set", option])).assert()
+    };
+    search(&[unused]).failure();
+    search(&[unused, fixed]).success();
+}
+
+#[test]
+fn numbers_that_fall_while_bits_rise_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled_template(folder.path());
+    // 2*4 + 4 = 12 microseconds at w4a4; now less than the 8 at w2a4 and the 10 at w4a2.
+    let text = fs::read_to_string(&path).unwrap();
+    let fast = |line: &str| match line.starts_with("layer2.0.conv1,") && line.ends_with(",4,4,12") {
+        true => line.replace(",4,4,12", ",4,4,7.5") + "\n",
+        false => format!("{line}\n"),
+    };
+    fs::write(&path, text.lines().map(fast).collect::<String>()).unwrap();
+    let heading = "falling while bits rise (look whether they are noise):\n";
+    let listed = format!(
+        "{heading}  layer2.0.conv1: w2a4 8 microseconds, w4a4 only 7.5 microseconds\n  \
+         layer2.0.conv1: w4a2 10 microseconds, w4a4 only 7.5 microseconds\n"
+    );
+    check(&path, &["--bits", "4,2"]).success().stdout(contains(&listed));
+    let strict = ["--bits", "4,2", "--set", "cost.latency_table.require_monotone=true"];
+    check(&path, &strict)
+        .failure()
+        .stdout(contains(&listed))
+        .stderr(contains("0 measured on another shape, 2 falling"));
+}

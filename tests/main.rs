@@ -4,6 +4,7 @@
 use limpq as _;
 
 mod answers;
+mod bad_input;
 mod command_line;
 mod constraints;
 mod contracts;
@@ -13,14 +14,17 @@ mod formula;
 mod front;
 mod fused;
 mod house;
+mod infeasible;
 mod latency;
 mod licences;
 mod limpq_reference;
+mod oracle;
 mod parity;
 mod quantizers;
 mod readme;
 mod recipes;
 mod refine;
+mod refusals;
 mod resume;
 mod runs;
 mod sensitivities;

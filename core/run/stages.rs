@@ -62,7 +62,7 @@ pub fn run_beside(
         budgets: &budgets,
         rules: &rules,
     };
-    constraints.preflight()?;
+    constraints.preflight(solver.as_ref())?;
     let weights = config.weights.as_ref().map(|weights| weights.load(&graph, config.seed)).transpose()?;
     let devices = config.device.open(config.mixed_precision())?;
     let program = program().map_err(RunError::Program)?;

@@ -6,7 +6,7 @@ use crate::{
     registry::nearest,
 };
 use glob::Pattern;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What one layer may have once all rules are applied; each list in descending order.
 #[derive(Clone, Debug, PartialEq)]
@@ -174,15 +174,11 @@ fn joined(graph: &Graph, layers: &[Layer], place: &BTreeMap<NodeId, usize>, whic
         }
         Joined::Residual | Joined::Concat => {
             let op = if *which == Joined::Residual { Op::Add } else { Op::Concat };
-            let sums = graph.nodes.iter().filter(|node| node.op == op);
-            let producers = |inputs: &[NodeId]| {
-                let mut set: Vec<usize> =
-                    inputs.iter().filter_map(|&input| place.get(&producer(graph, input)).copied()).collect();
-                set.sort_unstable();
-                set.dedup();
-                set
-            };
-            sums.map(|node| producers(&node.inputs)).collect()
+            let nodes = graph.nodes.iter().filter(|node| node.op == op);
+            let sources = |inputs: &[NodeId]| sources(graph, inputs, op == Op::Add);
+            nodes
+                .map(|node| sources(&node.inputs).iter().filter_map(|node| place.get(node).copied()).collect())
+                .collect()
         }
         Joined::Depthwise => {
             let depthwise = |layer: &Layer| layer.groups > 1 && layer.groups == layer.in_shape.channels;
@@ -208,6 +204,19 @@ fn producer(graph: &Graph, mut node: NodeId) -> NodeId {
         node = graph.nodes[node].inputs[0];
     }
     node
+}
+
+/// The nodes that make these tensors; `through_sums` those that are summed into them, too. Ascending.
+fn sources(graph: &Graph, tensors: &[NodeId], through_sums: bool) -> BTreeSet<NodeId> {
+    let mut open = tensors.to_vec();
+    let mut found = BTreeSet::new();
+    while let Some(tensor) = open.pop() {
+        let node = producer(graph, tensor);
+        if found.insert(node) && through_sums && graph.nodes[node].op == Op::Add {
+            open.extend(&graph.nodes[node].inputs);
+        }
+    }
+    found
 }
 
 fn matches_nothing(graph: &Graph, rule: &str, glob: &Pattern) -> RuleError {

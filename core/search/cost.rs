@@ -198,6 +198,11 @@ impl CostTable {
         Self { name: name.to_owned(), unit: model.unit(), divisor: elements.max(1), sums, unknown }
     }
 
+    /// Whether it is one sum over the layers, and no peak.
+    pub fn adds_up(&self) -> bool {
+        matches!(&self.sums[..], [sum] if sum.name.is_empty())
+    }
+
     /// Whether the cost of one searchable layer (by place in graph order) is known at these bits.
     pub fn covers(&self, layer: usize, bits: Precision) -> bool {
         self.sums[0].layers[layer].contains_key(&bits)

@@ -1,7 +1,20 @@
-//! Why no policy keeps every constraint: budgets that are out of reach alone, or a smallest set that conflicts.
+//! Why no policy keeps every constraint: budgets that are out of reach, or a set of budgets and rules that conflict.
 
-use super::{Budget, Constraints, Group, Instance, Rules, Solver, SolverError};
+use super::{
+    Accounting, Allowed, Budget, Constraints, Group, Instance, Precision, Problem, Rules, Solver, SolverError,
+};
 use std::fmt;
+
+/// How far a budget is from being kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// A policy that keeps the rules keeps it, too.
+    Alone,
+    /// Only policies that break the rules keep it.
+    WithoutRules,
+    /// No policy keeps it, whatever the rules.
+    Never,
+}
 
 /// A budget that was asked for and what can be reached.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,16 +25,16 @@ pub struct Refused {
     pub limit: Option<f64>,
     /// Its lower end, in `unit`.
     pub lower: Option<f64>,
-    /// The least any policy uses, in `unit`.
+    /// The least that any policy uses under the rules, in `unit`.
     pub least: f64,
-    /// The most any policy uses, in `unit`; given for budgets with a lower end.
+    /// The most that any policy uses under the rules, in `unit`; given for budgets with a lower end.
     pub most: Option<f64>,
     /// The least as a compression against 32 bits, where the cost at 32 bits is known.
     pub most_compression: Option<f64>,
     /// Unit of the figures.
     pub unit: &'static str,
-    /// Whether this budget alone is out of reach.
-    pub out_of_reach: bool,
+    /// Whether it can be kept when no other budget is asked for.
+    pub reach: Reach,
 }
 
 /// Why no policy keeps everything.
@@ -30,14 +43,22 @@ pub struct Infeasible {
     /// Every budget with what can be reached.
     pub budgets: Vec<Refused>,
     /// Budgets, rules and shares that cannot be kept together, while any of them can be dropped to make the rest
-    /// possible. `None` when a budget is out of reach alone, or when the solver could not tell.
+    /// possible. `None` when a budget can never be kept, or when the solver could not tell.
     pub conflict: Option<Vec<String>>,
+    /// The accounting, and in how many layers it forbids bit-widths, if it does.
+    pub forbidding: Option<(Accounting, usize)>,
+}
+
+impl Infeasible {
+    fn any(&self, reach: Reach) -> bool {
+        self.budgets.iter().any(|budget| budget.reach == reach)
+    }
 }
 
 impl fmt::Display for Infeasible {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "no policy keeps every budget:")?;
-        for Refused { asked, limit, lower, least, most, most_compression, unit, out_of_reach } in &self.budgets {
+        for Refused { asked, limit, lower, least, most, most_compression, unit, reach } in &self.budgets {
             let ends = match (lower, limit) {
                 (Some(lower), Some(limit)) => format!("{lower:.6}..{limit:.6}"),
                 (Some(lower), None) => format!("at least {lower:.6}"),
@@ -45,59 +66,39 @@ impl fmt::Display for Infeasible {
             };
             let compression = most_compression.map(|times| format!(" ({times:.2}x)")).unwrap_or_default();
             let most = most.map(|most| format!(", most {most:.6} {unit}")).unwrap_or_default();
-            let verdict = if *out_of_reach { "out of reach" } else { "reachable alone" };
+            let verdict = match reach {
+                Reach::Alone => "reachable alone",
+                Reach::WithoutRules => "out of reach under these rules",
+                Reach::Never => "out of reach",
+            };
             writeln!(
                 f,
                 "  {asked}: asked {ends} {unit}, least achievable {least:.6} {unit}{compression}{most} - {verdict}"
             )?;
         }
-        if self.budgets.iter().any(|budget| budget.out_of_reach) {
-            return write!(
-                f,
-                "raise the budgets that are out of reach, add lower bit-widths to --bits, or drop rules that hold layers at \
-                 high ones"
-            );
+        if let Some((accounting, layers)) = self.forbidding {
+            let plural = if layers == 1 { "" } else { "s" };
+            writeln!(f, "the {accounting} accounting forbids bit-widths in {layers} layer{plural}")?;
         }
         match &self.conflict {
-            None => write!(f, "each budget can be kept alone, but not all of them together: raise at least one"),
             Some(conflict) => write!(
                 f,
                 "these cannot be kept together, and without any one of them the others can: {}. Relax one of them",
                 conflict.join(" and ")
             ),
+            None if self.any(Reach::Never) => {
+                write!(f, "relax the budgets that are out of reach, or add lower bit-widths to --bits")
+            }
+            None if self.any(Reach::WithoutRules) => {
+                write!(f, "relax the budgets that are out of reach, or the rules that hold layers at high bits")
+            }
+            None => write!(f, "each budget can be kept alone, but not all of them together: raise at least one"),
         }
     }
 }
 
-/// Every budget with what can be reached when it stands alone; rules and shares hold.
-pub(super) fn refused(constraints: &Constraints, instance: &Instance) -> Vec<Refused> {
-    let Instance { stated, problem, origins } = instance;
-    let of = |(index, Budget { text, .. }): (usize, &Budget)| {
-        let (table, limits) = (&stated.tables[index], &stated.limits[index]);
-        let rows = || (0..origins.len()).filter(|&row| origins[row].budget == index);
-        // Of a peak, whose sums all fall with the bits, the largest of the leasts is the least.
-        let least = rows().map(|row| if origins[row].lower { largest(problem, row) } else { problem.least(row) });
-        let least = rows().zip(least).map(|(row, sum)| instance.whole(row, sum)).max().unwrap_or_default();
-        let most = rows().find(|&row| origins[row].lower).map(|row| instance.whole(row, problem.least(row)));
-        Refused {
-            asked: text.to_string(),
-            limit: limits.most.map(|most| table.printed(most)),
-            lower: limits.least.map(|least| table.printed(least)),
-            least: table.printed(least),
-            most: most.map(|most| table.printed(most)),
-            most_compression: table.at_32_bits().map(|full| full as f64 / least.max(1) as f64),
-            unit: table.unit.symbol(),
-            out_of_reach: rows().any(|row| problem.least(row) > problem.rows[row].limit),
-        }
-    };
-    constraints.budgets.iter().enumerate().map(of).collect()
-}
-
-/// The most that a row's sum can be.
-fn largest(problem: &super::Problem, row: usize) -> i128 {
-    let most = |group: &Group| group.choices.iter().map(|choice| i128::from(choice.costs[row])).max();
-    problem.groups.iter().filter_map(most).sum()
-}
+/// Sets of three are tried if there are no more of them than this.
+const MOST_TRIPLES: usize = 500;
 
 /// A part of the constraints that can be dropped.
 #[derive(Clone, Copy, PartialEq)]
@@ -107,63 +108,146 @@ enum Part {
     Share(usize),
 }
 
-/// A set of parts that cannot be kept together though any of them can be dropped to help; of size two if there is one.
-pub(super) fn conflict(constraints: &Constraints, refused: &[Refused], solver: &dyn Solver) -> Option<Vec<String>> {
-    if refused.iter().any(|budget| budget.out_of_reach) {
-        return None;
+/// Constraints that no policy keeps, and what is needed to see why.
+pub(super) struct Refusal<'a> {
+    /// What must be kept.
+    pub constraints: Constraints<'a>,
+    /// Whether the accounting leaves a layer these bits.
+    pub open: &'a dyn Fn(&Allowed, Precision) -> bool,
+    /// Says which parts of the constraints can be kept.
+    pub solver: &'a dyn Solver,
+}
+
+impl Refusal<'_> {
+    /// Why there is no policy for this instance of the constraints.
+    pub fn explained(&self, instance: &Instance) -> Infeasible {
+        let budgets = self.refused(instance);
+        let conflict = match budgets.iter().any(|budget| budget.reach == Reach::Never) {
+            true => None,
+            false => self.conflict(),
+        };
+        let narrowed =
+            instance.stated.allowed.iter().filter(|layer| !layer.pairs().all(|bits| (self.open)(layer, bits)));
+        let forbidding = Some((self.constraints.accounting, narrowed.count())).filter(|(_, layers)| *layers > 0);
+        Infeasible { budgets, conflict, forbidding }
     }
-    let Rules { rules, shares } = constraints.rules;
-    let budgets = (0..constraints.budgets.len()).map(Part::Budget);
-    let others = (0..rules.len()).map(Part::Rule).chain((0..shares.len()).map(Part::Share));
-    let all: Vec<Part> = budgets.clone().chain(others).collect();
-    let budgets: Vec<Part> = budgets.collect();
-    // Budgets that conflict without any rule are the simplest explanation.
-    let mut left = if feasible(constraints, &budgets, solver)? { all } else { budgets };
-    for (index, &a) in left.iter().enumerate() {
-        for &b in &left[index + 1..] {
-            if !feasible(constraints, &[a, b], solver)? {
-                return Some(vec![named(constraints, a), named(constraints, b)]);
+
+    /// Every budget with what can be reached when it stands alone.
+    fn refused(&self, instance: &Instance) -> Vec<Refused> {
+        let Instance { stated, problem, origins } = instance;
+        let of = |(index, Budget { text, .. }): (usize, &Budget)| {
+            let (table, limits) = (&stated.tables[index], &stated.limits[index]);
+            let rows = || (0..origins.len()).filter(|&row| origins[row].budget == index);
+            // Of a peak, whose sums all fall with the bits, the largest of the leasts is the least.
+            let least = rows().map(|row| if origins[row].lower { largest(problem, row) } else { problem.least(row) });
+            let least = rows().zip(least).map(|(row, sum)| instance.whole(row, sum)).max().unwrap_or_default();
+            let most = rows().find(|&row| origins[row].lower).map(|row| instance.whole(row, problem.least(row)));
+            let reach = match self.feasible(&[Part::Budget(index)]) {
+                Some(false) => Reach::Never,
+                _ if rows().any(|row| problem.least(row) > problem.rows[row].limit) => Reach::WithoutRules,
+                _ => Reach::Alone,
+            };
+            Refused {
+                asked: text.to_string(),
+                limit: limits.most.map(|most| table.printed(most)),
+                lower: limits.least.map(|least| table.printed(least)),
+                least: table.printed(least),
+                most: most.map(|most| table.printed(most)),
+                most_compression: table.at_32_bits().map(|full| full as f64 / least.max(1) as f64),
+                unit: table.unit.symbol(),
+                reach,
+            }
+        };
+        self.constraints.budgets.iter().enumerate().map(of).collect()
+    }
+
+    /// A set of parts that cannot be kept together though any of them can be dropped to help. It is a smallest one if that
+    /// has two parts, or three and [`MOST_TRIPLES`] allow to try them.
+    fn conflict(&self) -> Option<Vec<String>> {
+        let Rules { rules, shares } = self.constraints.rules;
+        let budgets: Vec<Part> = (0..self.constraints.budgets.len()).map(Part::Budget).collect();
+        let others = (0..rules.len()).map(Part::Rule).chain((0..shares.len()).map(Part::Share));
+        let all: Vec<Part> = budgets.iter().copied().chain(others).collect();
+        for set in sets(&all, 1).into_iter().chain(sets(&all, 2)) {
+            if !self.feasible(&set)? {
+                return Some(self.named(set));
             }
         }
+        let triples = sets(&all, 3);
+        for set in triples.iter().filter(|_| triples.len() <= MOST_TRIPLES) {
+            if !self.feasible(set)? {
+                return Some(self.named(set.clone()));
+            }
+        }
+        // Budgets that conflict without any rule are the simplest explanation.
+        let mut left = if self.feasible(&budgets)? { all } else { budgets };
+        let mut index = 0;
+        while index < left.len() {
+            let mut fewer = left.clone();
+            fewer.remove(index);
+            match self.feasible(&fewer)? {
+                true => index += 1,
+                false => left = fewer,
+            }
+        }
+        Some(self.named(left))
     }
-    let mut index = 0;
-    while index < left.len() {
-        let mut fewer = left.clone();
-        fewer.remove(index);
-        match feasible(constraints, &fewer, solver)? {
-            true => index += 1,
-            false => left = fewer,
+
+    fn named(&self, parts: Vec<Part>) -> Vec<String> {
+        let Constraints { budgets, rules, .. } = self.constraints;
+        let name = |part| match part {
+            Part::Budget(index) => budgets[index].text.to_string(),
+            Part::Rule(index) => rules.rules[index].to_string(),
+            Part::Share(index) => format!("sharing {}", rules.shares[index]),
+        };
+        parts.into_iter().map(name).collect()
+    }
+
+    /// Whether some policy keeps these parts; `None` when the solver cannot tell.
+    fn feasible(&self, parts: &[Part]) -> Option<bool> {
+        let Constraints { graph, candidates, rules, .. } = self.constraints;
+        let rules = Rules {
+            rules: kept(&rules.rules, |index| parts.contains(&Part::Rule(index))),
+            shares: kept(&rules.shares, |index| parts.contains(&Part::Share(index))),
+        };
+        let allowed = rules.allowed(graph, candidates).ok()?;
+        let some = Constraints { rules: &rules, ..self.constraints };
+        let loss = |layer: usize, bits| (self.open)(&allowed[layer], bits).then_some(0.0);
+        let Instance { mut problem, origins, .. } = Instance::new(&some, loss).ok()?;
+        for (row, origin) in problem.rows.iter_mut().zip(origins) {
+            if !parts.contains(&Part::Budget(origin.budget)) {
+                row.limit = i128::MAX;
+            }
+        }
+        if !problem.each_row_fits() {
+            return Some(false);
+        }
+        match self.solver.solve(&problem) {
+            Ok(answer) => Some(problem.feasible(&answer.picks)),
+            Err(SolverError::Infeasible) => Some(false),
+            Err(_) => None,
         }
     }
-    Some(left.into_iter().map(|part| named(constraints, part)).collect())
 }
 
-fn named(constraints: &Constraints, part: Part) -> String {
-    match part {
-        Part::Budget(index) => constraints.budgets[index].text.to_string(),
-        Part::Rule(index) => constraints.rules.rules[index].to_string(),
-        Part::Share(index) => format!("sharing {}", constraints.rules.shares[index]),
+/// The sets of so many parts that have a budget: rules alone can always be kept. Budgets come first among the parts.
+fn sets(parts: &[Part], size: usize) -> Vec<Vec<Part>> {
+    let mut sets = vec![vec![]];
+    for _ in 0..size {
+        let longer = |set: Vec<usize>| {
+            let from = set.last().map_or(0, |last| last + 1);
+            (from..parts.len()).map(move |next| set.iter().copied().chain([next]).collect())
+        };
+        sets = sets.into_iter().flat_map(longer).collect();
     }
+    let named = |set: Vec<usize>| set.into_iter().map(|part| parts[part]).collect();
+    sets.into_iter().map(named).filter(|set: &Vec<Part>| matches!(set[0], Part::Budget(_))).collect()
 }
 
-/// Whether some policy keeps these parts; `None` when the solver cannot tell.
-fn feasible(constraints: &Constraints, parts: &[Part], solver: &dyn Solver) -> Option<bool> {
-    let rules = Rules {
-        rules: kept(&constraints.rules.rules, |index| parts.contains(&Part::Rule(index))),
-        shares: kept(&constraints.rules.shares, |index| parts.contains(&Part::Share(index))),
-    };
-    let some = Constraints { rules: &rules, ..*constraints };
-    let mut instance = Instance::new(&some, |_, _| Some(0.0)).ok()?;
-    for (row, origin) in instance.origins.iter().enumerate() {
-        if !parts.contains(&Part::Budget(origin.budget)) {
-            instance.problem.rows[row].limit = i128::MAX;
-        }
-    }
-    match solver.solve(&instance.problem) {
-        Ok(answer) => Some(instance.problem.feasible(&answer.picks)),
-        Err(SolverError::Infeasible) => Some(false),
-        Err(_) => None,
-    }
+/// The most that a row's sum can be.
+fn largest(problem: &Problem, row: usize) -> i128 {
+    let most = |group: &Group| group.choices.iter().map(|choice| i128::from(choice.costs[row])).max();
+    problem.groups.iter().filter_map(most).sum()
 }
 
 fn kept<T: Clone>(items: &[T], keep: impl Fn(usize) -> bool) -> Vec<T> {

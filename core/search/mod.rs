@@ -20,6 +20,7 @@ mod search;
 mod share;
 mod solver;
 mod stability;
+mod sweep;
 mod top;
 
 pub use allowed::{Allowed, Class};
@@ -29,7 +30,7 @@ pub use constraints::{Budget, Constraints, ConstraintsError, Stated};
 pub use cost::{Accounting, Added, CostError, CostModel, CostTable, Step, Sum, Unit, uniform_precisions};
 pub use front::{Axis, Cell, Front, FrontBudget, FrontError, FrontPoint, MOST_POINTS, Steps, upper_ends};
 pub use indicators::{INDICATORS_SCHEMA, Indicators, IndicatorsError, LayerIndicators, Provenance};
-pub use infeasible::{Infeasible, Refused};
+pub use infeasible::{Infeasible, Reach, Refused};
 pub use instance::{Instance, InstanceError, Origin};
 pub use policy::{LayerBits, POLICY_SCHEMA, Policy, PolicyError};
 pub use problem::{Choice, Group, Problem, Row};

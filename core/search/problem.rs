@@ -72,6 +72,11 @@ impl Problem {
         self.groups.iter().map(|group| least(group).expect("a group has options")).sum()
     }
 
+    /// Whether each budget can be kept when the others are left aside.
+    pub fn each_row_fits(&self) -> bool {
+        (0..self.rows.len()).all(|row| self.least(row) <= self.rows[row].limit)
+    }
+
     /// Number of policies there are, if it fits.
     pub fn policies(&self) -> Option<u64> {
         self.groups.iter().try_fold(1u64, |count, group| count.checked_mul(group.choices.len() as u64))

@@ -103,10 +103,11 @@ pub struct Share {
 pub enum Joined {
     /// All that match.
     Matching(Pattern),
-    /// The layers whose outputs one addition sums, traced back through batch-norm and activation functions; another
-    /// addition or a pooling ends the trace, as it makes a new tensor.
+    /// The layers whose outputs additions sum, traced back through batch-norm, activation functions and the additions before,
+    /// so that identity shortcuts join all layers that write to one residual stream. A pooling ends the trace, as it makes
+    /// a new tensor.
     Residual,
-    /// The layers whose outputs one concatenation joins, traced back in the same way.
+    /// The layers whose outputs one concatenation joins, traced back in the same way, but to an addition only.
     Concat,
     /// A depthwise convolution and the layers that read its output.
     Depthwise,

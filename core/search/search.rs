@@ -2,10 +2,11 @@
 //! proof.
 
 use super::{
-    Accounting, BitWidth, Candidates, Constraints, Indicators, IndicatorsError, Infeasible, Instance, InstanceError,
-    Policy, Precision, Problem, Proof, Solved, Solver, SolverError, Status, infeasible, solve,
+    Accounting, Allowed, BitWidth, Candidates, Constraints, Indicators, IndicatorsError, Infeasible, Instance,
+    InstanceError, Policy, Precision, Problem, Proof, Solved, Solver, SolverError, Status, infeasible::Refusal, solve,
 };
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Everything that a search depends on.
 #[derive(Clone, Copy)]
@@ -48,7 +49,7 @@ pub struct BudgetUse {
     /// Whether it stands in the way of lowering the objective by changing one layer.
     pub binding: bool,
     /// By how much the objective would fall if the upper end were one percent higher: its shadow price, found by solving
-    /// again. `None` when it was not asked for or not both answers are proven.
+    /// again. `None` when it was not asked for or when not both answers are proven.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gain_of_one_percent: Option<f64>,
 }
@@ -125,17 +126,19 @@ pub enum SearchError {
 }
 
 impl Constraints<'_> {
-    /// Whether the constraints can be stated and each budget be kept alone: what can be said before there are indicators.
+    /// Whether the constraints can be stated and some policy keeps them: what can be said before there are indicators. A
+    /// solver that cannot tell in time refuses nothing.
     ///
     /// # Errors
-    /// Constraints that cannot be stated, or budgets that no choice of bits keeps.
-    pub fn preflight(&self) -> Result<(), SearchError> {
+    /// Constraints that cannot be stated, or that no policy keeps.
+    pub fn preflight(&self, solver: &dyn Solver) -> Result<(), SearchError> {
         let instance = Instance::new(self, |_, _| Some(0.0)).map_err(SearchError::Instance)?;
-        let refused = Infeasible { budgets: infeasible::refused(self, &instance), conflict: None };
-        match refused.budgets.iter().any(|budget| budget.out_of_reach) {
-            true => Err(SearchError::Infeasible(Box::new(refused))),
-            false => Ok(()),
+        let problem = &instance.problem;
+        if problem.each_row_fits() && !matches!(solver.solve(problem), Err(SolverError::Infeasible)) {
+            return Ok(());
         }
+        let refusal = Refusal { constraints: *self, open: &|_, _| true, solver };
+        Err(SearchError::Infeasible(Box::new(refusal.explained(&instance))))
     }
 }
 
@@ -152,26 +155,29 @@ impl Search<'_> {
         let wrong = |error: super::RuleError| SearchError::Instance(InstanceError::Constraints(error.into()));
         let allowed = rules.allowed(graph, candidates).map_err(wrong)?;
         self.indicators.check(graph, &allowed)?;
-        let loss = |layer: usize, bits: Precision| {
-            let rule = &allowed[layer];
-            let of = &self.indicators.layers[&rule.layer];
-            let open = |values: &std::collections::BTreeMap<_, f64>, bits, pinned: bool| {
-                let higher = candidates.iter().take_while(|&other| other > bits).last();
-                let higher = higher.and_then(|bits| values.get(&bits)).copied();
-                match values.get(&bits) {
-                    // A layer held at bits that have no indicator adds the same to every policy: nothing.
-                    None => Some(0.0),
-                    Some(_) if !pinned && accounting.forbids(values[&bits], higher) => None,
-                    Some(&value) => Some(value),
-                }
-            };
-            let act = open(&of.act, bits.act, rule.act_pinned)?;
-            Some(act + self.alpha * open(&of.weight, bits.weight, rule.weight_pinned)?)
-        };
+        let loss = |layer: usize, bits| self.loss(&allowed[layer], bits);
         Instance::new(&self.constraints, loss).map_err(|error| match error {
             InstanceError::NoChoice(layer) => SearchError::NoChoice { layer, accounting },
             other => SearchError::Instance(other),
         })
+    }
+
+    /// What a layer at these bits adds to the objective; `None` where the accounting forbids them.
+    fn loss(&self, rule: &Allowed, bits: Precision) -> Option<f64> {
+        let Constraints { candidates, accounting, .. } = self.constraints;
+        let of = &self.indicators.layers[&rule.layer];
+        let open = |values: &BTreeMap<_, f64>, bits, pinned: bool| {
+            let higher = candidates.iter().take_while(|&other| other > bits).last();
+            let higher = higher.and_then(|bits| values.get(&bits)).copied();
+            match values.get(&bits) {
+                // A layer held at bits that have no indicator adds the same to every policy: nothing.
+                None => Some(0.0),
+                Some(&value) if !pinned && accounting.forbids(value, higher) => None,
+                Some(&value) => Some(value),
+            }
+        };
+        let act = open(&of.act, bits.act, rule.act_pinned)?;
+        Some(act + self.alpha * open(&of.weight, bits.weight, rule.weight_pinned)?)
     }
 
     /// Finds the best policy.
@@ -191,11 +197,11 @@ impl Search<'_> {
     pub fn solve(&self, instance: &Instance, solver: Named, near: Option<&[usize]>) -> Result<Solved, SearchError> {
         let problem = &instance.problem;
         let explain = || {
-            let budgets = infeasible::refused(&self.constraints, instance);
-            let conflict = infeasible::conflict(&self.constraints, &budgets, solver.solver);
-            SearchError::Infeasible(Box::new(Infeasible { budgets, conflict }))
+            let open = |layer: &Allowed, bits: Precision| self.loss(layer, bits).is_some();
+            let refusal = Refusal { constraints: self.constraints, open: &open, solver: solver.solver };
+            SearchError::Infeasible(Box::new(refusal.explained(instance)))
         };
-        if (0..problem.rows.len()).any(|row| problem.least(row) > problem.rows[row].limit) {
+        if !problem.each_row_fits() {
             return Err(explain());
         }
         solve(solver.name, solver.solver, problem, near).map_err(|error| match error {
@@ -238,30 +244,18 @@ impl Search<'_> {
         }
     }
 
-    /// What one percent more of each budget would gain, found by solving again; only for answers that are proven.
-    ///
-    /// # Errors
-    /// A solver that fails.
-    pub fn shadow_prices(
-        &self,
-        instance: &mut Instance,
-        solved: &Solved,
-        solver: Named,
-        budgets: &mut [BudgetUse],
-    ) -> Result<(), SearchError> {
-        for (budget, used) in budgets.iter_mut().enumerate() {
+    /// What one percent more of each budget would gain, found by solving again. It stays unknown unless both answers are
+    /// proven, and is not asked for after one that is not.
+    pub fn shadow_prices(&self, instance: &mut Instance, solved: &Solved, solver: Named, budgets: &mut [BudgetUse]) {
+        let proven = |solved: &Solved| solved.proof.status == Status::Optimal;
+        for (budget, used) in budgets.iter_mut().enumerate().filter(|_| proven(solved)) {
             let Some(most) = instance.stated.limits[budget].most else { continue };
-            if !used.binding {
-                used.gain_of_one_percent = Some(0.0);
-                continue;
-            }
             instance.set_limit(budget, most.saturating_add(most / 100));
-            let wider = self.solve(instance, solver, Some(&solved.picks))?;
-            let proven = [&solved.proof, &wider.proof].iter().all(|proof| proof.status == Status::Optimal);
-            used.gain_of_one_percent = proven.then_some((solved.objective - wider.objective).max(0.0));
+            let wider = solve(solver.name, solver.solver, &instance.problem, Some(&solved.picks));
             instance.set_limit(budget, most);
+            let wider = wider.ok().filter(proven);
+            used.gain_of_one_percent = wider.map(|wider| (solved.objective - wider.objective).max(0.0));
         }
-        Ok(())
     }
 
     /// The uniform policy of smallest objective that keeps every budget: the same weight bits and the same activation
@@ -284,10 +278,9 @@ impl Search<'_> {
         let instance = self.instance()?;
         let Instance { stated, problem, .. } = &instance;
         let uniform = |bits: Precision| {
-            let loss = |layer: &super::Allowed| {
+            let loss = |layer: &Allowed| {
                 let of = &self.indicators.layers[&layer.layer];
-                let value =
-                    |values: &std::collections::BTreeMap<_, f64>, bits| values.get(&bits).copied().unwrap_or(0.0);
+                let value = |values: &BTreeMap<_, f64>, bits| values.get(&bits).copied().unwrap_or(0.0);
                 value(&of.act, bits.act) + self.alpha * value(&of.weight, bits.weight)
             };
             let costs: Vec<Option<u64>> = stated.tables.iter().map(|table| table.uniform(bits)).collect();
@@ -310,7 +303,7 @@ impl Search<'_> {
         };
         // Where rules pin a tensor of every layer to the same bits, uniform policies have these, too.
         let candidates: Vec<BitWidth> = self.constraints.candidates.iter().collect();
-        let pinned = |of: fn(&super::Allowed) -> &Vec<BitWidth>| {
+        let pinned = |of: fn(&Allowed) -> &Vec<BitWidth>| {
             let mut lists = stated.allowed.iter().map(of);
             let first = lists.next().filter(|first| first.len() == 1)?;
             lists.all(|list| list == first).then(|| first.clone())

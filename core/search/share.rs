@@ -8,7 +8,7 @@ use super::{Choice, Class, Group, Precision};
 
 /// Fewer joint options than this are all kept: alternatives to the best policy are worth seeing too.
 const PRUNED_FROM: usize = 1000;
-/// Joint options beyond this many are refused rather than searched for hours.
+/// Joint options beyond this many are refused rather than compared and searched for hours.
 const MOST_OPTIONS: usize = 20_000;
 
 /// One way to quantize one layer.
@@ -33,7 +33,7 @@ pub enum ShareError {
     },
     /// Too many combinations.
     #[error(
-        "layers {layers} share only some of their bits, which leaves more than {MOST_OPTIONS} joint options; let them share \
+        "layers {layers} share only some of their bits, which makes more than {MOST_OPTIONS} joint options; let them share \
          weights and activations, or fewer layers"
     )]
     TooMany {
@@ -102,6 +102,9 @@ fn joint(
             next.extend(
                 options[layer].iter().filter(|option| agrees(choice, option)).map(|option| with(choice, option)),
             );
+            if next.len() > MOST_OPTIONS {
+                return Err(ShareError::TooMany { layers: shown() });
+            }
         }
         // Bits that the options of later layers will be compared with.
         let open: Vec<(&Class, usize)> = mine
@@ -113,7 +116,7 @@ fn joint(
             |choice: &Choice| open.iter().map(|&(class, place)| of(class, choice.bits[place])).collect::<Vec<_>>();
         joined = match next.len() < prune_from {
             true => next,
-            false => undominated(next, key).ok_or_else(|| ShareError::TooMany { layers: shown() })?,
+            false => undominated(next, key),
         };
     }
     match joined.is_empty() {
@@ -130,8 +133,8 @@ fn with(choice: &Choice, option: &LayerOption) -> Choice {
     }
 }
 
-/// The options that no other one of the same key replaces, in their order; `None` when too many stay.
-fn undominated<K: PartialEq>(choices: Vec<Choice>, key: impl Fn(&Choice) -> K) -> Option<Vec<Choice>> {
+/// The options that no other one of the same key replaces, in their order.
+fn undominated<K: PartialEq>(choices: Vec<Choice>, key: impl Fn(&Choice) -> K) -> Vec<Choice> {
     let keys: Vec<K> = choices.iter().map(key).collect();
     let mut order: Vec<usize> = (0..choices.len()).collect();
     order.sort_by(|&a, &b| {
@@ -149,14 +152,11 @@ fn undominated<K: PartialEq>(choices: Vec<Choice>, key: impl Fn(&Choice) -> K) -
         });
         if !replaced {
             kept.push(index);
-            if kept.len() > MOST_OPTIONS {
-                return None;
-            }
         }
     }
     kept.sort_unstable();
     let mut choices: Vec<Option<Choice>> = choices.into_iter().map(Some).collect();
-    Some(kept.into_iter().filter_map(|index| choices[index].take()).collect())
+    kept.into_iter().filter_map(|index| choices[index].take()).collect()
 }
 
 #[cfg(test)]
@@ -207,5 +207,26 @@ mod tests {
         let classes = [Class { weight: true, members: vec![0, 1] }];
         let error = groups(&names(2), &options, &classes).unwrap_err().to_string();
         assert_eq!(error, "layers layer0, layer1 share bits, but no choice of bits is open to all of them");
+    }
+
+    /// Layers of eight options each that share nothing but the weights' only bit-width; costs are digits to base 8, and what
+    /// costs more loses less, so that none of the 8^5 = 32768 joint options of five replaces another.
+    #[test]
+    fn too_many_joint_options_are_refused() {
+        let layer = |place: u32| -> Vec<LayerOption> {
+            let cost = |act: u64| (act - 2) * 8u64.pow(place);
+            (2..=9).map(|act| option(&format!("w4a{act}"), -(cost(act) as f64), cost(act))).collect()
+        };
+        let options: Vec<_> = (0..5).map(layer).collect();
+        let ask = |layers: usize| {
+            let classes = [Class { weight: true, members: (0..layers).collect() }];
+            groups(&names(layers), &options[..layers], &classes).map(|groups| groups[0].choices.len())
+        };
+        assert_eq!(ask(4), Ok(4096));
+        assert_eq!(
+            ask(5).unwrap_err().to_string(),
+            "layers layer0, layer1, layer2, layer3, layer4 share only some of their bits, which makes more than 20000 joint \
+             options; let them share weights and activations, or fewer layers"
+        );
     }
 }

@@ -110,7 +110,7 @@ fn best_of(
         choices: open.iter().map(|&pick| group.choices[pick].clone()).collect(),
     });
     let part = Problem { groups: groups.collect(), rows: problem.rows.clone() };
-    if (0..part.rows.len()).any(|row| part.least(row) > part.rows[row].limit) {
+    if !part.each_row_fits() {
         return Ok(None);
     }
     let place = |(open, pick): (&Vec<usize>, &usize)| open.iter().position(|other| other == pick).unwrap_or(0);

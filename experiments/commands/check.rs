@@ -2,7 +2,11 @@
 
 use anyhow::Context;
 use clap::Args;
-use limpq_core::{graph::Model, run::Config, search::Constraints};
+use limpq_core::{
+    graph::Model,
+    run::Config,
+    search::{Constraints, Solver},
+};
 use std::{io::Write, path::PathBuf};
 
 /// Read a config, open its data and lay out its network, without training anything.
@@ -37,7 +41,7 @@ impl Check {
             budgets: &budgets,
             rules: &rules,
         };
-        constraints.preflight()?;
+        constraints.preflight(config.solver.build::<dyn Solver>()?.as_ref())?;
         let weights = config.weights.as_ref().map(|weights| weights.load(&graph, config.seed)).transpose()?;
         let stated = constraints.state()?;
         config.device.open(config.mixed_precision())?;

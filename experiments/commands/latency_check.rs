@@ -1,6 +1,8 @@
 //! `limpq latency-check`: what a file of measurements says about a network, and what it does not.
 
 use super::{Network, Settings, table::table};
+use anyhow::Context;
+use limpq_core::options::parse;
 use limpq_core::search::{Candidates, Precision};
 use limpq_plugins::costs::measured::{Audit, Interpolate, Measured, MeasuredOptions, Quantity};
 use std::{io::Write, path::PathBuf};
@@ -24,7 +26,8 @@ pub struct LatencyCheck {
     /// The file is for the cost `energy`, in picojoules
     #[arg(long)]
     energy: bool,
-    /// An option of the model, such as width=8 (see `limpq show model NAME`)
+    /// An option of the model, such as width=8 (see `limpq show model NAME`), or of the cost as a search takes it, such as
+    /// cost.latency_table.allow_unused=true or cost.energy.fixed_layers=false
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Print one JSON object
@@ -36,35 +39,60 @@ impl LatencyCheck {
     /// Reads the file and lists what is missing, left over, measured on another shape, or falling.
     ///
     /// # Errors
-    /// A file that cannot be read, or one that a search over these bits could not use: something is missing, left over or
-    /// measured on another shape. Numbers that fall while bits rise are listed and are no error.
+    /// A file that cannot be read, or one that a search over these bits with these options could not use: something is
+    /// missing, left over or measured on another shape. Numbers that fall while bits rise are listed and are no error, unless
+    /// the options ask for it.
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let mut settings = Settings::new(&self.set)?;
         let mut options = settings.take("model")?;
+        let measured = self.options(settings.take("cost")?)?;
         options.extend(settings.into_table());
         let graph = self.network.graph(&self.model, &options)?;
         let precisions: Vec<Precision> = self.bits.pairs().collect();
         let quantity = if self.energy { Quantity::Picojoules } else { Quantity::Microseconds };
-        let interpolate = if self.interpolate { Interpolate::Linear } else { Interpolate::None };
-        let path = self.file.display().to_string();
-        let measured = Measured::read(MeasuredOptions { path, interpolate, ..MeasuredOptions::default() }, quantity)?;
+        let (allow_unused, require_monotone) = (measured.allow_unused, measured.require_monotone);
+        let measured = Measured::read(measured, quantity)?;
         let audit = measured.audit(&graph, &precisions);
         match self.json {
             true => writeln!(out, "{}", serde_json::to_string_pretty(&audit)?)?,
             false => self.print(out, &audit)?,
         }
-        let wrong = audit.missing.len() + audit.unused.len() + audit.mismatched.len();
+        let wrong = [
+            (audit.missing.len(), "missing"),
+            (if allow_unused { 0 } else { audit.unused.len() }, "left over"),
+            (audit.mismatched.len(), "measured on another shape"),
+            (if require_monotone { audit.falling.len() } else { 0 }, "falling"),
+        ];
+        let counts: Vec<String> = wrong.iter().map(|(count, what)| format!("{count} {what}")).collect();
         anyhow::ensure!(
-            wrong == 0,
-            "{} cannot be used for bits {} of {} yet: {} missing, {} left over, {} measured on another shape",
+            wrong.iter().all(|(count, _)| *count == 0),
+            "{} cannot be used for bits {} of {} yet: {}",
             self.file.display(),
             self.bits,
             self.model,
-            audit.missing.len(),
-            audit.unused.len(),
-            audit.mismatched.len()
+            counts.join(", ")
         );
         Ok(())
+    }
+
+    /// The options of the cost, with the file and the flags of this command.
+    fn options(&self, costs: toml::Table) -> anyhow::Result<MeasuredOptions> {
+        let name = if self.energy { "energy" } else { "latency_table" };
+        let mut costs = Settings::from(costs);
+        let set = costs.take(name)?;
+        costs.finish(&[name]).context("the file is checked for another cost")?;
+        let mut options: MeasuredOptions = parse(&set).with_context(|| format!("--set cost.{name}"))?;
+        let path = self.file.display().to_string();
+        anyhow::ensure!(
+            options.path.is_empty() || options.path == path,
+            "--set cost.{name}.path={}: the file to check is {path}; leave the path out",
+            options.path
+        );
+        options.path = path;
+        if self.interpolate {
+            options.interpolate = Interpolate::Linear;
+        }
+        Ok(options)
     }
 
     fn print(&self, out: &mut dyn Write, audit: &Audit) -> anyhow::Result<()> {
@@ -78,7 +106,7 @@ impl LatencyCheck {
             ("missing", &audit.missing),
             ("left over: they fit no layer", &audit.unused),
             ("measured on another shape", &audit.mismatched),
-            ("falling while bits rise (no error; look whether they are noise)", &audit.falling),
+            ("falling while bits rise (look whether they are noise)", &audit.falling),
         ];
         for (what, entries) in lists.into_iter().filter(|(_, entries)| !entries.is_empty()) {
             writeln!(out, "\n{what}:")?;

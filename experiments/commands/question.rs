@@ -34,8 +34,8 @@ pub struct Question {
     /// Bits that layers may have, for example layer1.0.conv1=w8a8, 'layer4.*=w4,3,2' or '*=a8'; may be repeated
     #[arg(long = "layer", value_name = "LAYERS=BITS")]
     rules: Vec<Rule>,
-    /// Layers that share their bits: a glob, @residual (outputs summed by one addition), @concat
-    /// (outputs joined by one concatenation), @depthwise (with what reads it) or
+    /// Layers that share their bits: a glob, @residual (outputs summed by additions, identity shortcuts included: all that
+    /// write to one residual stream), @concat (outputs joined by one concatenation), @depthwise (with what reads it) or
     /// @inputs (readers of one tensor); weights: or acts: before it shares only those; may be repeated
     #[arg(long = "share", value_name = "LAYERS")]
     shares: Vec<Share>,

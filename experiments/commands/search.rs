@@ -44,9 +44,7 @@ impl Search {
             return report::constraints(out, &search);
         }
         let (mut instance, solved, mut found) = asked.solve()?;
-        search
-            .shadow_prices(&mut instance, &solved, asked.solver(), &mut found.budgets)
-            .map_err(|error| asked.explained(error))?;
+        search.shadow_prices(&mut instance, &solved, asked.solver(), &mut found.budgets);
         let alternatives = self.top.map(|count| alternatives(&asked, &instance, solved, &found, count));
         let answer = Answer { found, alternatives: alternatives.transpose()? };
         for (path, format) in self.out.iter().zip(formats) {
@@ -56,7 +54,7 @@ impl Search {
             writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?;
             return Ok(());
         }
-        report::print(out, &search, &answer.found)?;
+        report::print(out, &search, &instance, &answer.found)?;
         if let Some(alternatives) = &answer.alternatives {
             report::alternatives(out, &answer.found, alternatives, self.top.map_or(0, usize::from))?;
         }

@@ -302,16 +302,64 @@ mod tests {
         assert!(solved > 1000 && refused > 500, "{solved} solved, {refused} refused");
     }
 
-    /// Too large to try everything: more layers, one to three budgets, costs that tie often or never.
+    /// Every option draws the size of its loss anew, over eighteen orders of magnitude. Sums of floats round, so objectives
+    /// are compared.
+    #[test]
+    fn losses_of_every_size_are_told_apart() {
+        let mut solved = 0;
+        for seed in 0..2000 {
+            let mut problem = small(seed);
+            let mut random = ChaCha8Rng::seed_from_u64(!seed);
+            for choice in problem.groups.iter_mut().flat_map(|group| &mut group.choices) {
+                choice.loss = random.random_range(1.0..10.0) * 10f64.powf(random.random_range(-9.0..9.0));
+            }
+            match (Exact::default().solve(&problem), BruteForce::default().solve(&problem)) {
+                (Ok(ours), Ok(theirs)) => {
+                    assert!(ours.status == Status::Optimal && problem.feasible(&ours.picks), "seed {seed}");
+                    let (ours, theirs) = (problem.objective(&ours.picks), problem.objective(&theirs.picks));
+                    assert!((ours - theirs).abs() <= 1e-12 * theirs, "seed {seed}: {ours} and {theirs}");
+                    solved += 1;
+                }
+                (Err(SolverError::Infeasible), Err(SolverError::Infeasible)) => {}
+                other => panic!("seed {seed}: {other:?}"),
+            }
+        }
+        assert!(solved > 500, "{solved} solved");
+    }
+
+    /// Too large to try everything: more layers, one to three budgets, costs that tie often or never. Among them costs of 0 to
+    /// 3, layers of one option, and limits that are exactly what some policy costs.
+    #[cfg(feature = "highs")]
+    fn large(seed: u64) -> Problem {
+        let (groups, rows) = (6 + seed as usize % 13, 1 + seed as usize % 3);
+        let mut problem = contract::random(seed, groups, 6, rows, [20, 1000, 1_000_000_000][seed as usize / 3 % 3]);
+        let mut random = ChaCha8Rng::seed_from_u64(!seed);
+        if seed % 4 == 1 {
+            let choices = problem.groups.iter_mut().flat_map(|group| &mut group.choices);
+            choices.flat_map(|choice| &mut choice.costs).for_each(|cost| *cost %= 4);
+        }
+        if seed % 5 == 1 {
+            problem.groups.iter_mut().step_by(3).for_each(|group| group.choices.truncate(1));
+        }
+        if seed % 4 == 1 || seed % 7 == 1 {
+            let picks: Vec<usize> =
+                problem.groups.iter().map(|group| random.random_range(0..group.choices.len())).collect();
+            for row in 0..problem.rows.len() {
+                problem.rows[row].limit = problem.used(&picks, row);
+            }
+        }
+        problem
+    }
+
     #[cfg(feature = "highs")]
     #[test]
     fn agrees_with_highs() {
         let (mut solved, mut refused) = (0, 0);
-        for seed in 0..1200 {
-            let (groups, rows) = (8 + seed as usize % 23, 1 + seed as usize % 3);
-            let problem = contract::random(seed, groups, 6, rows, [20, 1000, 1_000_000_000][seed as usize / 3 % 3]);
+        for seed in 0..3000 {
+            let problem = large(seed);
             match (Exact::default().solve(&problem), crate::solvers::Highs::default().solve(&problem)) {
                 (Ok(ours), Ok(theirs)) => {
+                    assert!(ours.status == Status::Optimal && problem.feasible(&ours.picks), "seed {seed}");
                     let (ours, theirs) = (problem.objective(&ours.picks), problem.objective(&theirs.picks));
                     assert!((ours - theirs).abs() <= 1e-7 * theirs.abs(), "seed {seed}: {ours} and {theirs}");
                     solved += 1;
@@ -320,7 +368,7 @@ mod tests {
                 other => panic!("seed {seed}: {other:?}"),
             }
         }
-        assert!(solved > 600, "{solved} solved, {refused} refused");
+        assert!(solved > 1500, "{solved} solved, {refused} refused");
     }
 
     /// Thirty layers that are all alike: every order of the same bits ties.

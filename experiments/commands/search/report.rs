@@ -2,18 +2,18 @@
 
 use super::Alternative;
 use crate::commands::table::{figure, table};
-use limpq_core::search::{BitWidth, Found, LayerBits, Precision, Proof, Search, Status, Uniform};
+use limpq_core::search::{BitWidth, CostTable, Found, Instance, LayerBits, Precision, Proof, Search, Status, Uniform};
 use std::io::Write;
 
 /// Prints everything about an answer.
-pub fn print(out: &mut dyn Write, search: &Search, found: &Found) -> anyhow::Result<()> {
+pub fn print(out: &mut dyn Write, search: &Search, instance: &Instance, found: &Found) -> anyhow::Result<()> {
     let graph = search.constraints.graph;
     writeln!(
         out,
         "{}, {} images, {} classes, candidates {}\n",
         graph.model, graph.input, graph.classes, found.candidates
     )?;
-    policy(out, search, found)?;
+    policy(out, search, &instance.stated.tables, found)?;
     budgets(out, found)?;
     uniforms(out, search, found)?;
     writeln!(out, "objective: {:.9}", found.objective)?;
@@ -23,17 +23,28 @@ pub fn print(out: &mut dyn Write, search: &Search, found: &Found) -> anyhow::Res
     Ok(())
 }
 
-fn policy(out: &mut dyn Write, search: &Search, found: &Found) -> anyhow::Result<()> {
-    let mut rows = table(&["layer", ">w bits", ">a bits", ">MACs", ">weights", ">indicator loss"]);
-    for (layer, bits) in search.constraints.graph.searchable().iter().zip(&found.policy.policy) {
-        rows.add_row([
+/// Bits, costs and loss of each layer. A cost that is a peak has no column: what a layer adds depends on the moment.
+fn policy(out: &mut dyn Write, search: &Search, tables: &[CostTable], found: &Found) -> anyhow::Result<()> {
+    let first = |&(place, table): &(usize, &CostTable)| tables[..place].iter().all(|other| other.name != table.name);
+    let costs = tables.iter().enumerate().filter(|(_, table)| table.adds_up()).filter(first);
+    let costs: Vec<&CostTable> = costs.map(|(_, table)| table).collect();
+    let named: Vec<String> = costs.iter().map(|cost| format!(">{} ({})", cost.name, cost.unit.symbol())).collect();
+    let headings = ["layer", ">w bits", ">a bits", ">MACs", ">weights"];
+    let headings = headings.into_iter().chain(named.iter().map(String::as_str)).chain([">indicator loss"]);
+    let mut rows = table(&headings.collect::<Vec<_>>());
+    let layers = search.constraints.graph.searchable();
+    for (place, (layer, bits)) in layers.iter().zip(&found.policy.policy).enumerate() {
+        let precision = Precision { weight: bits.weight_bits, act: bits.act_bits };
+        let mut row = vec![
             layer.name.clone(),
             bits.weight_bits.to_string(),
             bits.act_bits.to_string(),
             search.constraints.accounting.macs(layer).to_string(),
             layer.weights.to_string(),
-            figure(loss(search, bits)),
-        ]);
+        ];
+        row.extend(costs.iter().map(|cost| figure(cost.printed(cost.sums[0].layers[place][&precision]))));
+        row.push(figure(loss(search, bits)));
+        rows.add_row(row);
     }
     writeln!(out, "{rows}\n")?;
     Ok(())

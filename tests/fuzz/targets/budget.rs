@@ -1,22 +1,15 @@
 //! Budgets: whatever is written, limits are positive and the lower end is not above the upper.
 #![no_main]
 
+mod graph;
+
+use graph::GRAPH;
 use libfuzzer_sys::fuzz_target;
 use limpq_core::{
-    graph::{Builder, Conv, Graph, Shape},
     registry,
     search::{Accounting, BudgetText, Candidates, CostModel, CostTable},
 };
 use limpq_plugins as _;
-use std::sync::LazyLock;
-
-static GRAPH: LazyLock<Graph> = LazyLock::new(|| {
-    let (mut b, x) = Builder::new("tiny", Shape::new(3, 8, 8).expect("a shape"), 10);
-    let x = b.fixed_conv("stem", x, Conv::new(8, 3));
-    let x = b.conv("body", x, Conv::new(16, 3));
-    b.classifier("fc", x);
-    b.finish().expect("a network")
-});
 
 fuzz_target!(|text: &str| {
     let Ok(budget) = text.parse::<BudgetText>() else { return };
