@@ -80,7 +80,7 @@ fn with<R>(data: &Data, devices: usize, work: impl FnOnce(&Bench) -> R) -> R {
 }
 
 /// The numbers after one step of plain gradient descent over all images.
-fn one_step(setting: &Setting, devices: usize) -> State {
+fn one_step(setting: &Setting, devices: usize, bits: &[u8]) -> State {
     let recipe = Recipe {
         epochs: 1,
         batch_size: setting.data.train.len(),
@@ -99,15 +99,40 @@ fn one_step(setting: &Setting, devices: usize) -> State {
         };
         let network = Network::new(&setting.plan, &setting.state, &bench.device.clone().autodiff()).unwrap();
         let all = |bits: Precision| setting.plan.layers.iter().map(|layer| (!layer.fixed).then_some(bits)).collect();
-        let mut passes = |_| [4, 3].map(|bits| all(Precision::uniform(bits).unwrap())).to_vec();
+        let mut passes = |_| bits.iter().map(|&bits| all(Precision::uniform(bits).unwrap())).collect();
         bench.fit(&job, network, &mut passes).unwrap().network.state()
     })
+}
+
+/// What passes have in common runs once; the step is the sum of the steps of passes that run alone.
+#[test]
+fn passes_that_share_their_beginning_add_up() {
+    let setting = setting(6);
+    let [both, four, three] = [&[4, 3][..], &[4], &[3]].map(|bits| one_step(&setting, 1, bits));
+    let mut moved_most = 0f32;
+    for (name, start) in &setting.state.0 {
+        let moved = |state: &State| -> Vec<f32> {
+            state.0[name].values.iter().zip(&start.values).map(|(now, start)| now - start).collect()
+        };
+        let (both, four, three) = (moved(&both), moved(&four), moved(&three));
+        let most = both.iter().fold(0f32, |most, value| most.max(value.abs()));
+        // A running statistic r of what is common moves from r to b by 0.1 (b - r), and twice by 0.19 (b - r).
+        let share = if name.starts_with("bn1.running_") { 0.95 } else { 1.0 };
+        for (both, (four, three)) in both.iter().zip(four.iter().zip(&three)) {
+            let sum = share * (four + three);
+            assert!((both - sum).abs() <= 1e-4 * most + 2e-7, "{name}: {both} together, {sum} alone");
+        }
+        if name == "conv1.weight" || name == "bn1.weight" {
+            moved_most = moved_most.max(most);
+        }
+    }
+    assert!(moved_most > 1e-5, "the stem was trained: {moved_most}");
 }
 
 #[test]
 fn gradients_of_shares_make_the_gradient_of_the_batch() {
     let setting = setting(6);
-    let (one, two, three) = (one_step(&setting, 1), one_step(&setting, 2), one_step(&setting, 3));
+    let [one, two, three] = [1, 2, 3].map(|devices| one_step(&setting, devices, &[4, 3]));
     assert!(one.0.keys().eq(two.0.keys()));
     for (devices, shared) in [(2.0f32, &two), (3.0, &three)] {
         for (name, start) in &setting.state.0 {

@@ -87,16 +87,21 @@ impl Passes<'_> {
         });
         let mut gradients = GradientsAccumulator::new();
         let mut scored = Scored::new(&labels, device);
+        let mut trunk = network.trunk(images.clone(), self.bits);
         for bits in self.bits {
-            let scores = network.forward(images.clone(), bits, true);
+            let (scores, leaves) = network.branch(&trunk, bits).into_parts();
             let mut loss = cross_entropy(scores.clone(), targets.clone());
             if let Some(taught) = &taught {
                 let distance = distillation(scores.clone(), taught.clone(), recipe.temperature);
                 loss = loss.mul_scalar(1.0 - recipe.distillation) + distance.mul_scalar(recipe.distillation);
             }
             scored.add(scores.inner(), loss.clone().inner());
-            let of_pass = GradientsParams::from_grads(loss.mul_scalar(self.weight * size).backward(), network);
-            gradients.accumulate(network, of_pass);
+            let of_pass = loss.mul_scalar(self.weight * size).backward();
+            trunk.collect(&leaves, &of_pass);
+            gradients.accumulate(network, GradientsParams::from_grads(of_pass, network));
+        }
+        if let Some(of_trunk) = trunk.backward() {
+            gradients.accumulate(network, GradientsParams::from_grads(of_trunk, network));
         }
         let scored = scored.read();
         let bad = scored.iter().position(|[loss, _]| !loss.is_finite());

@@ -1,7 +1,9 @@
 //! A graph as one burn module: weights, batch-norm copies for each bit-width, and fake quantization at the inputs of
 //! every convolution and fully connected layer.
 
+mod outputs;
 mod plan;
+mod trunk;
 mod walk;
 
 use super::{
@@ -16,6 +18,7 @@ use burn::{
     module::{Module, Param, ParamId, RunningState},
     tensor::{Device, Tensor, TensorData},
 };
+use outputs::Outputs;
 pub use plan::{Bits, Plan};
 use plan::{norm_name, step_name};
 use std::cell::Cell;

@@ -5,7 +5,7 @@ use super::{
         Arithmetic, Role,
         kernels::{self, Normalised, Window},
     },
-    Bits, Network, Norm, Plan, Weights, host,
+    Bits, Network, Norm, Outputs, Plan, Weights, host,
 };
 use crate::{
     graph::Op,
@@ -21,7 +21,7 @@ use burn::{
 };
 
 const EPSILON: f64 = 1e-5;
-const MOMENTUM: f64 = 0.1;
+pub(super) const MOMENTUM: f64 = 0.1;
 
 impl Network {
     /// Class scores `[batch, classes]` of images `[batch, channels, height, width]` with every layer at the given bits.
@@ -82,7 +82,7 @@ impl Network {
     }
 
     /// Input and weights of a layer as its convolution sees them.
-    fn prepared(
+    pub(super) fn prepared(
         &self,
         layer: usize,
         bits: Option<Precision>,
@@ -122,46 +122,72 @@ impl Network {
         prepare: &mut dyn FnMut(usize, Tensor<4>, Tensor<4>) -> (Tensor<4>, Tensor<4>),
     ) -> Tensor<2> {
         let graph = &self.plan.graph;
-        let mut outputs: Vec<Tensor<4>> = Vec::with_capacity(graph.nodes.len());
-        let (mut layer, mut norm) = (0, 0);
-        for (id, node) in graph.nodes.iter().enumerate() {
-            let input = |place: usize| outputs[node.inputs[place]].clone();
+        let (all, last) = (vec![true; graph.nodes.len()], graph.nodes.len() - 1);
+        let mut outputs = Outputs::new(graph, &all, &[last]);
+        outputs.put(0, images);
+        self.run(&mut outputs, &all, bits, momentum, prepare);
+        flat(outputs.read(last))
+    }
+
+    /// Runs some of the nodes, as [`Self::walk`] runs all. What they read of others must have been put into the outputs, the
+    /// network's input, node 0, too.
+    pub(super) fn run(
+        &self,
+        outputs: &mut Outputs,
+        runs: &[bool],
+        bits: &Bits,
+        momentum: Option<f64>,
+        prepare: &mut dyn FnMut(usize, Tensor<4>, Tensor<4>) -> (Tensor<4>, Tensor<4>),
+    ) {
+        let (mut layers, mut norms) = (0.., 0..);
+        for (id, node) in self.plan.graph.nodes.iter().enumerate() {
+            let layer = || layers.next().expect("they are endless");
+            let layer = matches!(node.op, Op::Conv(_) | Op::Linear { .. }).then(layer);
+            let norm = (node.op == Op::BatchNorm).then(|| norms.next().expect("they are endless"));
+            if !runs[id] || node.op == Op::Input {
+                continue;
+            }
+            let mut inputs = node.inputs.iter().map(|&input| outputs.read(input)).collect::<Vec<_>>().into_iter();
+            let mut input = || inputs.next().expect("an operation has its inputs");
             let output = match &node.op {
-                Op::Input => images.clone(),
-                Op::Relu => burn::tensor::activation::relu(input(0)),
-                Op::Add => input(0) + input(1),
-                Op::Concat => Tensor::cat((0..node.inputs.len()).map(input).collect(), 1),
+                Op::Input => unreachable!("it was passed over"),
+                Op::Relu => burn::tensor::activation::relu(input()),
+                Op::Add => input() + input(),
+                Op::Concat => Tensor::cat(inputs.collect(), 1),
                 Op::MaxPool { kernel, stride, padding } => {
                     let (k, s, p) = (*kernel, *stride, *padding);
-                    max_pool2d(input(0), MaxPoolOptions::new([k, k]).with_stride([s, s]).with_padding([p, p]))
+                    max_pool2d(input(), MaxPoolOptions::new([k, k]).with_stride([s, s]).with_padding([p, p]))
                 }
-                Op::GlobalAvgPool => adaptive_avg_pool2d(input(0), [1, 1]),
+                Op::GlobalAvgPool => adaptive_avg_pool2d(input(), [1, 1]),
                 Op::BatchNorm => {
-                    let copy = self.norm_copy(id, norm, bits);
-                    norm += 1;
-                    copy.forward(input(0), momentum)
+                    let copy = self.norm_copy(id, norm.expect("it was counted"), bits);
+                    copy.forward(input(), momentum)
                 }
                 Op::Conv(conv) => {
-                    let weights = &self.weights[layer];
-                    let (x, kernel) = prepare(layer, input(0), weights.kernel.val());
-                    layer += 1;
                     let window = Window { stride: conv.stride, padding: conv.padding, groups: conv.groups };
-                    self.multiply(x, kernel, weights, window)
+                    self.layer(layer.expect("it was counted"), input(), window, prepare)
                 }
                 Op::Linear { .. } => {
-                    let weights = &self.weights[layer];
-                    let [batch, channels, height, width] = input(0).dims();
-                    let flat = input(0).reshape([batch, channels * height * width, 1, 1]);
-                    let (x, kernel) = prepare(layer, flat, weights.kernel.val());
-                    layer += 1;
-                    self.multiply(x, kernel, weights, Window { stride: 1, padding: 0, groups: 1 })
+                    let input = input();
+                    let [batch, channels, height, width] = input.dims();
+                    let input = input.reshape([batch, channels * height * width, 1, 1]);
+                    self.layer(layer.expect("it was counted"), input, Window::POINT, prepare)
                 }
             };
-            outputs.push(output);
+            outputs.put(id, output);
         }
-        let scores = outputs.pop().expect("a graph has nodes");
-        let [batch, classes, ..] = scores.dims();
-        scores.reshape([batch, classes])
+    }
+
+    fn layer(
+        &self,
+        layer: usize,
+        input: Tensor<4>,
+        window: Window,
+        prepare: &mut dyn FnMut(usize, Tensor<4>, Tensor<4>) -> (Tensor<4>, Tensor<4>),
+    ) -> Tensor<4> {
+        let weights = &self.weights[layer];
+        let (x, kernel) = prepare(layer, input, weights.kernel.val());
+        self.multiply(x, kernel, weights, window)
     }
 
     fn multiply(&self, x: Tensor<4>, kernel: Tensor<4>, weights: &Weights, window: Window) -> Tensor<4> {
@@ -208,6 +234,12 @@ impl Norm {
         }
         output
     }
+}
+
+/// Scores `[batch, classes, 1, 1]` without their pixels.
+pub(super) fn flat(scores: Tensor<4>) -> Tensor<2> {
+    let [batch, classes, ..] = scores.dims();
+    scores.reshape([batch, classes])
 }
 
 /// A tensor as the rows that a quantizer works on: one in all, or one for each channel.

@@ -1,157 +1,21 @@
-//! The kernels of the CPU backend: each pass reads and writes once. The loops are written so that the compiler vectorises
-//! them, for whichever instructions the processor turns out to have; rows are cut into chunks that threads share.
+//! The CPU's own backend: its tensors are plain numbers.
 
-use super::{Bounds, FakeQuantize, Gradients, primitives};
+use super::{Bounds, FakeQuantize, Gradients, loops, primitives};
 use burn::{
     backend::{Flex, flex::FlexTensor, tensor::FloatTensor},
     tensor::{DType, TensorData},
 };
-use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
-
-/// Values that one task works on. Sums are taken over whole chunks first, so they do not depend on the number of threads.
-const CHUNK: usize = 1 << 14;
-/// With fewer values than this, other threads would finish before they have begun.
-pub(super) const PARALLEL: usize = 1 << 17;
-/// Sums that run side by side: a few registers of them.
-const LANES: usize = 32;
-
-/// The numbers of one row.
-#[derive(Clone, Copy)]
-struct Row {
-    step: f32,
-    offset: f32,
-    zero: f32,
-    low: f32,
-    high: f32,
-}
-
-impl Row {
-    /// The rows of parameters `[1 to 3, rows]`.
-    fn all(parameters: &[f32], rows: usize, bounds: Bounds) -> Vec<Self> {
-        let number = |place: usize, row: usize| parameters.get(place * rows + row).copied();
-        let row = |row: usize| Self {
-            step: parameters[row],
-            // Adding -0 changes no number at all; adding 0 would make -0 a 0.
-            offset: number(1, row).unwrap_or(-0.0),
-            zero: number(2, row).unwrap_or(0.0),
-            low: bounds.low as f32,
-            high: bounds.high as f32,
-        };
-        (0..rows).map(row).collect()
-    }
-
-    #[inline(always)]
-    fn scaled(&self, value: f32) -> f32 {
-        (value - self.offset) / self.step
-    }
-
-    /// The level, counted from the zero point, of a value that was scaled and moved by the zero point.
-    #[inline(always)]
-    fn level(&self, moved: f32) -> f32 {
-        // Adding 0 makes a -0 of the rounding a 0.
-        moved.clamp(self.low, self.high).round_ties_even() + 0.0 - self.zero
-    }
-}
-
-struct Forward<'a> {
-    row: Row,
-    values: &'a [f32],
-    output: &'a mut [f32],
-}
-
-impl WithSimd for Forward<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        let Self { row, values, output } = self;
-        for (output, value) in output.iter_mut().zip(values) {
-            *output = row.level(row.scaled(*value) + row.zero) * row.step + row.offset;
-        }
-    }
-}
-
-/// Turns the gradients of outputs into those of values; gives the sums for the step size and for the offset.
-struct Backward<'a> {
-    row: Row,
-    values: &'a [f32],
-    gradients: &'a mut [f32],
-}
-
-impl Backward<'_> {
-    /// Up to [`LANES`] values, each with sums of its own.
-    #[inline(always)]
-    fn lanes(row: Row, values: &[f32], gradients: &mut [f32], sums: &mut [[f32; LANES]; 2]) {
-        let [by_step, by_offset] = sums;
-        for (((value, gradient), by_step), by_offset) in values.iter().zip(gradients).zip(by_step).zip(by_offset) {
-            let scaled = row.scaled(*value);
-            let moved = scaled + row.zero;
-            // A NaN counts as inside: its gradient passes. `|` and not `||`, which would be a branch.
-            let outside = (moved < row.low) | (moved > row.high);
-            let error = row.level(moved) - if outside { 0.0 } else { scaled };
-            *by_step += *gradient * error;
-            *by_offset += if outside { *gradient } else { 0.0 };
-            *gradient = if outside { 0.0 } else { *gradient };
-        }
-    }
-}
-
-impl WithSimd for Backward<'_> {
-    type Output = [f64; 2];
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> [f64; 2] {
-        let (values, last_values) = self.values.as_chunks::<LANES>();
-        let (gradients, last_gradients) = self.gradients.as_chunks_mut::<LANES>();
-        let mut sums = [[0.0; LANES]; 2];
-        for (values, gradients) in values.iter().zip(gradients) {
-            Self::lanes(self.row, values, gradients, &mut sums);
-        }
-        Self::lanes(self.row, last_values, last_gradients, &mut sums);
-        sums.map(|lanes| lanes.into_iter().map(f64::from).sum())
-    }
-}
-
-/// What `work` gives for each chunk of each row, row by row. There are equally many chunks in all rows.
-fn by_chunks<T: Send>(
-    rows: &[Row],
-    values: &[f32],
-    other: &mut [f32],
-    work: impl Fn(Row, &[f32], &mut [f32]) -> T + Sync,
-) -> Vec<T> {
-    let elements = (values.len() / rows.len().max(1)).max(1);
-    let by_row = rows.iter().zip(values.chunks(elements).zip(other.chunks_mut(elements)));
-    let chunks = by_row.flat_map(|(row, (values, other))| {
-        values.chunks(CHUNK).zip(other.chunks_mut(CHUNK)).map(|(values, other)| (*row, values, other))
-    });
-    if values.len() < PARALLEL {
-        return chunks.map(|(row, values, other)| work(row, values, other)).collect();
-    }
-    let chunks: Vec<_> = chunks.collect();
-    chunks.into_par_iter().map(|(row, values, other)| work(row, values, other)).collect()
-}
-
-/// The same tensor with its numbers one after the other; copied only if they are not. It is taken, so that what nobody else
-/// has can be written to.
-fn contiguous(tensor: FlexTensor) -> FlexTensor {
-    tensor.to_contiguous()
-}
 
 impl FakeQuantize for Flex {
     fn fake_quantize(values: FloatTensor<Self>, parameters: FloatTensor<Self>, bounds: Bounds) -> FloatTensor<Self> {
         if values.dtype() != DType::F32 {
             return primitives::forward::<Self>(values, parameters, bounds);
         }
-        let (values, parameters) = (contiguous(values), contiguous(parameters));
-        let shape = values.layout().shape().clone();
-        let rows = Row::all(parameters.storage(), shape[0], bounds);
-        let values: &[f32] = values.storage();
-        let mut output = vec![0.0; values.len()];
-        by_chunks(&rows, values, &mut output, |row, values, output| {
-            Arch::new().dispatch(Forward { row, values, output });
-        });
-        FlexTensor::from_data(TensorData::new(output, shape))
+        let (values, parameters) = (values.to_contiguous(), parameters.to_contiguous());
+        let count = parameters.layout().shape()[0];
+        let mut output = vec![0.0; values.layout().num_elements()];
+        loops::forward(values.storage(), parameters.storage(), count, bounds, &mut output);
+        FlexTensor::from_data(TensorData::new(output, values.layout().shape().clone()))
     }
 }
 
@@ -165,21 +29,12 @@ impl Gradients for Flex {
         if values.dtype() != DType::F32 {
             return primitives::backward::<Self>(values, parameters, gradient, bounds);
         }
-        let (values, parameters, mut gradient) = (contiguous(values), contiguous(parameters), contiguous(gradient));
+        // The gradient is taken, so that one that nobody else has is written over.
+        let (values, mut gradient) = (values.to_contiguous(), gradient.to_contiguous());
+        let parameters = parameters.to_contiguous();
         let shape = parameters.layout().shape().clone();
-        let rows = Row::all(parameters.storage(), shape[1], bounds);
-        let sums = by_chunks(&rows, values.storage(), gradient.storage_mut(), |row, values, gradients| {
-            Arch::new().dispatch(Backward { row, values, gradients })
-        });
-        let mut of_parameters = vec![0.0; shape.num_elements()];
-        let chunks = (sums.len() / rows.len().max(1)).max(1);
-        for (row, sums) in sums.chunks(chunks).enumerate() {
-            // The third, the zero point, is a constant.
-            for (place, of_place) in of_parameters.chunks_mut(rows.len()).take(2).enumerate() {
-                let sum: f64 = sums.iter().map(|sums| sums[place]).sum();
-                of_place[row] = (sum * bounds.gradient_scale) as f32;
-            }
-        }
+        let of_parameters =
+            loops::backward(values.storage(), parameters.storage(), shape[0], bounds, gradient.storage_mut());
         (gradient, FlexTensor::from_data(TensorData::new(of_parameters, shape)))
     }
 }

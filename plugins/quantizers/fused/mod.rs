@@ -25,6 +25,9 @@
 )]
 
 mod flex;
+#[cfg(feature = "tch")]
+mod libtorch;
+mod loops;
 mod primitives;
 #[cfg(test)]
 mod tests;
@@ -108,10 +111,6 @@ trait Gradients: Backend {
 impl FakeQuantize for burn::backend::Cube {}
 #[cfg(feature = "cuda")]
 impl Gradients for burn::backend::Cube {}
-#[cfg(feature = "tch")]
-impl FakeQuantize for burn::backend::LibTorch {}
-#[cfg(feature = "tch")]
-impl Gradients for burn::backend::LibTorch {}
 
 impl<B: FakeQuantize + Gradients, C: CheckpointStrategy> FakeQuantize for Autodiff<B, C> {
     fn fake_quantize(values: FloatTensor<Self>, parameters: FloatTensor<Self>, bounds: Bounds) -> FloatTensor<Self> {

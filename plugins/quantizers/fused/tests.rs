@@ -1,6 +1,6 @@
 //! The operation against its reference, the composition of burn's operations.
 
-use super::{Bounds, Kernel, fake_quantize, flex};
+use super::{Bounds, Kernel, fake_quantize, loops};
 use crate::quantizers::{lsq::Lsq, lsq_plus::LsqPlus, minmax::MinMax, worked::grid};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use limpq_core::train::{Grid, Quantizer, Role};
@@ -234,7 +234,7 @@ fn primitives_agree_with_the_reference_too() {
 fn sums_do_not_depend_on_the_number_of_threads() {
     let mut random = ChaCha8Rng::seed_from_u64(53);
     let lsq = Lsq::default();
-    for (rows, elements) in [(1, 3 * flex::PARALLEL + 77), (7, flex::PARALLEL / 3)] {
+    for (rows, elements) in [(1, 3 * loops::PARALLEL + 77), (7, loops::PARALLEL / 3)] {
         let case = Case::random(&mut random, &lsq, grid(4, true), rows, elements);
         let with = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

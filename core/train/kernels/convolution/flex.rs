@@ -1,0 +1,250 @@
+//! The CPU's way: products of matrices, for a few images at a time. With the patches that the kernel sees of them as the
+//! columns of a matrix `[in * height * width, pixels]`,
+//!
+//! ```text
+//! output   = kernel patches               [out, pixels]
+//! dkernel  = sum(g patches^T)             [out, in * height * width]
+//! dpatches = kernel^T g, put back where each patch was seen and added up
+//! ```
+//!
+//! Images keep their order of pixels, so that a row of the kernel over a row of an image is a copy of consecutive numbers. How
+//! a batch is cut depends on its shape alone: the number of threads changes nothing.
+
+use super::{Convolution, Differentiable, Window, backward_of_burn};
+use burn::{
+    backend::{
+        Flex, TensorMetadata,
+        flex::FlexTensor,
+        ops::{FloatTensorOps, ModuleOps},
+        tensor::FloatTensor,
+    },
+    tensor::{DType, TensorData},
+};
+use rayon::prelude::*;
+
+impl Convolution for Flex {
+    fn convolution(images: FloatTensor<Self>, kernel: FloatTensor<Self>, window: Window) -> FloatTensor<Self> {
+        if is_left_to_burn(&images, window) {
+            return Self::conv2d(images, kernel, None, window.options());
+        }
+        let images = images.to_contiguous();
+        let geometry = Geometry::new(&images, kernel.shape().dims(), window);
+        let kernel = kernel.to_contiguous().reshape([geometry.outputs, geometry.patch()].into());
+        let mut output = vec![0.0; geometry.batch * geometry.outputs * geometry.pixels()];
+        let blocks = images.storage().par_chunks(geometry.block() * geometry.image());
+        let size = geometry.block() * geometry.outputs * geometry.pixels();
+        blocks.zip(output.par_chunks_mut(size)).for_each(|(images, output)| {
+            let product = Flex::float_matmul(kernel.clone(), geometry.patches(images));
+            apart(product.storage(), output, geometry.outputs, geometry.pixels());
+        });
+        let shape = [geometry.batch, geometry.outputs, geometry.rows, geometry.columns];
+        FlexTensor::from_data(TensorData::new(output, shape))
+    }
+}
+
+impl Differentiable for Flex {
+    type Saved = [FloatTensor<Self>; 2];
+
+    fn forward(
+        images: FloatTensor<Self>,
+        kernel: FloatTensor<Self>,
+        window: Window,
+    ) -> (FloatTensor<Self>, Self::Saved) {
+        (Self::convolution(images.clone(), kernel.clone(), window), [images, kernel])
+    }
+
+    fn backward(
+        [images, kernel]: Self::Saved,
+        gradient: FloatTensor<Self>,
+        [of_images, of_kernel]: [bool; 2],
+        window: Window,
+    ) -> [Option<FloatTensor<Self>>; 2] {
+        if is_left_to_burn(&images, window) {
+            return backward_of_burn::<Self>([images, kernel], gradient, [of_images, of_kernel], window);
+        }
+        let (images, gradient) = (images.to_contiguous(), gradient.to_contiguous());
+        let geometry = Geometry::new(&images, kernel.shape().dims(), window);
+        [
+            of_images.then(|| geometry.slopes_of_images(kernel, &gradient)),
+            of_kernel.then(|| geometry.slopes_of_kernel(&images, &gradient)),
+        ]
+    }
+}
+
+/// Groups are small products each, for which burn has loops; other number types have no kernel here.
+fn is_left_to_burn(images: &FlexTensor, window: Window) -> bool {
+    window.groups > 1 || images.dtype() != DType::F32 || images.shape().num_elements() == 0
+}
+
+/// Pixels of the output that a product of matrices should at least go over: images are put side by side until there are.
+const PIXELS: usize = 1024;
+/// A batch is cut into at least so many parts, for threads to share.
+const PARTS: usize = 8;
+
+/// Shapes of a convolution with one group, and where its kernel goes.
+#[derive(Clone, Copy)]
+struct Geometry {
+    batch: usize,
+    channels: usize,
+    height: usize,
+    width: usize,
+    outputs: usize,
+    kernel_height: usize,
+    kernel_width: usize,
+    /// Of the output.
+    rows: usize,
+    columns: usize,
+    window: Window,
+}
+
+impl Geometry {
+    fn new(images: &FlexTensor, kernel: [usize; 4], window: Window) -> Self {
+        let [batch, channels, height, width] = images.shape().dims();
+        let [outputs, _, kernel_height, kernel_width] = kernel;
+        let places = |size: usize, kernel: usize| (size + 2 * window.padding - kernel) / window.stride + 1;
+        let (rows, columns) = (places(height, kernel_height), places(width, kernel_width));
+        Self { batch, channels, height, width, outputs, kernel_height, kernel_width, rows, columns, window }
+    }
+
+    /// Numbers in an image.
+    fn image(&self) -> usize {
+        self.channels * self.height * self.width
+    }
+
+    /// Pixels of an image's output.
+    fn pixels(&self) -> usize {
+        self.rows * self.columns
+    }
+
+    /// Numbers in a patch.
+    fn patch(&self) -> usize {
+        self.channels * self.kernel_height * self.kernel_width
+    }
+
+    /// Images in a block: those that a product of matrices goes over.
+    fn block(&self) -> usize {
+        PIXELS.div_ceil(self.pixels()).min(self.batch.div_ceil(PARTS)).max(1)
+    }
+
+    /// Whether a patch is a pixel: then the patches of an image are the image.
+    fn is_pointwise(&self) -> bool {
+        self.kernel_height * self.kernel_width * self.window.stride == 1 && self.window.padding == 0
+    }
+
+    /// What the kernel sees of a block of images at each of its places: `[patch, images * pixels]`.
+    fn patches(&self, images: &[f32]) -> FlexTensor {
+        if self.is_pointwise() {
+            return side_by_side(images, self.channels, self.pixels());
+        }
+        let count = images.len() / self.image();
+        let mut patches = vec![0.0; self.patch() * count * self.pixels()];
+        for (place, image) in images.chunks(self.image()).enumerate() {
+            self.each_run(place, count, |patch, pixel, length| {
+                let line = &mut patches[patch..patch + length];
+                match self.window.stride {
+                    1 => line.copy_from_slice(&image[pixel..pixel + length]),
+                    stride => {
+                        line.iter_mut().zip(image[pixel..].iter().step_by(stride)).for_each(|(to, from)| *to = *from)
+                    }
+                }
+            });
+        }
+        matrix(patches, self.patch())
+    }
+
+    /// Adds what stands in the patches of a block of images to the pixels that they show.
+    fn put_back(&self, patches: &[f32], images: &mut [f32]) {
+        if self.is_pointwise() {
+            return apart(patches, images, self.channels, self.pixels());
+        }
+        let count = images.len() / self.image();
+        for (place, image) in images.chunks_mut(self.image()).enumerate() {
+            self.each_run(place, count, |patch, pixel, length| {
+                let line = &patches[patch..patch + length];
+                match self.window.stride {
+                    1 => image[pixel..pixel + length].iter_mut().zip(line).for_each(|(to, from)| *to += *from),
+                    stride => image[pixel..].iter_mut().step_by(stride).zip(line).for_each(|(to, from)| *to += *from),
+                }
+            });
+        }
+    }
+
+    /// The runs of numbers that one row of the output takes from the image at some place of a block of so many: where it begins
+    /// in the matrix of patches, where in the image (there the next ones are a stride apart), and how many there are. What
+    /// patches have outside the image is in none.
+    #[inline(always)]
+    fn each_run(&self, place: usize, count: usize, mut work: impl FnMut(usize, usize, usize)) {
+        let Window { stride, padding, .. } = self.window;
+        let mut line = place * self.pixels();
+        for channel in 0..self.channels {
+            for down in 0..self.kernel_height {
+                for right in 0..self.kernel_width {
+                    // The columns of the output whose patch has this number inside the image.
+                    let first = padding.saturating_sub(right).div_ceil(stride);
+                    let end = (self.width + padding).saturating_sub(right).div_ceil(stride).min(self.columns);
+                    for row in 0..self.rows {
+                        let y = (row * stride + down).checked_sub(padding).filter(|&y| y < self.height);
+                        if let Some(y) = y.filter(|_| first < end) {
+                            let pixel = (channel * self.height + y) * self.width + first * stride + right - padding;
+                            work(line + row * self.columns + first, pixel, end - first);
+                        }
+                    }
+                    line += count * self.pixels();
+                }
+            }
+        }
+    }
+
+    fn slopes_of_images(&self, kernel: FlexTensor, gradient: &FlexTensor) -> FlexTensor {
+        let turned = kernel.to_contiguous().reshape([self.outputs, self.patch()].into()).transpose(0, 1);
+        let mut slopes = vec![0.0; self.batch * self.image()];
+        let gradients = gradient.storage::<f32>().par_chunks(self.block() * self.outputs * self.pixels());
+        gradients.zip(slopes.par_chunks_mut(self.block() * self.image())).for_each(|(gradient, slopes)| {
+            let gradient = side_by_side(gradient, self.outputs, self.pixels());
+            self.put_back(Flex::float_matmul(turned.clone(), gradient).storage(), slopes);
+        });
+        FlexTensor::from_data(TensorData::new(slopes, [self.batch, self.channels, self.height, self.width]))
+    }
+
+    fn slopes_of_kernel(&self, images: &FlexTensor, gradient: &FlexTensor) -> FlexTensor {
+        let part = self.batch.div_ceil(PARTS).next_multiple_of(self.block());
+        let outputs = self.outputs * self.pixels();
+        let parts = images.storage::<f32>().par_chunks(part * self.image());
+        let parts = parts.zip(gradient.storage::<f32>().par_chunks(part * outputs));
+        let sums: Vec<FlexTensor> = parts
+            .filter_map(|(images, gradients)| {
+                let blocks = images.chunks(self.block() * self.image()).zip(gradients.chunks(self.block() * outputs));
+                let products = blocks.map(|(images, gradient)| {
+                    let gradient = side_by_side(gradient, self.outputs, self.pixels());
+                    Flex::float_matmul(gradient, self.patches(images).transpose(0, 1))
+                });
+                products.reduce(Flex::float_add)
+            })
+            .collect();
+        let sum = sums.into_iter().reduce(Flex::float_add).expect("there is an image");
+        sum.reshape([self.outputs, self.channels, self.kernel_height, self.kernel_width].into())
+    }
+}
+
+fn matrix(numbers: Vec<f32>, rows: usize) -> FlexTensor {
+    let columns = numbers.len() / rows;
+    FlexTensor::from_data(TensorData::new(numbers, [rows, columns]))
+}
+
+/// Tensors `[rows, pixels]`, one after another, as one matrix `[rows, tensors * pixels]`.
+fn side_by_side(tensors: &[f32], rows: usize, pixels: usize) -> FlexTensor {
+    let mut numbers = Vec::with_capacity(tensors.len());
+    for row in 0..rows {
+        tensors.chunks(rows * pixels).for_each(|tensor| numbers.extend_from_slice(&tensor[row * pixels..][..pixels]));
+    }
+    matrix(numbers, rows)
+}
+
+/// A matrix `[rows, tensors * pixels]` as tensors `[rows, pixels]`, one after another.
+fn apart(matrix: &[f32], tensors: &mut [f32], rows: usize, pixels: usize) {
+    let count = tensors.len() / (rows * pixels);
+    for (place, tensor) in tensors.chunks_mut(rows * pixels).enumerate() {
+        let lines = matrix.chunks(pixels).skip(place).step_by(count);
+        tensor.chunks_mut(pixels).zip(lines).for_each(|(to, from)| to.copy_from_slice(from));
+    }
+}
