@@ -53,6 +53,14 @@ fn the_search_half_knows_no_tensors() {
 }
 
 #[test]
+fn unsafe_code_stands_in_one_file() {
+    let exempt = concat!("unsafe", "_code");
+    let of = |under: &str| rust_files(under).into_iter().filter(|file| read(file).contains(exempt));
+    let found: Vec<PathBuf> = ["core", "plugins", "experiments", "benches"].into_iter().flat_map(of).collect();
+    assert_eq!(found, [Path::new("plugins/quantizers/fused/libtorch.rs")]);
+}
+
+#[test]
 fn code_stands_in_five_folders() {
     let hidden = |name: &str| name.starts_with('.') || name == "target";
     let folders = fs::read_dir(root()).expect("the root can be read").map(|entry| entry.expect("a readable folder"));
