@@ -5,14 +5,18 @@ use limpq as _;
 
 mod answers;
 mod command_line;
+mod configs;
 mod constraints;
 mod contracts;
 mod devices;
+mod evaluation;
 mod fixtures;
+mod folders;
 mod formula;
 mod front;
 mod fused;
 mod house;
+mod interrupts;
 mod latency;
 mod licences;
 mod limpq_reference;
