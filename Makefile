@@ -38,7 +38,7 @@ demo:
 	$(call heading,build)
 	cargo build --release --locked
 	$(call heading,run)
-	./target/release/limpq run experiments/configs/quickstart.toml --out runs/quickstart
+	./target/release/limpq run experiments/configs/quickstart.toml --out runs/quickstart --replace
 
 test:
 	@$(MAKE) --no-print-directory setup libtorch llvm

@@ -4,6 +4,9 @@
 use serde::Serialize;
 use std::{io::Write, path::Path};
 
+/// How the names of files that are being written start.
+pub(crate) const TEMPORARY: &str = ".limpq-";
+
 /// A file could not be written. Nothing at its path was changed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {path}: {error}. Nothing there was changed; free some space or choose another place with --out")]
@@ -12,6 +15,19 @@ pub struct WriteError {
     pub path: String,
     /// What the system said.
     pub error: std::io::Error,
+}
+
+/// A file is there, but it is not what was written.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error(
+    "cannot use {path}: {why}. Put it back from a copy, delete it to have it made anew, or give --replace to have all that is \
+     damaged made anew"
+)]
+pub struct Damaged {
+    /// The file, or several.
+    pub path: String,
+    /// What is wrong with it.
+    pub why: String,
 }
 
 /// Replaces a file's content in one step; makes its folder if need be.
@@ -26,7 +42,7 @@ pub fn write(path: &Path, content: &[u8]) -> Result<(), WriteError> {
         // Results are for others too; temporary files are private unless told otherwise. The umask still applies.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.prefix(".limpq-").tempfile_in(folder)?;
+        let mut file = builder.prefix(TEMPORARY).tempfile_in(folder)?;
         file.write_all(content)?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;

@@ -188,6 +188,16 @@ fn a_run_on_two_devices_is_reproducible_and_its_stages_are_its_own() {
     assert!(stages.contains(&"pretrain".to_owned()), "one device gives other numbers: batch-norm sees more images");
 }
 
+#[cfg(not(feature = "tch"))]
+#[test]
+fn a_run_on_a_device_that_is_not_built_in_names_the_feature_and_begins_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let error =
+        limpq_core::run::run(&tiny(&["device=libtorch"]), home.path(), &Stages::default()).unwrap_err().to_string();
+    assert!(error.starts_with("device libtorch is not in this build: build it with --features tch (see"), "{error}");
+    assert!(fixtures::tree(home.path()).is_empty());
+}
+
 #[test]
 fn faulty_lists_of_devices_are_refused() {
     let refused = |set: &str| Config::parse("tiny.toml", TINY, &[set.to_owned()]).unwrap_err().to_string();

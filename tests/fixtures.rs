@@ -91,3 +91,20 @@ pub fn listing(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.map(|path| (path.clone(), std::fs::read(path).unwrap_or_default())).collect()
 }
+
+/// Every file below a folder with its content, by path from there. Locks are left out, and what holds times; the record of
+/// artifacts too, which may still name checkpoints that are gone.
+pub fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let (mut found, mut open) = (BTreeMap::new(), vec![folder.to_owned()]);
+    while let Some(path) = open.pop() {
+        let name = path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
+        match name.as_str() {
+            ".lock" | "artifacts.json" | "metrics.jsonl" | "tensorboard" | "plots" => {}
+            // How long the solver took stands there.
+            "policy.json" | "summary.json" | "next/policy.json" => drop(found.insert(name, vec![])),
+            _ if path.is_dir() => open.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path())),
+            _ => drop(found.insert(name, std::fs::read(&path).unwrap())),
+        }
+    }
+    found
+}

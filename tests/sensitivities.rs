@@ -8,7 +8,7 @@ use limpq_core::{
     graph::Model,
     run::Config,
     search::{BitWidth, Indicators, Precision, uniform_precisions},
-    train::{Bench, Job, Network, Nowhere, Optimizer, Plan, Progress, Quantizer, Recipe, Role, State, Update},
+    train::{Bench, Job, Network, Nowhere, Optimizer, Plan, Quantizer, Recipe, Role, State, Update},
 };
 use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, sync::Arc};
 
@@ -198,27 +198,4 @@ fn step_sizes_that_were_thrown_away_come_back() {
             assert!(stuck.is_empty(), "stuck at {thrown}: {stuck:?}");
         }
     }
-}
-
-/// Wants the run to end as soon as a sensitivity is measured.
-struct Impatient(std::cell::Cell<bool>);
-
-impl Progress for Impatient {
-    fn start(&self, label: &str, _: usize, _: usize) {
-        self.0.set(label == "infoq");
-    }
-    fn finish(&self) {}
-    fn interrupted(&self) -> bool {
-        self.0.get()
-    }
-}
-
-#[test]
-fn measuring_can_be_interrupted_and_done_again() {
-    let home = tempfile::tempdir().unwrap();
-    let config = tiny(&["sensitivity.name=infoq", "finetune.epochs=0"]);
-    let error = limpq_core::run::run(&config, home.path(), &Impatient(Default::default())).unwrap_err().to_string();
-    assert!(error.starts_with("stopped while infoq was measured. The same command measures it again"), "{error}");
-    assert!(home.path().join("pretrained.safetensors").exists() && !home.path().join("indicators.json").exists());
-    assert_eq!(go(&config, home.path()).1[0], "infoq", "what was finished before is kept");
 }

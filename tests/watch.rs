@@ -29,7 +29,7 @@ fn plots_are_drawn_at_the_end_of_each_stage_and_again_by_a_command() {
     let folder = home.path().join("run");
     run(home.path(), &["--no-plots"]);
     assert!(!folder.join("plots").exists());
-    run(home.path(), &["--set", "seed=6", "--set", "split.validation=0.1"]);
+    run(home.path(), &["--replace", "--set", "seed=6", "--set", "split.validation=0.1"]);
     let drawn = plots(&folder);
     let names: Vec<String> =
         drawn.iter().map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect();

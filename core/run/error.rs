@@ -2,7 +2,7 @@
 
 use super::{device::DeviceError, folder::FolderError};
 use crate::{
-    artifact::WriteError,
+    artifact::{Damaged, WriteError},
     graph::GraphError,
     registry::RegistryError,
     search::{IndicatorsError, PolicyError, SearchError},
@@ -25,6 +25,8 @@ pub enum RunError {
     Program(std::io::Error),
     #[error(transparent)]
     Folder(#[from] FolderError),
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
     #[error(transparent)]
     Write(#[from] WriteError),
     #[error(transparent)]

@@ -4,19 +4,24 @@
 //! pretrain -> indicators -> search -> finetune (found and uniform policy) -> evaluate -> summary
 //! ```
 
+mod artifacts;
 mod config;
 mod device;
 mod error;
+mod experiment;
 mod folder;
+mod origin;
+mod read;
 mod record;
 mod shelf;
 mod stages;
 mod summary;
 
-pub use config::{Config, ConfigError, Evaluate, Limit, Plugin, Refine, SearchOptions};
+pub use config::{Config, Evaluate, Limit, Plugin, Refine, SearchOptions};
 pub use device::{Device, DeviceError, Devices};
 pub use error::RunError;
+pub use experiment::{Place, run, run_in};
 pub use folder::{Folder, FolderError};
+pub use read::ConfigError;
 pub use shelf::CheckpointOptions;
-pub use stages::{run, run_beside};
 pub use summary::{Entrant, Summary};

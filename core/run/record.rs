@@ -28,11 +28,12 @@ pub(super) fn program() -> std::io::Result<String> {
     Ok(hash::of_bytes(&bytes))
 }
 
-/// What computed the results, and the weights that training started from.
-pub(super) fn versions(program: &str, config: &Config, weights: Option<&Loaded>) -> String {
+/// What computed the results, and the images and weights that they are from.
+pub(super) fn versions(program: &str, images: &str, config: &Config, weights: Option<&Loaded>) -> String {
     let mut versions = serde_json::json!({
         "limpq": env!("CARGO_PKG_VERSION"),
         "program_sha256": program,
+        "images_sha256": images,
         "burn": "0.22.1",
         "os": std::env::consts::OS,
         "architecture": std::env::consts::ARCH,

@@ -1,8 +1,8 @@
 //! Checkpoints in a run's folder: one file for each, known by stage and step.
 
-use super::Folder;
+use super::{Folder, folder::CHECKPOINTS};
 use crate::{
-    artifact::WriteError,
+    artifact::{Damaged, WriteError},
     train::{Checkpoint, Checkpoints},
 };
 use schemars::JsonSchema;
@@ -39,24 +39,56 @@ impl Shelf<'_> {
 
     /// Removes all that were made from these inputs, whatever they are called.
     pub fn clear_all(&self) -> Result<(), WriteError> {
-        let names = self.folder.names("checkpoints/");
-        let own = names.iter().filter(|name| self.folder.made_from(name, self.inputs));
-        self.folder.remove(&own.map(String::as_str).collect::<Vec<_>>())
+        let mut names = self.folder.names(CHECKPOINTS);
+        names.retain(|name| self.folder.made_from(name, self.inputs));
+        self.folder.remove(&names)
     }
 
     /// Removes those of a stage, when its result is kept.
     pub fn clear(&self, label: &str) -> Result<(), WriteError> {
-        let names = self.names(label);
-        self.folder.remove(&names.iter().map(String::as_str).collect::<Vec<_>>())
+        self.folder.remove(&self.names(label))
+    }
+
+    /// Files that look like checkpoints of a stage but are not on record: copied from elsewhere, or written a moment before
+    /// the program was killed.
+    fn strangers(&self, label: &str) -> Vec<String> {
+        let known = self.names(label);
+        let files = std::fs::read_dir(self.folder.path().join(CHECKPOINTS)).into_iter().flatten().flatten();
+        let names = files.map(|file| format!("{CHECKPOINTS}{}", file.file_name().to_string_lossy()));
+        names.filter(|name| name.starts_with(&prefix(label)) && !known.contains(name)).collect()
     }
 }
 
 impl Checkpoints for Shelf<'_> {
-    fn latest(&self, label: &str) -> Option<Checkpoint> {
-        let names = self.names(label).into_iter().rev();
-        names
-            .filter_map(|name| Some((self.folder.find(&name, self.inputs)?, name)))
-            .find_map(|(bytes, name)| Checkpoint::from_bytes(&bytes, &name).ok())
+    fn latest(&self, label: &str) -> Result<Option<Checkpoint>, Damaged> {
+        let mut damaged: Vec<Damaged> = vec![];
+        for name in self.names(label).into_iter().rev() {
+            let found = match self.folder.find(&name, self.inputs) {
+                Ok(None) => continue,
+                Ok(Some(bytes)) => Checkpoint::from_bytes(&bytes, &name)
+                    .map_err(|error| Damaged { path: name.clone(), why: error.to_string() }),
+                Err(error) => Err(error),
+            };
+            match found {
+                Ok(checkpoint) => {
+                    for Damaged { path, why } in damaged {
+                        eprintln!("warning: {path} is passed over: {why}; an earlier checkpoint serves, {name}");
+                    }
+                    return Ok(Some(checkpoint));
+                }
+                Err(error) => damaged.push(error),
+            }
+        }
+        let paths: Vec<String> = damaged.iter().map(|damaged| damaged.path.clone()).collect();
+        match damaged.pop() {
+            Some(Damaged { why, .. }) => Err(Damaged { path: paths.join(" and "), why }),
+            None => {
+                for name in self.strangers(label) {
+                    eprintln!("warning: {name} is not on this run's record and is not used");
+                }
+                Ok(None)
+            }
+        }
     }
 
     fn keep(&self, label: &str, checkpoint: &Checkpoint) -> Result<(), WriteError> {
@@ -64,11 +96,10 @@ impl Checkpoints for Shelf<'_> {
         self.folder.keep(&name, self.inputs, &checkpoint.to_bytes())?;
         let mut names = self.names(label);
         // What was made from other inputs is of no use to anybody; a run that goes back to them trains again.
-        let (same, other): (Vec<_>, Vec<_>) =
+        let (mut same, other): (Vec<_>, Vec<_>) =
             names.drain(..).partition(|name| self.folder.made_from(name, self.inputs));
-        let old = same.len().saturating_sub(self.options.last.max(1));
-        let spare: Vec<&str> = other.iter().chain(&same[..old]).map(String::as_str).collect();
-        self.folder.remove(&spare)
+        same.truncate(same.len().saturating_sub(self.options.last.max(1)));
+        self.folder.remove(&[other, same].concat())
     }
 
     fn due(&self, step: usize) -> bool {
@@ -77,5 +108,33 @@ impl Checkpoints for Shelf<'_> {
 }
 
 fn prefix(label: &str) -> String {
-    format!("checkpoints/{}-", label.replace(' ', "-"))
+    format!("{CHECKPOINTS}{}-", label.replace(' ', "-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::State;
+
+    #[test]
+    fn keeps_the_last_ones_of_each_stage() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = Folder::open(home.path()).unwrap();
+        let options = CheckpointOptions { every_steps: 3, last: 2 };
+        let shelf = Shelf { folder: &folder, inputs: "inputs", options: &options };
+        let checkpoint = |step| Checkpoint { step, state: State::default(), optimizer: vec![], best: None };
+        for step in [3, 6, 9, 12] {
+            shelf.keep("pretrain", &checkpoint(step)).unwrap();
+            shelf.keep("fine-tune found", &checkpoint(step + 1)).unwrap();
+        }
+        let steps = ["pretrain-0000000009", "pretrain-0000000012"];
+        assert_eq!(shelf.names("pretrain"), steps.map(|step| format!("checkpoints/{step}.safetensors")));
+        let files = std::fs::read_dir(home.path().join(CHECKPOINTS)).unwrap().count();
+        assert_eq!((files, shelf.names("fine-tune found").len()), (4, 2));
+        assert_eq!(shelf.latest("pretrain").unwrap().unwrap().step, 12);
+        let other = Shelf { inputs: "other inputs", ..shelf };
+        assert_eq!(other.latest("pretrain"), Ok(None));
+        other.keep("pretrain", &checkpoint(1)).unwrap();
+        assert_eq!(other.names("pretrain").len(), 1, "those from other inputs are of no use any more");
+    }
 }

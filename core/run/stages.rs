@@ -1,139 +1,25 @@
-//! The stages, one after another.
+//! The stages of a run.
 
 use super::{
     config::{Config, Refine},
     error::RunError,
     folder::Folder,
-    record::{fingerprint, inputs, json, program, versions},
+    record::{inputs, json},
     shelf::Shelf,
-    summary::{Entrant, Summary},
 };
 use crate::{
     graph::{FIXED_BITS, Graph},
     hash,
     search::{
-        Constraints, ConstraintsError, INDICATORS_SCHEMA, Indicators, Instance, InstanceError, Named, Policy,
-        Precision, Provenance, Refined, Rules, Search, SearchError, refine,
+        ConstraintsError, INDICATORS_SCHEMA, Indicators, Instance, InstanceError, Policy, Precision, Provenance,
+        Refined, Rules, SearchError, refine,
     },
-    train::{
-        Bench, Job, Keep, Lab, Loaded, Network, Nowhere, Plan, Progress, Quantizer, Score, State, TrainError, Trained,
-        Update,
-    },
+    train::{Bench, Job, Keep, Lab, Loaded, Network, Plan, Quantizer, Score, State, TrainError, Trained, Update},
 };
 use serde::{Deserialize, Serialize};
-use std::{
-    cell::OnceCell,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{cell::OnceCell, sync::Arc};
 
-/// Runs every stage of a config in a folder; finished stages whose inputs have not changed are taken from it.
-///
-/// # Errors
-/// The first stage that fails; what was finished before stays.
-pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summary, RunError> {
-    run_beside(config, out, &[], progress)
-}
-
-/// As [`run`]; what other runs' folders hold that was made from the same inputs is copied from there.
-///
-/// # Errors
-/// As [`run`].
-pub fn run_beside(
-    config: &Config,
-    out: &Path,
-    others: &[PathBuf],
-    progress: &dyn Progress,
-) -> Result<Summary, RunError> {
-    let folder = Folder::open(out)?.beside(others);
-    let data = config.data()?;
-    let model = config.model.build::<dyn crate::graph::Model>()?;
-    let mut graph = model.graph(data.shape, data.classes)?;
-    graph.model.clone_from(&config.model.name);
-    let quantizer: Arc<dyn Quantizer> = config.quantizer.build::<dyn Quantizer>()?.into();
-    // Bad budgets and unknown solvers must not come to light after hours of training.
-    let budgets = config.budgets()?;
-    let solver = config.solver.build::<dyn crate::search::Solver>()?;
-    let rules = config.search.rules().map_err(|(_, error)| constraints_error(error))?;
-    let constraints = Constraints {
-        graph: &graph,
-        candidates: &config.bits,
-        accounting: config.search.accounting,
-        budgets: &budgets,
-        rules: &rules,
-    };
-    constraints.preflight(solver.as_ref())?;
-    let weights = config.weights.as_ref().map(|weights| weights.load(&graph, config.seed)).transpose()?;
-    let devices = config.device.open(config.mixed_precision())?;
-    let program = program().map_err(RunError::Program)?;
-    folder.remove(&["summary.json", "policy.json", "policy.yaml"])?;
-    folder.write("config.toml", config.to_toml().as_bytes())?;
-    folder.write("versions.json", versions(&program, config, weights.as_ref()).as_bytes())?;
-    let stages = Stages {
-        config,
-        graph: Arc::new(graph.clone()),
-        quantizer,
-        bench: Bench {
-            data: &data,
-            device: &devices[0],
-            others: &devices[1..],
-            seed: config.seed,
-            workers: config.split.workers(),
-            progress,
-            checkpoints: &Nowhere,
-        },
-        basis: inputs(&[&program, &config.seed, &config.device, &config.dataset, &config.model, &fingerprint(&data)?]),
-    };
-    let pretrained = stages.pretrain(&folder, weights)?;
-    let indicators = stages.indicators(&folder, &pretrained)?;
-    let search = Search { constraints, indicators: &indicators, alpha: config.search.alpha };
-    let instance = search.instance()?;
-    let solved = search.solve(&instance, Named { name: &config.solver.name, solver: solver.as_ref() }, None)?;
-    let found = search.found(&instance, &solved, &config.solver.name);
-    folder.write("policy.json", &json(&found))?;
-    folder.write("policy.yaml", found.policy.to_limpq_yaml().as_bytes())?;
-    let refined = stages.refine(&folder, &pretrained, &instance, &solved.picks)?;
-    let full = stages.full_precision(&pretrained)?;
-    let mut entrants = vec![Entrant {
-        name: "full precision".into(),
-        score: full,
-        used: found.budgets.iter().map(|budget| budget.at_32_bits).collect(),
-        objective: None,
-    }];
-    entrants.push(Entrant {
-        name: config.sensitivity.name.clone(),
-        score: stages.finetune(&folder, "finetuned", &pretrained, &found.policy)?,
-        used: found.budgets.iter().map(|budget| Some(budget.used)).collect(),
-        objective: Some(found.objective),
-    });
-    if let Some((refined, policy)) = &refined {
-        let used = search.uses(&instance, &refined.picks);
-        entrants.push(Entrant {
-            name: format!("{}, refined", config.sensitivity.name),
-            score: stages.finetune(&folder, "refined", &pretrained, policy)?,
-            used: used.iter().map(|budget| Some(budget.used)).collect(),
-            objective: Some(instance.problem.objective(&refined.picks)),
-        });
-    }
-    let before = entrants.len();
-    if let Some(uniform) = search.best_uniform()? {
-        let bits = uniform.bits;
-        entrants.push(Entrant {
-            name: format!("uniform {bits}"),
-            score: stages.finetune(&folder, "uniform", &pretrained, &Policy::uniform(&stages.graph, bits))?,
-            used: uniform.used,
-            objective: Some(uniform.objective),
-        });
-    }
-    if entrants.len() == before {
-        folder.remove(&["uniform.safetensors", "uniform.json"])?;
-    }
-    let summary = Summary::new(config, &stages.graph, found, refined.map(|(refined, _)| refined), entrants);
-    folder.write("summary.json", &json(&summary))?;
-    Ok(summary)
-}
-
-fn constraints_error(error: impl Into<ConstraintsError>) -> RunError {
+pub(super) fn constraints_error(error: impl Into<ConstraintsError>) -> RunError {
     SearchError::Instance(InstanceError::Constraints(error.into())).into()
 }
 
@@ -149,24 +35,26 @@ struct Refinement {
 /// The jointly trained network that the indicators come from.
 const JOINT: &str = "joint.safetensors";
 
-struct Stages<'a> {
-    config: &'a Config,
-    graph: Arc<Graph>,
-    quantizer: Arc<dyn Quantizer>,
-    bench: Bench<'a>,
+/// What all stages need.
+pub(super) struct Stages<'a> {
+    pub config: &'a Config,
+    pub graph: Arc<Graph>,
+    pub quantizer: Arc<dyn Quantizer>,
+    pub bench: Bench<'a>,
     /// Hash of what every stage depends on.
-    basis: String,
+    pub basis: String,
 }
 
 impl Stages<'_> {
     /// The full-precision network: trained from random numbers or from given weights, or those weights as they are.
-    fn pretrain(&self, folder: &Folder, weights: Option<Loaded>) -> Result<State, RunError> {
+    pub fn pretrain(&self, folder: &Folder, weights: Option<Loaded>) -> Result<State, RunError> {
         const NAME: &str = "pretrained.safetensors";
         let recipe = &self.config.pretrain;
         // Not the path: the same file elsewhere is the same weights.
         let options = self.config.weights.as_ref().map(|weights| (&weights.key, weights.new_classifier));
         let key = inputs(&[&self.basis, recipe, &weights.as_ref().map(|weights| &weights.sha256), &options]);
-        if let Some(bytes) = folder.find(NAME, &key) {
+        if let Some(bytes) = folder.find(NAME, &key)? {
+            self.validated(folder, "pretrained", &key)?;
             return Ok(State::from_bytes(&bytes, NAME)?);
         }
         let plan = Plan::full_precision(self.graph.clone(), self.quantizer.clone());
@@ -184,11 +72,12 @@ impl Stages<'_> {
         Ok(state)
     }
 
-    fn indicators(&self, folder: &Folder, pretrained: &State) -> Result<Indicators, RunError> {
+    pub fn indicators(&self, folder: &Folder, pretrained: &State) -> Result<Indicators, RunError> {
         const NAME: &str = "indicators.json";
         let Config { bits, quantizer, sensitivity, indicators: recipe, .. } = self.config;
         let key = self.indicators_key(pretrained);
-        if let Some(bytes) = folder.find(NAME, &key) {
+        if let Some(bytes) = folder.find(NAME, &key)? {
+            folder.find(JOINT, &key)?;
             return Ok(Indicators::from_bytes(&bytes)?);
         }
         let metric = sensitivity.build::<dyn crate::train::Sensitivity>()?;
@@ -238,7 +127,7 @@ impl Stages<'_> {
 
     /// Swaps bits of the found policy while the loss on training images falls. Measured with the jointly trained network, or
     /// with the pre-trained one and calibrated step sizes when the sensitivity trains none.
-    fn refine(
+    pub fn refine(
         &self,
         folder: &Folder,
         pretrained: &State,
@@ -248,23 +137,23 @@ impl Stages<'_> {
         const NAME: &str = "refinement.json";
         let Refine { evaluations, images } = self.config.refine;
         if evaluations == 0 {
-            folder.remove(&[NAME, "refined.safetensors", "refined.json"])?;
             return Ok(None);
         }
         let policy = |picks: &[usize]| Policy::new(&self.graph, instance.bits(picks));
         let finetune = self.config.finetune.batch_size;
         let key = inputs(&[&self.indicators_key(pretrained), &policy(picks), &self.config.refine, &finetune]);
-        let done = folder.find(NAME, &key).and_then(|bytes| serde_json::from_slice::<Refinement>(&bytes).ok());
+        let done = folder.find(NAME, &key)?.and_then(|bytes| serde_json::from_slice::<Refinement>(&bytes).ok());
         if let Some(Refinement { refined, picks, policy }) = done {
             return Ok(Some((Refined { picks, ..refined }, policy)));
         }
-        let joint = folder.find(JOINT, &self.indicators_key(pretrained));
+        let joint = folder.find(JOINT, &self.indicators_key(pretrained))?;
         let state = joint.map(|bytes| State::from_bytes(&bytes, JOINT)).transpose()?;
         let state = state.as_ref().unwrap_or(pretrained);
         let calibration = self.bench.first_batch(self.config.finetune.batch_size)?;
         let measured_on = self.bench.some_training_images(images);
         self.bench.progress.start("refine", evaluations, 0);
         let measure = |searched: &[Precision]| -> Result<f64, TrainError> {
+            self.bench.stop_if_asked("refining the policy")?;
             let mut searched = searched.iter().copied();
             let bits: crate::train::Bits =
                 self.graph.layers().iter().map(|layer| if layer.fixed { None } else { searched.next() }).collect();
@@ -286,7 +175,13 @@ impl Stages<'_> {
 
     /// Fine-tunes at a policy's bits from the pre-trained numbers, and measures it. Stem and classifier are quantized to
     /// their fixed bits.
-    fn finetune(&self, folder: &Folder, file: &str, pretrained: &State, policy: &Policy) -> Result<Score, RunError> {
+    pub fn finetune(
+        &self,
+        folder: &Folder,
+        file: &str,
+        pretrained: &State,
+        policy: &Policy,
+    ) -> Result<Score, RunError> {
         let (name, result) = (format!("{file}.safetensors"), format!("{file}.json"));
         let label = match file {
             "finetuned" => "fine-tune found",
@@ -298,8 +193,10 @@ impl Stages<'_> {
         let evaluate = &self.config.evaluate;
         let pretrained_hash = hash::of_bytes(&pretrained.to_bytes());
         let key = inputs(&[&self.basis, &pretrained_hash, quantizer, recipe, evaluate, &policy.policy]);
-        let done = folder.find(&name, &key).and_then(|_| folder.find(&result, &key));
-        if let Some(score) = done.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+        let (network, score) = (folder.find(&name, &key)?, folder.find(&result, &key)?);
+        let score = score.filter(|_| network.is_some());
+        if let Some(score) = score.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+            self.validated(folder, file, &key)?;
             return Ok(score);
         }
         let fixed = Precision::uniform(FIXED_BITS.into()).expect("8 is a bit-width");
@@ -320,7 +217,7 @@ impl Stages<'_> {
         Ok(score)
     }
 
-    fn full_precision(&self, pretrained: &State) -> Result<Score, RunError> {
+    pub fn full_precision(&self, pretrained: &State) -> Result<Score, RunError> {
         let plan = Plan::full_precision(self.graph.clone(), self.quantizer.clone());
         let network = Network::new(&plan, pretrained, self.bench.device)?;
         Ok(self.evaluate(network, &plan.no_bits())?.1)
@@ -333,9 +230,17 @@ impl Stages<'_> {
             let score = self.bench.evaluate(&network, bits)?;
             return Ok((network, score));
         }
-        let network = self.bench.reestimate(&network, bits, images)?;
-        let score = Score { batch_norm_images: images, ..self.bench.evaluate(&network, bits)? };
+        let (network, batch_norm_images) = self.bench.reestimate(&network, bits, images)?;
+        let score = Score { batch_norm_images, ..self.bench.evaluate(&network, bits)? };
         Ok((network, score))
+    }
+
+    /// Sees that the networks which validation left are whole, and that they stay.
+    fn validated(&self, folder: &Folder, name: &str, key: &str) -> Result<(), RunError> {
+        for name in validated(name) {
+            folder.find(&name, key)?;
+        }
+        Ok(())
     }
 
     fn shelf<'a>(&'a self, folder: &'a Folder, inputs: &'a str) -> Shelf<'a> {
@@ -358,12 +263,18 @@ impl Stages<'_> {
         let network = Network::new(plan, start, &self.bench.device.clone().autodiff())?;
         let Trained { network, best } = bench.fit(job, network, &mut |_| vec![bits.clone()])?;
         if let Some(best) = &best {
-            folder.write(&format!("{name}.best.safetensors"), &best.state.to_bytes())?;
-            folder.write(&format!("{name}.last.safetensors"), &network.state().to_bytes())?;
+            let [best_name, last_name] = validated(name);
+            folder.keep(&best_name, key, &best.state.to_bytes())?;
+            folder.keep(&last_name, key, &network.state().to_bytes())?;
         }
         match best.filter(|_| job.recipe.keep == Keep::Best) {
             Some(best) => Ok(Network::new(plan, &best.state, self.bench.device)?),
             None => Ok(network),
         }
     }
+}
+
+/// The networks of the best and of the last epoch.
+fn validated(name: &str) -> [String; 2] {
+    ["best", "last"].map(|which| format!("{name}.{which}.safetensors"))
 }

@@ -4,7 +4,7 @@
 //! known about them; the rest is the network's numbers and the optimizer's.
 
 use super::{Score, State, StateError};
-use crate::artifact::WriteError;
+use crate::artifact::{Damaged, WriteError};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -35,8 +35,11 @@ pub struct Best {
 
 /// Keeps the checkpoints of a stage and finds the latest again.
 pub trait Checkpoints {
-    /// The latest that is whole and was made from the same inputs.
-    fn latest(&self, label: &str) -> Option<Checkpoint>;
+    /// The latest that is whole and was made from the same inputs, if there are any.
+    ///
+    /// # Errors
+    /// When there are some and all are damaged.
+    fn latest(&self, label: &str) -> Result<Option<Checkpoint>, Damaged>;
 
     /// Keeps one, and removes those that are not needed any more.
     ///
@@ -52,8 +55,8 @@ pub trait Checkpoints {
 pub struct Nowhere;
 
 impl Checkpoints for Nowhere {
-    fn latest(&self, _: &str) -> Option<Checkpoint> {
-        None
+    fn latest(&self, _: &str) -> Result<Option<Checkpoint>, Damaged> {
+        Ok(None)
     }
     fn keep(&self, _: &str, _: &Checkpoint) -> Result<(), WriteError> {
         Ok(())

@@ -33,13 +33,14 @@ impl Bench<'_> {
     /// Accuracy and loss on the test set with every layer at the given bits.
     ///
     /// # Errors
-    /// Unreadable samples.
+    /// Unreadable samples; [`TrainError::InterruptedMeasuring`].
     pub fn evaluate(&self, network: &Network, bits: &Bits) -> Result<Score, TrainError> {
         let all: Vec<usize> = (0..self.data.test.len()).collect();
-        self.evaluate_on(network, bits, &self.data.test, &all)
+        let go_on = || self.stop_if_asked("measuring accuracy on the test images");
+        self.measured(network, bits, &self.data.test, &all, &go_on)
     }
 
-    /// Accuracy and loss on some samples of a set with every layer at the given bits.
+    /// Accuracy and loss on some samples of a set with every layer at the given bits. Is not interrupted.
     ///
     /// # Errors
     /// Unreadable samples.
@@ -50,12 +51,24 @@ impl Bench<'_> {
         set: &Arc<dyn Samples>,
         indices: &[usize],
     ) -> Result<Score, TrainError> {
+        self.measured(network, bits, set, indices, &|| Ok(()))
+    }
+
+    fn measured(
+        &self,
+        network: &Network,
+        bits: &Bits,
+        set: &Arc<dyn Samples>,
+        indices: &[usize],
+        go_on: &dyn Fn() -> Result<(), TrainError>,
+    ) -> Result<Score, TrainError> {
         let (devices, shape) = (self.devices(), self.data.shape);
         let network = network.clone().computing(Arithmetic::Float32);
         let networks: Vec<Network> = devices.iter().map(|device| parallel::copy(&network, device, false)).collect();
         let mut batches = self.loader(set, Pick::plain(indices), BATCH);
         let (mut first, mut top5, mut loss, mut used) = (0usize, 0usize, 0f64, 0usize);
         loop {
+            go_on()?;
             // A batch for each device; sums are in the order of the batches, whoever measured them.
             let round = batches.by_ref().take(devices.len()).collect::<Result<Vec<_>, _>>()?;
             if round.is_empty() {
@@ -74,23 +87,25 @@ impl Bench<'_> {
         Ok(Score { accuracy: share(first), top5: share(top5), loss, images: used, batch_norm_images: 0 })
     }
 
-    /// The network with batch-norm statistics that are the mean over so many training images, run at the given bits.
+    /// The network with batch-norm statistics that are the mean over so many training images, run at the given bits; and
+    /// how many images that were, since some may be left out.
     ///
     /// # Errors
-    /// Unreadable samples.
-    pub fn reestimate(&self, network: &Network, bits: &Bits, images: usize) -> Result<Network, TrainError> {
+    /// Unreadable samples; [`TrainError::InterruptedMeasuring`].
+    pub fn reestimate(&self, network: &Network, bits: &Bits, images: usize) -> Result<(Network, usize), TrainError> {
         let network = network.clone().valid();
         let places = self.some_training_images(images);
-        let mut seen = 0;
+        let (mut batches, mut used) = (0, 0);
         for batch in self.loader(&self.data.train, Pick::plain(&places), BATCH) {
+            self.stop_if_asked("estimating batch-norm statistics")?;
             let (images, labels) = batch?.on(self.data.shape, self.device);
             // A batch of one has no variance.
             if labels.len() > 1 {
-                seen += 1;
-                network.observe(images, bits, 1.0 / f64::from(seen));
+                (batches, used) = (batches + 1, used + labels.len());
+                network.observe(images, bits, 1.0 / f64::from(batches));
             }
         }
-        Ok(network)
+        Ok((network, used))
     }
 }
 

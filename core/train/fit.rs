@@ -12,7 +12,7 @@ use super::{
     state::StateError,
     step::{Gradients, Passes},
 };
-use crate::artifact::WriteError;
+use crate::artifact::{Damaged, WriteError};
 use burn::tensor::{Bytes, Device, Tensor};
 use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -30,22 +30,25 @@ pub enum TrainError {
     /// The quantizer gives no indicators.
     #[error(transparent)]
     NoIndicator(#[from] NoIndicator),
-    /// The loss is no number any more.
+    /// The loss, or a number of the network, is no number any more.
     #[error(
-        "the loss became {loss} in step {step} of {stage} at learning rate {learning_rate}; the first numbers that are not \
-         finite are {place}. Lower [{stage}] learning_rate, or set clip_value = 1.0 there. Checkpoints of earlier steps stay"
+        "{what} in step {step} of {stage} at learning rate {learning_rate}; the first numbers that are not finite are \
+         {place}. Lower [{stage}] learning_rate, or set clip_value = 1.0 there. {}",
+        .kept.map_or_else(|| "No checkpoint had been made".to_owned(), |step| format!("The checkpoint of step {step} stays"))
     )]
     Diverged {
         /// Which stage.
         stage: String,
-        /// Step from 0.
+        /// What happened.
+        what: String,
+        /// Step from 1.
         step: usize,
-        /// The loss.
-        loss: f32,
         /// The learning rate then.
         learning_rate: f64,
         /// Where, in words.
         place: String,
+        /// The step of the last checkpoint, if there is one.
+        kept: Option<usize>,
     },
     /// Somebody asked the run to end.
     #[error("stopped after step {step} of {steps} of {stage}, which is saved. The same command goes on from there")]
@@ -57,15 +60,18 @@ pub enum TrainError {
         /// Steps of the stage.
         steps: usize,
     },
-    /// Somebody asked the run to end while a sensitivity was measured, of which no checkpoints are made.
-    #[error("stopped while {stage} was measured. The same command measures it again; stages before it are kept")]
+    /// Somebody asked the run to end during what has no checkpoints.
+    #[error("stopped while {doing}. The same command does that again; what was finished before is kept")]
     InterruptedMeasuring {
-        /// Which sensitivity.
-        stage: String,
+        /// During what, such as "measuring infoq".
+        doing: String,
     },
     /// A checkpoint could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// No checkpoint of a stage is what was written.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
     /// Fewer images than a batch.
     #[error("the training set has {images} images, fewer than a batch of {batch_size}; lower [{stage}] batch_size")]
     TooFewImages {
@@ -189,9 +195,8 @@ impl Bench<'_> {
             let Gradients { sum: mut summed, passes: scored, diverged } =
                 passes.gradients(&run.network, &teachers, &devices, batch);
             if let Some((pass, place)) = diverged {
-                self.progress.finish();
-                let (stage, loss) = (stage.to_owned(), scored[pass].loss);
-                return Err(TrainError::Diverged { stage, step, loss, learning_rate, place });
+                let what = format!("the loss became {}", scored[pass].loss);
+                return Err(self.diverged(job, what, step + 1, learning_rate, place));
             }
             if job.update.frozen_weights {
                 summed = only(&run.network.quantization_parameters(), summed);
@@ -236,12 +241,20 @@ impl Bench<'_> {
         let interrupted = done < steps && self.progress.interrupted();
         if ends_epoch || interrupted || self.checkpoints.due(done) {
             let state = run.network.state();
-            // Gradients that overflowed show in the next loss, which names the place. Such numbers are nothing to go on from.
-            if state.is_finite() {
-                let optimizer = run.optimizer.into_bytes().expect("memory holds the optimizer's numbers").to_vec();
-                let checkpoint = Checkpoint { step: done, state, optimizer, best: run.best.clone() };
-                self.progress.saving();
-                self.checkpoints.keep(job.label, &checkpoint)?;
+            match state.not_finite() {
+                None => {
+                    let optimizer = run.optimizer.into_bytes().expect("memory holds the optimizer's numbers").to_vec();
+                    let checkpoint = Checkpoint { step: done, state, optimizer, best: run.best.clone() };
+                    self.progress.saving();
+                    self.checkpoints.keep(job.label, &checkpoint)?;
+                }
+                Some(tensor) if done == steps || interrupted => {
+                    let learning_rate = job.recipe.learning_rate_at(done - 1, steps, per_epoch);
+                    let place = format!("those of {tensor}");
+                    return Err(self.diverged(job, "the network overflowed".to_owned(), done, learning_rate, place));
+                }
+                // Nothing to go on from. It shows in the next loss, too, and there the first layer can be named.
+                Some(_) => {}
             }
         }
         if interrupted {
@@ -251,9 +264,27 @@ impl Bench<'_> {
         Ok(())
     }
 
+    fn diverged(&self, job: &Job, what: String, step: usize, learning_rate: f64, place: String) -> TrainError {
+        self.progress.finish();
+        let kept = self.checkpoints.latest(job.label).ok().flatten().map(|checkpoint| checkpoint.step);
+        TrainError::Diverged { stage: job.stage.to_owned(), what, step, learning_rate, place, kept }
+    }
+
+    /// Ends what has no checkpoints if somebody asked for it; `doing` says what it is.
+    ///
+    /// # Errors
+    /// [`TrainError::InterruptedMeasuring`].
+    pub fn stop_if_asked(&self, doing: &str) -> Result<(), TrainError> {
+        if !self.progress.interrupted() {
+            return Ok(());
+        }
+        self.progress.finish();
+        Err(TrainError::InterruptedMeasuring { doing: doing.to_owned() })
+    }
+
     fn resume(&self, job: &Job, network: Network) -> Result<Running, TrainError> {
         let fresh = optimizer(&network, job.recipe, self.device);
-        let Some(kept) = self.checkpoints.latest(job.label) else {
+        let Some(kept) = self.checkpoints.latest(job.label)? else {
             return Ok(Running { network, optimizer: fresh, done: 0, best: None });
         };
         let optimizer = fresh.from_bytes(Bytes::from_bytes_vec(kept.optimizer)).map_err(|error| {

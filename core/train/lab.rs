@@ -97,24 +97,33 @@ impl<'a> Lab<'a> {
         let layers = self.graph.layers();
         let searched = layers.iter().filter(|layer| !layer.fixed).count();
         self.bench.progress.start(label, searched * Role::BOTH.len() * self.candidates.len(), 0);
+        let by_layer = self.by_layer(&mut |place, role, bits| {
+            self.bench.stop_if_asked(&format!("measuring {label}"))?;
+            let value = number(place, role, bits)?;
+            self.bench.progress.note(&format!("{} {} {bits}: {value:.3e}", layers[place].name, role.name()));
+            Ok(value)
+        })?;
+        self.bench.progress.finish();
+        Ok(by_layer)
+    }
+
+    /// The same for numbers that are there already.
+    ///
+    /// # Errors
+    /// Those of `number`.
+    pub fn by_layer(
+        &self,
+        number: &mut dyn FnMut(usize, Role, BitWidth) -> Result<f64, TrainError>,
+    ) -> Result<ByLayer, TrainError> {
         let mut by_layer = ByLayer::new();
-        for (place, layer) in layers.iter().enumerate().filter(|(_, layer)| !layer.fixed) {
+        for (place, layer) in self.graph.layers().iter().enumerate().filter(|(_, layer)| !layer.fixed) {
             let mut of = |role: Role| {
-                let one = |bits: BitWidth| {
-                    if self.bench.progress.interrupted() {
-                        self.bench.progress.finish();
-                        return Err(TrainError::InterruptedMeasuring { stage: label.to_owned() });
-                    }
-                    let value = number(place, role, bits)?;
-                    self.bench.progress.note(&format!("{} {} {bits}: {value:.3e}", layer.name, role.name()));
-                    Ok((bits, value))
-                };
+                let one = |bits: BitWidth| Ok((bits, number(place, role, bits)?));
                 self.candidates.iter().map(one).collect::<Result<BTreeMap<_, _>, TrainError>>()
             };
             let indicators = LayerIndicators { weight: of(Role::Weight)?, act: of(Role::Act)? };
             by_layer.insert(layer.name.clone(), indicators);
         }
-        self.bench.progress.finish();
         Ok(by_layer)
     }
 

@@ -116,9 +116,10 @@ impl State {
         }
     }
 
-    /// Whether every number is finite.
-    pub fn is_finite(&self) -> bool {
-        self.0.values().all(|array| array.values.iter().all(|value| value.is_finite()))
+    /// The first tensor, by name, with a number that is not finite.
+    pub fn not_finite(&self) -> Option<&str> {
+        let bad = |array: &Array| array.values.iter().any(|value| !value.is_finite());
+        self.0.iter().find(|(_, array)| bad(array)).map(|(name, _)| name.as_str())
     }
 
     /// As the bytes of a safetensors file; the same state gives the same bytes.

@@ -4,7 +4,7 @@ use super::table::{figure, table};
 use crate::watch::{Sights, Watchers, listen};
 use clap::Args;
 use limpq_core::{
-    run::{Config, Summary},
+    run::{Config, Place, Summary, run_in},
     search::Status,
     train::Score,
 };
@@ -13,7 +13,7 @@ use std::{io::Write, path::PathBuf};
 /// Train, search, fine-tune and evaluate as a config says.
 ///
 /// Everything lands in one folder: the config with every default, the versions, and an artifact for each stage. The same
-/// command again takes finished stages from there.
+/// command again takes finished stages from there; one that would train otherwise is refused.
 #[derive(Args, Debug)]
 pub struct Run {
     /// The experiment's TOML file.
@@ -24,6 +24,9 @@ pub struct Run {
     /// The run's folder; runs/NAME if not given.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Make results anew that were trained in another way or are damaged; earlier ones stay until all new ones are there.
+    #[arg(long)]
+    replace: bool,
     #[command(flatten)]
     sights: Sights,
 }
@@ -37,7 +40,8 @@ impl Run {
         let config = Config::read(&self.config, &self.set)?;
         let folder = self.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&config.name));
         listen()?;
-        let summary = limpq_core::run::run(&config, &folder, &Watchers::new(&folder, self.sights))?;
+        let place = Place { folder: &folder, others: &[], replace: self.replace };
+        let summary = run_in(&config, place, &Watchers::new(&folder, self.sights))?;
         print(out, &summary)?;
         writeln!(out, "\neverything is in {}", folder.display())?;
         Ok(())

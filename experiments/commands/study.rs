@@ -5,7 +5,7 @@ mod report;
 use crate::watch::{Sights, Watchers, listen};
 use anyhow::Context;
 use limpq_core::{
-    run::{Config, RunError, Summary, run_beside},
+    run::{Config, Place, RunError, Summary, run_in},
     train::TrainError,
 };
 use report::{Cell, Form, Report};
@@ -36,6 +36,9 @@ pub struct Study {
     /// List the runs, and those that are refused with the reason; run nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Make results anew that were trained in another way or are damaged; earlier ones of a run stay until its new ones are there.
+    #[arg(long)]
+    replace: bool,
     #[command(flatten)]
     sights: Sights,
 }
@@ -81,7 +84,10 @@ impl Study {
         for (place, (entrant, seed, folder, config)) in cells.into_iter().enumerate() {
             eprintln!("[{} of {}] {entrant}, seed {seed}", place + 1, folders.len());
             let result = match config {
-                Ok(config) => finished(run_beside(&config, &folder, &folders, &Watchers::new(&folder, self.sights)))?,
+                Ok(config) => {
+                    let place = Place { folder: &folder, others: &folders, replace: self.replace };
+                    finished(run_in(&config, place, &Watchers::new(&folder, self.sights)))?
+                }
                 Err(refused) => Err(refused),
             };
             if let Err(reason) = &result {
@@ -107,10 +113,14 @@ fn finished(result: Result<Summary, RunError>) -> anyhow::Result<Result<Summary,
         Ok(summary) => Ok(Ok(summary)),
         Err(
             error @ (RunError::Train(
-                TrainError::Interrupted { .. } | TrainError::InterruptedMeasuring { .. } | TrainError::Write(_),
+                TrainError::Interrupted { .. }
+                | TrainError::InterruptedMeasuring { .. }
+                | TrainError::Damaged(_)
+                | TrainError::Write(_),
             )
             | RunError::Write(_)
             | RunError::Folder(_)
+            | RunError::Damaged(_)
             | RunError::Program(_)),
         ) => Err(error.into()),
         Err(error) => Ok(Err(error.to_string())),

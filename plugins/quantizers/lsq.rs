@@ -15,6 +15,8 @@
 //! each optimizer step: it never turns negative, and as the forward pass does not clamp it, no bound freezes it. One optimizer
 //! step makes it at most half as large. Where weights and input of a layer are both rounded to 0 altogether, neither has a
 //! gradient; learning rates that throw step sizes that far lose the layer.
+//!
+//! When to use it: as the default, for weights and for activations behind a ReLU. Its step sizes are LIMPQ's indicators.
 
 use super::{
     fused::{Bounds, Kernel, fake_quantize},

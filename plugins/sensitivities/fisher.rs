@@ -60,7 +60,9 @@ impl Sensitivity for Fisher {
         let measuring = lab.calibrated(lab.candidates.iter())?;
         let batches = lab.batches("fisher", self.batches.get(), self.batch_size.get())?;
         let mut sums: BTreeMap<(Place, BitWidth), f64> = BTreeMap::new();
-        for (images, labels) in &batches {
+        lab.bench.progress.start("fisher", batches.len(), 0);
+        for (batch, (images, labels)) in batches.iter().enumerate() {
+            lab.bench.stop_if_asked("measuring fisher")?;
             // Gradients can be had of what is added, 0, and are those of the sum.
             let mut probes: Vec<(Place, Tensor<4>, Tensor<4>)> = vec![];
             let mut probed = |place: Place, values: Tensor<4>| {
@@ -84,8 +86,10 @@ impl Sensitivity for Fisher {
                     *sums.entry(((layer, role), bits)).or_default() += score / batches.len() as f64;
                 }
             }
+            lab.bench.progress.note(&format!("batch {} of {}", batch + 1, batches.len()));
         }
-        lab.each("fisher", &mut |layer, role, bits| Ok(sums[&((layer, role), bits)]))
+        lab.bench.progress.finish();
+        lab.by_layer(&mut |layer, role, bits| Ok(sums[&((layer, role), bits)]))
     }
 }
 

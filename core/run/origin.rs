@@ -1,0 +1,133 @@
+//! What a run was made from, as its folder tells it: whether another config, program or data set left results there.
+
+use serde_json::Value;
+use std::{collections::BTreeMap, path::Path};
+
+pub(super) const CONFIG: &str = "config.toml";
+pub(super) const VERSIONS: &str = "versions.json";
+
+/// Keys that go into no artifact of training, or only into what another search makes anew in any case.
+const FREE: [&str; 8] = ["name", "search", "solver", "refine", "cost", "checkpoints", "split.workers", "weights.path"];
+
+/// Config and versions of a run.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    /// `config.toml`, every default written out.
+    pub config: String,
+    /// `versions.json`.
+    pub versions: String,
+}
+
+impl Origin {
+    /// That of the run in a folder, if there is one.
+    pub fn read(folder: &Path) -> Option<Self> {
+        let read = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
+        Some(Self { config: read(CONFIG)?, versions: read(VERSIONS)? })
+    }
+
+    /// Whether it is the same run.
+    pub fn is(&self, other: &Self) -> bool {
+        self.keys() == other.keys() && self.hashes() == other.hashes()
+    }
+
+    /// In what a new run differs from this one, as far as trained networks and indicators depend on it.
+    pub fn differences(&self, new: &Self) -> Vec<String> {
+        let free = |key: &str| {
+            let within =
+                |free: &&str| key.strip_prefix(*free).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+            FREE.iter().any(within)
+        };
+        let (here, there) = (new.keys(), self.keys());
+        let mut keys: Vec<&String> = there.keys().chain(here.keys()).collect();
+        keys.sort();
+        keys.dedup();
+        let value = |of: &BTreeMap<String, String>, key: &String| {
+            of.get(key).cloned().unwrap_or_else(|| "not given".to_owned())
+        };
+        let mut told: Vec<String> = keys
+            .into_iter()
+            .filter(|key| !free(key) && there.get(*key) != here.get(*key))
+            .map(|key| format!("{key}: {} there, {} here", value(&there, key), value(&here, key)))
+            .collect();
+        let ([program, images, weights], [new_program, new_images, new_weights]) = (self.hashes(), new.hashes());
+        // Another data set has other images, as its keys say already.
+        if told.is_empty() && images != new_images {
+            told.push("the images: they have changed since".to_owned());
+        }
+        if weights != new_weights {
+            told.push("the file of weights: its content is another".to_owned());
+        }
+        if program != new_program {
+            told.push("the program: another build of limpq".to_owned());
+        }
+        told
+    }
+
+    /// Values by key, `search.alpha` and so on.
+    fn keys(&self) -> BTreeMap<String, String> {
+        let mut keys = BTreeMap::new();
+        match self.config.parse::<toml::Table>() {
+            Ok(table) => flatten("", &table, &mut keys),
+            Err(_) => drop(keys.insert(CONFIG.to_owned(), "not readable".to_owned())),
+        }
+        keys
+    }
+
+    /// Hashes of the program, the images and the file of weights.
+    fn hashes(&self) -> [Option<String>; 3] {
+        let versions: Value = serde_json::from_str(&self.versions).unwrap_or_default();
+        ["/program_sha256", "/images_sha256", "/weights/sha256"]
+            .map(|place| versions.pointer(place).and_then(Value::as_str).map(str::to_owned))
+    }
+}
+
+fn flatten(prefix: &str, table: &toml::Table, keys: &mut BTreeMap<String, String>) {
+    for (key, value) in table {
+        match value {
+            toml::Value::Table(inner) => flatten(&format!("{prefix}{key}."), inner, keys),
+            value => drop(keys.insert(format!("{prefix}{key}"), value.to_string())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(config: &str, program: &str, images: &str) -> Origin {
+        let versions = format!("{{\"program_sha256\": {program:?}, \"images_sha256\": {images:?}, \"threads\": 2}}");
+        Origin { config: config.to_owned(), versions }
+    }
+
+    #[test]
+    fn names_what_differs_with_both_values() {
+        let there = origin("seed = 5\nname = 'a'\n[dataset]\nname = 'digits'\n[search]\nalpha = 2.0", "p", "i");
+        let here = origin("seed = 6\nname = 'b'\n[dataset]\nname = 'idx'\nlimit = 9\n[search]\nalpha = 1.0", "p", "j");
+        let expected = [
+            "dataset.limit: not given there, 9 here",
+            "dataset.name: \"digits\" there, \"idx\" here",
+            "seed: 5 there, 6 here",
+        ];
+        assert_eq!(there.differences(&here), expected);
+        assert!(!there.is(&here) && there.is(&there));
+    }
+
+    #[test]
+    fn another_search_differs_in_nothing_that_was_trained_but_is_another_run() {
+        let there = origin("[search.budgets]\nsize = '9x'\n[split]\nworkers = 2", "p", "i");
+        let here = origin("[search.budgets]\nsize = '8x'\n[split]\nworkers = 3", "p", "i");
+        assert_eq!(there.differences(&here), [""; 0]);
+        assert!(!there.is(&here));
+        let here = origin("[searching]\nsize = '8x'", "p", "i");
+        assert_eq!(there.differences(&here), ["searching.size: not given there, \"8x\" here"]);
+    }
+
+    #[test]
+    fn the_same_config_may_have_another_program_or_other_images() {
+        let there = origin("seed = 5", "p", "i");
+        assert_eq!(there.differences(&origin("seed = 5", "q", "i")), ["the program: another build of limpq"]);
+        assert_eq!(there.differences(&origin("seed = 5", "p", "j")), ["the images: they have changed since"]);
+        let damaged = origin("seed = ", "p", "i");
+        assert_eq!(damaged.differences(&there).len(), 2, "{:?}", damaged.differences(&there));
+    }
+}

@@ -1,0 +1,111 @@
+//! Configs: what is wrong is named with its line and column, what is right reads back.
+
+use crate::runs::{TINY, tiny};
+use limpq_core::run::Config;
+
+#[test]
+fn wrong_configs_point_at_line_and_column() {
+    let wrong = |from: &str, to: &str| {
+        assert!(TINY.contains(from));
+        Config::parse("tiny.toml", &TINY.replacen(from, to, 1), &[]).unwrap_err().to_string()
+    };
+    let cases = [
+        ("seed = 5", "sead = 5", "tiny.toml:2:1: sead: unknown field `sead`"),
+        ("seed = 5", "seed = 'x'", "tiny.toml:2:1: seed: invalid type: string \"x\", expected u64"),
+        ("seed = 5", "seed = 5.9", "tiny.toml:2:1: seed: invalid type: floating point `5.9`, expected u64"),
+        ("bits = [4, 3, 2]", "bits = [4, 0]", "bit-width must be 1..=32, got 0"),
+        ("bits = [4, 3, 2]", "bits = []", "the list of candidate bit-widths is empty"),
+        ("width = 4", "widht = 4", "tiny.toml:5:30: model.widht: unknown field `widht`"),
+        ("\"resnet20\"", "\"resnet21\"", "no model is called \"resnet21\" (did you mean \"resnet20\"?)"),
+        ("epochs = 1", "epoch = 1", "tiny.toml:11:1: pretrain.epoch: unknown field `epoch`"),
+        (
+            "learning_rate = 0.1",
+            "learning_rate = -0.1",
+            "tiny.toml:12:1: pretrain.learning_rate: must be a positive number",
+        ),
+        ("bitops = ", "bitop = ", "no cost is called \"bitop\" (did you mean \"bitops\"?)"),
+        ("seed = 5", "seed = ", "tiny.toml is not TOML: TOML parse error at line 2"),
+        (
+            "seed = 5",
+            "device = 'cuda'",
+            "no device is called \"cuda\"; there are: flex, libtorch, libtorch:cuda:N and cuda:N",
+        ),
+        (
+            "size = \"9x\"",
+            "size = \"9x\"\n[cost.size]\nbatch = 1",
+            "tiny.toml:25:1: cost.size.batch: unknown field `batch`",
+        ),
+        ("size = \"9x\"", "size = true", "tiny.toml:23:1: search.budgets.size: expected a limit such as"),
+        (
+            "{ name = \"lsq\" }",
+            "\"lsq\"",
+            "tiny.toml:6:1: quantizer: invalid type: string \"lsq\", expected a table with the",
+        ),
+        ("bits = [4, 3, 2]", "bits = [2, 1]", "tiny.toml:3:1: bits: bit-width 1 cannot be trained"),
+        ("name = \"lsq\"", "name = \"lsq\", min_step = -1.0", "quantizer.min_step: must be a positive number, got -1"),
+        (
+            "name = \"lsq\"",
+            "name = \"dorefa\"",
+            "tiny.toml:6:15: quantizer.name: sensitivity \"learned_step\" asks for importance indicators, but quantizer \
+             \"dorefa\" gives no importance indicator for weights: its levels are the same for every layer, and nothing about \
+             them is learned. Quantizers that give them: ewgs, lsq, lsq_plus, minmax. Sensitivities that do without: fisher, infoq, \
+             loss_drop, random",
+        ),
+        ("name = \"tiny\"", "name = \"../tiny\"", "tiny.toml:1:1: name: must be a plain file name"),
+        ("name = \"tiny\"", "", "missing field `name`"),
+    ];
+    for (from, to, message) in cases {
+        let error = wrong(from, to);
+        assert!(error.contains(message), "{from} -> {to}: {error}");
+    }
+    let set = Config::parse("tiny.toml", TINY, &["model.widht=3".into()]).unwrap_err().to_string();
+    assert!(set.starts_with("--set model.widht=3: model.widht: unknown field"), "{set}");
+    let set = Config::parse("tiny.toml", TINY, &["model.width".into()]).unwrap_err().to_string();
+    assert!(set.contains("expected KEY=VALUE"), "{set}");
+}
+
+#[test]
+fn a_resolved_config_has_every_default_and_reads_back() {
+    let config = tiny(&["search.alpha=1.5"]);
+    let text = config.to_toml();
+    for default in
+        ["min_step", "weight_start", "alpha = 1.5", "label_smoothing", "accounting = \"exact\"", "device = \""]
+    {
+        assert!(text.contains(default), "{default} is missing in\n{text}");
+    }
+    assert_eq!(Config::parse("config.toml", &text, &[]).unwrap(), config);
+}
+
+#[test]
+fn rules_stand_in_a_config_and_hold_in_the_run() {
+    let text = TINY.replace(
+        "[search.budgets]",
+        "[search]\nshare = [\"@residual\"]\n\n[search.layers]\n\"layer1.*\" = \"w2\"\n\n[search.budgets]",
+    );
+    let config = Config::parse("tiny.toml", &text, &[]).unwrap();
+    let rules = config.search.rules().unwrap();
+    assert_eq!(rules.rules[0].to_string(), "layer1.*=w2");
+    assert_eq!(rules.shares[0].to_string(), "@residual");
+    assert_eq!(Config::parse("config.toml", &config.to_toml(), &[]).unwrap(), config);
+    let wrong = text.replace("= \"w2\"", "= \"2\"");
+    let error = Config::parse("tiny.toml", &wrong, &[]).unwrap_err().to_string();
+    assert!(error.contains("cannot read the rule \"layer1.*=2\""), "{error}");
+    let wrong = text.replace("@residual", "@residal");
+    let error = Config::parse("tiny.toml", &wrong, &[]).unwrap_err().to_string();
+    assert!(error.contains("cannot read the share \"@residal\""), "{error}");
+}
+
+#[test]
+fn recipes_that_lack_something_are_refused_with_the_config() {
+    let refused = |set: &str| Config::parse("tiny.toml", TINY, &[set.to_owned()]).unwrap_err().to_string();
+    for (set, message) in [
+        ("pretrain.keep=\"best\"", "pretrain.keep: \"best\" is judged on held-out images; give split.validation"),
+        ("indicators.keep=\"best\"", "indicators.keep: indicators are those of the last step"),
+        ("pretrain.distillation=0.5", "pretrain.distillation: there is no teacher"),
+        ("split.fraction=0", "split.fraction: must be above 0 and at most 1, got 0"),
+        ("indicators.fraction=1.5", "indicators.fraction: must be above 0 and at most 1, got 1.5"),
+        ("finetune.temperature=0", "finetune.temperature: must be a positive number"),
+    ] {
+        assert!(refused(set).contains(message), "{}", refused(set));
+    }
+}
