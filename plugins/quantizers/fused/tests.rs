@@ -1,7 +1,12 @@
 //! The operation against its reference, the composition of burn's operations.
 
 use super::{Bounds, Kernel, fake_quantize, loops};
-use crate::quantizers::{lsq::Lsq, lsq_plus::LsqPlus, minmax::MinMax, worked::grid};
+use crate::quantizers::{
+    lsq::Lsq,
+    lsq_plus::LsqPlus,
+    minmax::MinMax,
+    worked::{device, grid},
+};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use limpq_core::train::{Grid, Quantizer, Role};
 use rand::{RngExt, SeedableRng};
@@ -48,7 +53,7 @@ impl Case {
             dtype: DType::F32,
         };
         let narrow: Vec<f32> = case.values.iter().map(|value| 0.7 * value).collect();
-        let start = quantizer.start(Role::Act, case.tensor(&narrow, &Device::flex()), grid);
+        let start = quantizer.start(Role::Act, case.tensor(&narrow, &device()), grid);
         case.parameters = start.into_iter().map(|numbers| numbers.into_data().try_to_vec().unwrap()).collect();
         case
     }
@@ -69,7 +74,7 @@ impl Case {
     }
 
     fn made(&self, quantizer: &dyn Quantizer) -> Made {
-        let device = Device::flex().autodiff();
+        let device = device().autodiff();
         let values = self.tensor(&self.values, &device).detach().require_grad();
         let parameters = self.parameters(&device).into_iter().map(|numbers| numbers.detach().require_grad());
         let parameters: Vec<Tensor<1>> = parameters.collect();
@@ -115,7 +120,7 @@ fn outputs_are_those_of_the_reference_to_the_last_bit() {
     for [fused, composed] in pairs() {
         for (grid, (rows, elements)) in grids().flat_map(|grid| SHAPES.map(|shape| (grid, shape))) {
             let case = Case::random(&mut random, fused.as_ref(), grid, rows, elements);
-            for device in [Device::flex(), Device::flex().autodiff()] {
+            for device in [device(), device().autodiff()] {
                 let [found, wanted] =
                     [&fused, &composed].map(|quantizer| host(case.output(quantizer.as_ref(), &device)));
                 same(&found, &wanted, &format!("{grid:?}, {rows} rows of {elements}"));
@@ -171,7 +176,7 @@ fn edges_come_out_as_those_of_the_reference() {
                 let parameters = vec![vec![step], vec![3.3 * step]];
                 let grad_out = vec![1.0; values.len()];
                 let case = Case { grid, rows: 1, values, parameters, grad_out, dtype: DType::F32 };
-                for device in [Device::flex(), Device::flex().autodiff()] {
+                for device in [device(), device().autodiff()] {
                     let [found, wanted] =
                         [&fused, &composed].map(|quantizer| host(case.output(quantizer.as_ref(), &device)));
                     same(&found, &wanted, &format!("{grid:?}, step {step}"));
@@ -205,7 +210,7 @@ fn infinite_values_give_finite_gradients() {
     near(made.parameters[0].as_ref().unwrap()[0], -1.3 / 3f64.sqrt(), 1e-6, "the step size");
 }
 
-/// What backends without a kernel do, tried on doubles, which this one has no kernel for either.
+/// What backends without a kernel do, tried on doubles, which none has a kernel for.
 #[test]
 fn primitives_agree_with_the_reference_too() {
     let mut random = ChaCha8Rng::seed_from_u64(47);
@@ -249,7 +254,7 @@ fn sums_do_not_depend_on_the_number_of_threads() {
 
 #[test]
 fn only_what_is_tracked_gets_a_gradient() {
-    let (plain, tracking) = (Device::flex(), Device::flex().autodiff());
+    let (plain, tracking) = (device(), device().autodiff());
     let bounds = Bounds { low: -2.0, high: 1.0, gradient_scale: 0.5 };
     let values = |device: &Device| Tensor::<2>::from_floats([[-3.0, 0.2, 0.6, 4.0]], device);
     let step = |device: &Device| Tensor::<1>::from_floats([1.0], device);
@@ -270,7 +275,7 @@ fn only_what_is_tracked_gets_a_gradient() {
 
 #[test]
 fn gradients_that_others_read_too_are_left_alone() {
-    let device = Device::flex().autodiff();
+    let device = device().autodiff();
     let bounds = Bounds { low: 0.0, high: 3.0, gradient_scale: 1.0 };
     let values = Tensor::<2>::from_floats([[-3.0, 0.2, 0.6, 9.0]], &device).require_grad();
     let other = Tensor::<2>::zeros([1, 4], &device).require_grad();
@@ -285,7 +290,7 @@ fn gradients_that_others_read_too_are_left_alone() {
 
 #[test]
 fn views_are_read_in_their_own_order() {
-    let device = Device::flex().autodiff();
+    let device = device().autodiff();
     let bounds = Bounds { low: 0.0, high: 3.0, gradient_scale: 1.0 };
     let values = Tensor::<2>::from_floats([[0.4, 9.0], [1.4, 20.0], [2.4, -7.0]], &device).require_grad();
     let step = Tensor::<1>::from_floats([1.0, 10.0], &device);
