@@ -303,9 +303,9 @@ mod tests {
     fn devices_that_cannot_add_up_say_what_to_install() {
         let devices = Devices(vec![Device::Cuda(0), Device::Cuda(1)]);
         assert_eq!(devices.add_up(|| 2.0), Ok(()));
-        let counts: [(Box<dyn Fn() -> f32>, &str); 2] = [
-            (Box::new(|| panic!("Can't use `comm_init` on cuda\nand more")), "Can't use `comm_init` on cuda"),
-            (Box::new(|| 1.0), "they say that there are 1 of them"),
+        let counts: [(fn() -> f32, &str); 2] = [
+            (|| panic!("Can't use `comm_init` on cuda\nand more"), "Can't use `comm_init` on cuda"),
+            (|| 1.0, "they say that there are 1 of them"),
         ];
         for (count, why) in counts {
             let error = devices.add_up(count).unwrap_err().to_string();
