@@ -303,18 +303,16 @@ mod tests {
     fn devices_that_cannot_add_up_say_what_to_install() {
         let devices = Devices(vec![Device::Cuda(0), Device::Cuda(1)]);
         assert_eq!(devices.add_up(|| 2.0), Ok(()));
-        let counts: [(fn() -> f32, &str); 2] = [
-            (|| panic!("Can't use `comm_init` on cuda\nand more"), "Can't use `comm_init` on cuda"),
-            (|| 1.0, "they say that there are 1 of them"),
-        ];
-        for (count, why) in counts {
+        let says = |count: fn() -> f32, why: &str| {
             let error = devices.add_up(count).unwrap_err().to_string();
             assert!(
                 error.starts_with(&format!("devices cuda:0, cuda:1 cannot add up their gradients: {why}. ")),
                 "{error}"
             );
             assert!(error.contains("libnccl-dev") && error.ends_with("Or use one device"), "{error}");
-        }
+        };
+        says(|| panic!("Can't use `comm_init` on cuda\nand more"), "Can't use `comm_init` on cuda");
+        says(|| 1.0, "they say that there are 1 of them");
     }
 
     #[cfg(feature = "cuda")]

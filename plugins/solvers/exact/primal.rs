@@ -93,8 +93,8 @@ pub(super) fn repaired<const R: usize>(
 
 fn change<const R: usize>(reduced: &Reduced<R>, items: &mut [u32], left: &mut [i128; R], g: usize, i: usize) {
     let (old, new) = (&reduced.groups[g][items[g] as usize], &reduced.groups[g][i]);
-    for row in 0..reduced.rows() {
-        left[row] -= i128::from(new.costs[row] - old.costs[row]);
+    for (left, (new, old)) in left.iter_mut().zip(new.costs.iter().zip(&old.costs)) {
+        *left -= i128::from(new - old);
     }
     items[g] = i as u32;
 }
