@@ -80,7 +80,7 @@ fn with<R>(data: &Data, devices: usize, work: impl FnOnce(&Bench) -> R) -> R {
 }
 
 /// The numbers after one step of plain gradient descent over all images.
-fn one_step(setting: &Setting, devices: usize, bits: &[u8]) -> State {
+fn one_step(setting: &Setting, devices: usize, bits: &[u64]) -> State {
     let recipe = Recipe {
         epochs: 1,
         batch_size: setting.data.train.len(),
