@@ -60,7 +60,7 @@ const HOPE_GROWTH: f64 = 3.0;
 /// A pass of this width settles ties as far as they are settled.
 const MOST_TIED: usize = 1 << 14;
 /// Partial policies that are remembered at most, over all groups: 8 bytes each, whatever the budgets are.
-const MOST_STATES: usize = 1 << 24;
+const MOST_STATES: usize = 1 << 27;
 /// Rows that there is code for.
 const MOST_ROWS: usize = 256;
 /// Policies of the dual that are repaired.
@@ -188,7 +188,7 @@ impl Exact {
             }
             if complete {
                 hope = f64::min(1.0, HOPE_GROWTH * hope);
-            } else if width < widest {
+            } else if 4 * width <= widest {
                 width *= 4;
             } else {
                 break;
