@@ -130,8 +130,7 @@ impl Exact {
                     let certain = dual.prices[0].bound - dual.prices[0].doubt;
                     if certain > reduced.most_loss() {
                         // No policy loses that much, so none is left; if there was one before, it is the best.
-                        let best = best.map(|best| answer(best, Status::Optimal, None, nodes));
-                        return best.ok_or(SolverError::Infeasible);
+                        return proven(best, nodes);
                     }
                     bound = f64::max(bound, reduced.absolute(certain));
                     pool.lead(&reduced, &dual.prices);
@@ -147,22 +146,21 @@ impl Exact {
                 let gap = reduced.absolute(reduced.above_least(best.total)) - bound;
                 reduced.below(best.total, gap.max(0.0) * (1.0 - hope))
             });
-            if let Some(best) = &best {
-                let most = reduced.above_least(best.total);
-                let useless = known.iter().filter(|&&least| least > most).count();
-                if 10 * useless > reduced.items() {
-                    match within(&reduced, &known, best.total) {
-                        Ok(smaller) => reduced = smaller,
-                        Err(_) => return Ok(answer(best.clone(), Status::Optimal, None, nodes)),
-                    }
-                    continue;
+            // Of no use: an option that the best policy does not have, or none at all.
+            let most = best.as_ref().map_or(reduced.most_loss(), |best| reduced.above_least(best.total));
+            let useless = known.iter().filter(|&&least| least > most).count();
+            if 10 * useless > reduced.items() {
+                match within(&reduced, &known, most) {
+                    Ok(smaller) => reduced = smaller,
+                    Err(_) => return proven(best, nodes),
                 }
+                continue;
             }
-            let trial = target.map_or_else(|| Ok(reduced.clone()), |target| within(&reduced, &known, target));
+            let trial = within(&reduced, &known, target.map_or(most, |target| reduced.above_least(target)));
             least = Some(known);
             let Ok(trial) = trial else {
-                if hope == 1.0 {
-                    return best.map(|best| answer(best, Status::Optimal, None, nodes)).ok_or(SolverError::Infeasible);
+                if best.is_none() || hope == 1.0 {
+                    return proven(best, nodes);
                 }
                 hope = f64::min(1.0, HOPE_GROWTH * hope);
                 continue;
@@ -188,8 +186,8 @@ impl Exact {
             }
             if complete {
                 hope = f64::min(1.0, HOPE_GROWTH * hope);
-            } else if 4 * width <= widest {
-                width *= 4;
+            } else if width < widest {
+                width = widest.min(4 * width);
             } else {
                 break;
             }
@@ -197,6 +195,11 @@ impl Exact {
         let nothing = SolverError::NothingFound { seconds: self.time_limit_s.get() };
         best.map(|best| answer(best, Status::Stopped, Some(bound), nodes)).ok_or(nothing)
     }
+}
+
+/// When every policy has been tried or ruled out.
+fn proven(best: Option<Incumbent>, nodes: u64) -> Result<Answer, SolverError> {
+    best.map(|best| answer(best, Status::Optimal, None, nodes)).ok_or(SolverError::Infeasible)
 }
 
 fn answer(best: Incumbent, status: Status, bound: Option<f64>, nodes: u64) -> Answer {
@@ -232,8 +235,7 @@ fn with_each<const R: usize>(reduced: &Reduced<R>, dual: &Dual<R>) -> Vec<f64> {
     least
 }
 
-/// The problem of the policies that lose so much in total or less.
-fn within<const R: usize>(reduced: &Reduced<R>, least: &[f64], total: i128) -> Result<Reduced<R>, SolverError> {
-    let most = reduced.above_least(total);
+/// The problem of the policies that lose so much above the least, or less.
+fn within<const R: usize>(reduced: &Reduced<R>, least: &[f64], most: f64) -> Result<Reduced<R>, SolverError> {
     reduced.retain(|item| least[item] <= most)
 }

@@ -82,6 +82,8 @@ pub(super) fn pass<const R: usize>(
     let mut known: Vec<Multiplier<R>> = shares.iter().map(|lambda| multiplier(reduced, &groups, lambda)).collect();
     let mut chosen: Vec<usize> = (0..known.len().min(ASKED)).collect();
     let every = (order.len() / PLACES).max(1);
+    // Without a target: a bound above what any policy loses says that nothing fits.
+    let sought = target.map_or_else(|| reduced.most_loss(), |target| reduced.above_least(target));
     let mut result = Pass { cut: f64::INFINITY, doubt: 0.0, expired: false, nodes: 0 };
     let none = State { used: [0; R], exact: 0, loss: 0.0, bits: 0, bound: 0.0, parent: 0, item: 0 };
     let mut states = vec![none];
@@ -107,7 +109,7 @@ pub(super) fn pass<const R: usize>(
             })
             .collect();
         let mut of_state = vec![0.0; multipliers.len()];
-        let most = target.map_or(f64::INFINITY, |target| reduced.above_least(target)) + result.doubt;
+        let most = sought + result.doubt;
         next.clear();
         for (parent, state) in states.iter().enumerate() {
             if parent % 256 == 0 && deadline.passed() {

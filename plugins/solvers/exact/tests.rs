@@ -148,6 +148,14 @@ fn no_losses_and_two_budgets_that_exclude_each_other() {
     assert!(Exact::default().solve(&contract::problem(&[group; 40], &[800, 800])).is_ok());
 }
 
+/// Three tight budgets over many layers, out of reach together by little.
+#[test]
+fn budgets_that_many_layers_cannot_keep_together() {
+    let problem = contract::random(1859, 27, 6, 3, 1000);
+    let refused = Exact::default().solve(&problem);
+    assert!(matches!(refused, Err(SolverError::Infeasible)), "{refused:?}");
+}
+
 #[test]
 fn costs_near_the_end_of_their_range() {
     let most = u64::MAX;
