@@ -2,8 +2,9 @@
 
 use super::{CheckpointOptions, Devices};
 use crate::{
+    graph::Graph,
     registry::{self, Kind, RegistryError},
-    search::{Accounting, Budget, BudgetText, Candidates, CostModel, Rule, RuleError, Rules, Share},
+    search::{Accounting, Budget, BudgetText, Candidates, Constraints, CostModel, Rule, RuleError, Rules, Share},
     train::{Arithmetic, Data, Recipe, Split, Weights},
 };
 use schemars::JsonSchema;
@@ -205,6 +206,11 @@ impl Config {
             Ok(Budget { text, cost })
         };
         self.search.budgets().into_iter().map(budget).collect()
+    }
+
+    /// What a policy of this config must keep.
+    pub fn constraints<'a>(&'a self, graph: &'a Graph, budgets: &'a [Budget], rules: &'a Rules) -> Constraints<'a> {
+        Constraints { graph, candidates: &self.bits, accounting: self.search.accounting, budgets, rules }
     }
 
     /// As TOML, every default included.

@@ -10,7 +10,7 @@ use super::{
     summary::{Entrant, Summary},
 };
 use crate::{
-    search::{Constraints, Named, Policy, Search},
+    search::{Named, Policy, Search},
     train::{Bench, Nowhere, Progress, Quantizer},
 };
 use std::{
@@ -52,13 +52,7 @@ pub fn run_in(config: &Config, place: Place, progress: &dyn Progress) -> Result<
     let budgets = config.budgets()?;
     let solver = config.solver.build::<dyn crate::search::Solver>()?;
     let rules = config.search.rules().map_err(|(_, error)| constraints_error(error))?;
-    let constraints = Constraints {
-        graph: &graph,
-        candidates: &config.bits,
-        accounting: config.search.accounting,
-        budgets: &budgets,
-        rules: &rules,
-    };
+    let constraints = config.constraints(&graph, &budgets, &rules);
     constraints.preflight(solver.as_ref())?;
     let weights = config.weights.as_ref().map(|weights| weights.load(&graph, config.seed)).transpose()?;
     let devices = config.device.open(config.mixed_precision())?;

@@ -89,7 +89,7 @@ impl Passes<'_> {
         let mut scored = Scored::new(&labels, device);
         let mut trunk = network.trunk(images.clone(), self.bits);
         for bits in self.bits {
-            let (scores, leaves) = network.branch(&trunk, bits).into_parts();
+            let (scores, leaves) = network.branch(&trunk, bits);
             let mut loss = cross_entropy(scores.clone(), targets.clone());
             if let Some(taught) = &taught {
                 let distance = distillation(scores.clone(), taught.clone(), recipe.temperature);

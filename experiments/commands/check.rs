@@ -2,11 +2,7 @@
 
 use anyhow::Context;
 use clap::Args;
-use limpq_core::{
-    graph::Model,
-    run::Config,
-    search::{Constraints, Solver},
-};
+use limpq_core::{graph::Model, run::Config, search::Solver};
 use std::{io::Write, path::PathBuf};
 
 /// Read a config, open its data and lay out its network, without training anything.
@@ -34,13 +30,7 @@ impl Check {
             .context("[model] does not fit the data")?;
         let budgets = config.budgets()?;
         let rules = config.search.rules().map_err(|(key, error)| anyhow::anyhow!("{key}: {error}"))?;
-        let constraints = Constraints {
-            graph: &graph,
-            candidates: &config.bits,
-            accounting: config.search.accounting,
-            budgets: &budgets,
-            rules: &rules,
-        };
+        let constraints = config.constraints(&graph, &budgets, &rules);
         constraints.preflight(config.solver.build::<dyn Solver>()?.as_ref())?;
         let weights = config.weights.as_ref().map(|weights| weights.load(&graph, config.seed)).transpose()?;
         let stated = constraints.state()?;

@@ -21,14 +21,6 @@ struct End {
     slopes: Option<Tensor<4>>,
 }
 
-/// A pass, forward.
-pub struct Branch {
-    /// Class scores `[batch, classes]`.
-    pub scores: Tensor<2>,
-    /// What it read of the trunk, as the leaves of a graph of its own.
-    leaves: Vec<Tensor<4>>,
-}
-
 impl Network {
     /// Runs, in training, what is the same in all these passes. Running statistics move as far as with every pass.
     pub fn trunk(&self, images: Tensor<4>, passes: &[Bits]) -> Trunk {
@@ -47,8 +39,9 @@ impl Network {
         Trunk { ends: ends.into_iter().map(end).collect(), nodes }
     }
 
-    /// Runs the rest, in training, for one of the passes.
-    pub fn branch(&self, trunk: &Trunk, bits: &Bits) -> Branch {
+    /// Runs the rest, in training, for one of the passes: class scores `[batch, classes]`, and what it read of the trunk, as the
+    /// leaves of a graph of its own, which [`Trunk::collect`] wants to see again.
+    pub fn branch(&self, trunk: &Trunk, bits: &Bits) -> (Tensor<2>, Vec<Tensor<4>>) {
         let graph = &self.plan.graph;
         let rest: Vec<bool> = trunk.nodes.iter().map(|common| !common).collect();
         let last = graph.nodes.len() - 1;
@@ -60,7 +53,7 @@ impl Network {
         self.run(&mut outputs, &rest, bits, Some(MOMENTUM), &mut |layer, input, kernel| {
             self.prepared(layer, bits[layer], input, kernel)
         });
-        Branch { scores: super::walk::flat(outputs.read(last)), leaves }
+        (super::walk::flat(outputs.read(last)), leaves)
     }
 
     /// Which nodes do the same in all passes: layers without a bit-width, and what lies before and between them. A single pass
@@ -88,9 +81,9 @@ impl End {
 }
 
 impl Trunk {
-    /// Takes what a pass's backward pass found.
-    pub fn collect(&mut self, branch: &[Tensor<4>], gradients: &Gradients) {
-        for (end, leaf) in self.ends.iter_mut().zip(branch) {
+    /// Takes what a pass's backward pass found at its leaves.
+    pub fn collect(&mut self, leaves: &[Tensor<4>], gradients: &Gradients) {
+        for (end, leaf) in self.ends.iter_mut().zip(leaves) {
             let slopes = leaf.grad(gradients);
             end.slopes = match (end.slopes.take(), slopes) {
                 (Some(sum), Some(slopes)) => Some(sum + slopes),
@@ -105,12 +98,5 @@ impl Trunk {
         let along = |end: End| Some((end.output * Tensor::from_inner(end.slopes?)).sum());
         let sum = self.ends.into_iter().filter_map(along).reduce(|sum, next| sum + next)?;
         Some(sum.backward())
-    }
-}
-
-impl Branch {
-    /// Scores, and what [`Trunk::collect`] wants to see again.
-    pub fn into_parts(self) -> (Tensor<2>, Vec<Tensor<4>>) {
-        (self.scores, self.leaves)
     }
 }
