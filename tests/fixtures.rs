@@ -99,7 +99,7 @@ pub fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     while let Some(path) = open.pop() {
         let name = path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
         match name.as_str() {
-            ".lock" | "artifacts.json" | "metrics.jsonl" | "tensorboard" | "plots" => {}
+            ".lock" | "metrics.jsonl" | "tensorboard" | "plots" => {}
             // How long the solver took stands there.
             "policy.json" | "summary.json" | "next/policy.json" => drop(found.insert(name, vec![])),
             _ if path.is_dir() => open.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path())),

@@ -168,6 +168,8 @@ impl Folder {
                 }
             }
         }
+        // A run that was killed between keeping a result and clearing up after it has left some.
+        self.remove(&self.names(CHECKPOINTS))?;
         self.write_record()?;
         for (name, bytes) in files {
             artifact::write(&self.path.join(name), bytes)?;
