@@ -132,13 +132,12 @@ fn step_sizes_stay_positive_at_an_absurd_learning_rate() {
             let layers = learned.layers.values();
             layers.flat_map(|layer| layer.weight.values().chain(layer.act.values()).copied()).collect()
         };
-        let largest = |steps: &[f64]| steps.iter().copied().fold(0.0, f64::max);
         let (usual, steps) = (at("0.01"), at("100"));
         assert!(steps.iter().all(|step| step.is_finite() && *step > 0.0), "{quantizer}: {steps:?}");
-        let (usual, most) = (largest(&usual), largest(&steps));
-        // How far those of ewgs are thrown is chance: one step may leave them where no gradient reaches them.
-        let enough = if quantizer == "ewgs" { 3.0 * usual } else { 10.0 };
-        assert!(most > enough, "{quantizer}: the rate is not absurd enough, {most} and usually {usual}");
+        // How far one is thrown is chance: a single step may leave it where no gradient reaches it.
+        let times = usual.iter().zip(&steps).map(|(usual, step)| (step / usual).max(usual / step));
+        let times = times.fold(0.0, f64::max);
+        assert!(times > 5.0, "{quantizer}: the rate is not absurd enough, {times} times at most");
     }
 }
 
