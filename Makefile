@@ -16,7 +16,7 @@ PACKAGES := cmake clang libclang-dev coinor-libcbc-dev
 LLVM_PACKAGES := llvm-22-dev libpolly-22-dev libz3-dev libzstd-dev zlib1g-dev libxml2-dev
 
 # One build for everything: with other features cargo would compile most crates once more.
-FEATURES := highs,cbc,tch,cuda
+FEATURES := highs,cbc,tch,cuda,cubecl-cpu
 
 # PyTorch's library. The version is that of the README.
 TORCH := torch==2.11.0
@@ -53,6 +53,8 @@ test:
 	cargo test --workspace --features $(FEATURES)
 	$(call heading,the same on libtorch)
 	$(call on,libtorch)
+	$(call heading,kernels for GPUs on the processor)
+	LIMPQ_TEST_DEVICE=cubecl:cpu cargo test --workspace --features $(FEATURES) --lib --test main -- kernels:: fused:: parity::
 	$(call heading,the same on a GPU)
 	@if nvidia-smi -L 2>/dev/null | grep -q GPU; then \
 		$(call on,cuda:0); \

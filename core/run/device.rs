@@ -1,4 +1,4 @@
-//! Devices by name, as configs give them: `flex`, `libtorch`, `libtorch:cuda:0`, `cuda:0`.
+//! Devices by name, as configs give them: `flex`, `libtorch`, `libtorch:cuda:0`, `cuda:0`, `cubecl:cpu`.
 
 use crate::train::{count_by_all_reduce, have_all_reduce};
 use burn::tensor::{Device as Place, FloatDType, Tensor};
@@ -21,13 +21,17 @@ pub enum Device {
     LibtorchCuda(usize),
     /// burn's own kernels on a GPU; Cargo feature `cuda`.
     Cuda(usize),
+    /// The same kernels on the CPU, to test them; Cargo feature `cubecl-cpu`.
+    CubeclCpu,
 }
 
 /// Why a device cannot be had.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum DeviceError {
     /// No device has this name.
-    #[error("no device is called {0:?}; there are: flex, libtorch, libtorch:cuda:N and cuda:N, with N from 0")]
+    #[error(
+        "no device is called {0:?}; there are: flex, libtorch, libtorch:cuda:N and cuda:N, with N from 0, and cubecl:cpu"
+    )]
     Unknown(String),
     /// Known, but not built in.
     #[error(
@@ -79,6 +83,7 @@ impl FromStr for Device {
         match text {
             "flex" => Ok(Self::Flex),
             "libtorch" => Ok(Self::Libtorch),
+            "cubecl:cpu" => Ok(Self::CubeclCpu),
             _ => match (text.strip_prefix("libtorch:cuda:"), text.strip_prefix("cuda:")) {
                 (Some(number), _) => Ok(Self::LibtorchCuda(index(number)?)),
                 (None, Some(number)) => Ok(Self::Cuda(index(number)?)),
@@ -103,6 +108,7 @@ impl fmt::Display for Device {
             Self::Libtorch => f.write_str("libtorch"),
             Self::LibtorchCuda(number) => write!(f, "libtorch:cuda:{number}"),
             Self::Cuda(number) => write!(f, "cuda:{number}"),
+            Self::CubeclCpu => f.write_str("cubecl:cpu"),
         }
     }
 }
@@ -249,10 +255,14 @@ impl Device {
             }
             #[cfg(feature = "cuda")]
             Self::Cuda(number) => Ok(Box::new(move || Some(Place::cuda(number)))),
+            #[cfg(feature = "cubecl-cpu")]
+            Self::CubeclCpu => Ok(Box::new(|| Some(Place::cpu()))),
             #[cfg(not(feature = "tch"))]
             Self::Libtorch | Self::LibtorchCuda(_) => Err(DeviceError::NotBuilt { device: self, feature: "tch" }),
             #[cfg(not(feature = "cuda"))]
             Self::Cuda(_) => Err(DeviceError::NotBuilt { device: self, feature: "cuda" }),
+            #[cfg(not(feature = "cubecl-cpu"))]
+            Self::CubeclCpu => Err(DeviceError::NotBuilt { device: self, feature: "cubecl-cpu" }),
         }
     }
 }
@@ -263,7 +273,7 @@ mod tests {
 
     #[test]
     fn reads_what_it_writes() {
-        for name in ["flex", "libtorch", "libtorch:cuda:3", "cuda:0"] {
+        for name in ["flex", "libtorch", "libtorch:cuda:3", "cuda:0", "cubecl:cpu"] {
             assert_eq!(name.parse::<Device>().unwrap().to_string(), name);
         }
     }
@@ -283,7 +293,11 @@ mod tests {
 
     #[test]
     fn a_device_that_is_not_built_in_names_its_feature() {
-        let features = [("libtorch", "tch", cfg!(feature = "tch")), ("cuda:0", "cuda", cfg!(feature = "cuda"))];
+        let features = [
+            ("libtorch", "tch", cfg!(feature = "tch")),
+            ("cuda:0", "cuda", cfg!(feature = "cuda")),
+            ("cubecl:cpu", "cubecl-cpu", cfg!(feature = "cubecl-cpu")),
+        ];
         for (name, feature, built) in features {
             let device: Device = name.parse().unwrap();
             match device.open() {

@@ -73,7 +73,7 @@ pub(crate) fn have_all_reduce(devices: &[Device]) -> bool {
 
 #[cfg(feature = "cuda")]
 fn is_cuda(device: &Device) -> bool {
-    matches!(device.as_dispatch(), burn::backend::DispatchDevice::Cube(_))
+    matches!(device.as_dispatch(), burn::backend::DispatchDevice::Cube(burn_cubecl::CubeDevice::Cuda(_)))
 }
 
 #[cfg(not(feature = "cuda"))]

@@ -10,6 +10,7 @@
 
 mod batch_norm;
 mod convolution;
+mod layout;
 mod sums;
 #[cfg(test)]
 mod tests;
@@ -18,3 +19,4 @@ mod torch;
 
 pub(super) use batch_norm::{Normalised, batch_norm};
 pub(super) use convolution::{Window, convolution};
+pub(super) use layout::in_memory_order;

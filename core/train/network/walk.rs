@@ -104,12 +104,16 @@ impl Network {
         let shape = values.dims();
         let parameters: Vec<Tensor<1>> = parameters.iter().map(Param::val).collect();
         let grid = self.plan.grid(layer, role, bits);
-        let quantized = self.plan.quantizer.quantize(role, rows(&self.plan, role, values), &parameters, grid);
-        if role == Role::Act && self.plan.quantizer.per_channel(role) {
-            let [batch, channels, height, width] = shape;
-            return quantized.reshape([channels, batch, height, width]).swap_dims(0, 1);
+        let quantize = |rows| self.plan.quantizer.quantize(role, rows, &parameters, grid);
+        match (self.plan.quantizer.per_channel(role), role) {
+            (false, Role::Act) => kernels::in_memory_order(values, quantize),
+            (true, Role::Act) => {
+                let [batch, channels, height, width] = shape;
+                let quantized = quantize(rows(&self.plan, role, values));
+                quantized.reshape([channels, batch, height, width]).swap_dims(0, 1)
+            }
+            (_, Role::Weight) => quantize(rows(&self.plan, role, values)).reshape(shape),
         }
-        quantized.reshape(shape)
     }
 
     /// Runs the graph; `prepare` sees and may replace the input and the weights of each layer. With a `momentum`,

@@ -24,6 +24,8 @@
     expect(deprecated, reason = "burn 0.22 is the last one with libtorch; Cargo.toml pins it")
 )]
 
+#[cfg(feature = "cubecl")]
+mod cube;
 mod flex;
 #[cfg(feature = "tch")]
 mod libtorch;
@@ -86,12 +88,10 @@ pub(super) fn fake_quantize<const N: usize>(
 }
 
 /// The forward pass, which tensors reach through burn's dispatch on whichever backend they are.
-#[backend_extension(Flex, Cube: cfg(feature = "cuda"), LibTorch: cfg(feature = "tch"), Autodiff)]
+#[backend_extension(Flex, Cube: cfg(feature = "cubecl"), LibTorch: cfg(feature = "tch"), Autodiff)]
 trait FakeQuantize: Backend {
     /// Quantizes values `[rows, elements]` with parameters `[1 to 3, rows]`.
-    fn fake_quantize(values: FloatTensor<Self>, parameters: FloatTensor<Self>, bounds: Bounds) -> FloatTensor<Self> {
-        primitives::forward::<Self>(values, parameters, bounds)
-    }
+    fn fake_quantize(values: FloatTensor<Self>, parameters: FloatTensor<Self>, bounds: Bounds) -> FloatTensor<Self>;
 }
 
 /// The backward pass.
@@ -102,15 +102,8 @@ trait Gradients: Backend {
         parameters: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
         bounds: Bounds,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        primitives::backward::<Self>(values, parameters, gradient, bounds)
-    }
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
 }
-
-#[cfg(feature = "cuda")]
-impl FakeQuantize for burn::backend::Cube {}
-#[cfg(feature = "cuda")]
-impl Gradients for burn::backend::Cube {}
 
 impl<B: FakeQuantize + Gradients, C: CheckpointStrategy> FakeQuantize for Autodiff<B, C> {
     fn fake_quantize(values: FloatTensor<Self>, parameters: FloatTensor<Self>, bounds: Bounds) -> FloatTensor<Self> {

@@ -7,9 +7,11 @@
 //! dx = gamma r (g - sum(g)/n - (x - m) r^2 sum(g (x - m))/n)
 //! ```
 //!
-//! libtorch computes its own gradients. On the CPU each pass reads a channel for its two sums and once more to write; burn
-//! composes some ten passes. Other processors keep what burn does.
+//! libtorch computes its own gradients. On the CPU and on burn's GPUs each pass reads a channel for its two sums and once more to
+//! write; burn composes some ten passes.
 
+#[cfg(feature = "cubecl")]
+mod cube;
 mod flex;
 #[cfg(feature = "tch")]
 mod libtorch;
@@ -57,16 +59,14 @@ pub(in crate::train) fn batch_norm(input: Tensor<4>, gamma: Tensor<1>, beta: Ten
 /// Output, mean and variance.
 type Three<B> = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>);
 
-#[backend_extension(Flex, Cube: cfg(feature = "cuda"), LibTorch: cfg(feature = "tch"), Autodiff)]
+#[backend_extension(Flex, Cube: cfg(feature = "cubecl"), LibTorch: cfg(feature = "tch"), Autodiff)]
 trait BatchNorm: Backend {
     fn normalised(
         input: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         epsilon: f64,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        forward_of_burn::<Self>([input, gamma, beta], epsilon).0
-    }
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
 /// Forward and backward.
@@ -95,22 +95,6 @@ fn backward_of_burn<B: Backend>(
 ) -> [FloatTensor<B>; 3] {
     let back = B::batch_norm_train_backward(input, gamma, mean, variance, epsilon, gradient);
     [back.x_grad, back.gamma_grad, back.beta_grad]
-}
-
-#[cfg(feature = "cuda")]
-impl BatchNorm for burn::backend::Cube {}
-
-#[cfg(feature = "cuda")]
-impl Differentiable for burn::backend::Cube {
-    type Saved = Statistics<Self>;
-
-    fn forward(inputs: [FloatTensor<Self>; 3], epsilon: f64) -> (Three<Self>, Self::Saved) {
-        forward_of_burn::<Self>(inputs, epsilon)
-    }
-
-    fn backward(saved: Self::Saved, gradient: FloatTensor<Self>) -> [FloatTensor<Self>; 3] {
-        backward_of_burn::<Self>(saved, gradient)
-    }
 }
 
 impl<B: Differentiable, C: CheckpointStrategy> BatchNorm for Autodiff<B, C> {

@@ -51,14 +51,14 @@ pub(in crate::train) fn convolution(images: Tensor<4>, kernel: Tensor<4>, window
     ))
 }
 
-#[backend_extension(Flex, Cube: cfg(feature = "cuda"), LibTorch: cfg(feature = "tch"), Autodiff)]
+#[backend_extension(Flex, Cube: cfg(feature = "cubecl"), LibTorch: cfg(feature = "tch"), Autodiff)]
 trait Convolution: Backend {
     fn convolution(images: FloatTensor<Self>, kernel: FloatTensor<Self>, window: Window) -> FloatTensor<Self> {
         Self::conv2d(images, kernel, None, window.options())
     }
 }
 
-#[cfg(feature = "cuda")]
+#[cfg(feature = "cubecl")]
 impl Convolution for burn::backend::Cube {}
 
 /// Forward and backward.
@@ -81,7 +81,7 @@ trait Differentiable: Convolution {
     ) -> [Option<FloatTensor<Self>>; 2];
 }
 
-#[cfg(feature = "cuda")]
+#[cfg(feature = "cubecl")]
 impl Differentiable for burn::backend::Cube {
     type Saved = [FloatTensor<Self>; 2];
 

@@ -1,0 +1,456 @@
+//! burn's own kernels on a GPU. Activations lie there with their channels last, so units side by side take channels side by
+//! side. Forward the input is read once for both statistics and once to be normalised; backward the same with the gradient
+//! beside. Sums are over stretches of pixels, then over the stretches.
+//!
+//! ```text
+//! m = s + sum(x - s)/n,   v = (sum((x - s)^2) - sum(x - s)^2/n)/n,   s the channel's first value
+//! ```
+//!
+//! A value of the channel is as near to its mean as others are, so that the subtraction loses no more digits than they vary.
+
+use super::{BatchNorm, Differentiable, Statistics, Three, backward_of_burn, forward_of_burn};
+use burn::{
+    backend::{TensorMetadata, tensor::FloatTensor},
+    tensor::{DType, Shape},
+};
+use burn_cubecl::{
+    CubeBackend,
+    cubecl::{self, prelude::*},
+    kernel::into_contiguous,
+    ops::{numeric::empty_device_contiguous_dtype, permute},
+    tensor::CubeTensor,
+};
+
+/// Units of a cube at most, a power of two.
+const MOST_UNITS: u32 = 256;
+/// Units side by side at most, each with a vector of channels.
+const MOST_COLUMNS: usize = 32;
+/// Stretches that the pixels are divided into, unless they would be shorter than [`SHORTEST`].
+const STRETCHES: usize = 256;
+/// Pixels that are worth a stretch.
+const SHORTEST: usize = 64;
+
+impl BatchNorm for CubeBackend {
+    fn normalised(
+        input: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> Three<Self> {
+        Self::forward([input, gamma, beta], epsilon).0
+    }
+}
+
+impl Differentiable for CubeBackend {
+    type Saved = Statistics<Self>;
+
+    fn forward([input, gamma, beta]: [FloatTensor<Self>; 3], epsilon: f64) -> (Three<Self>, Self::Saved) {
+        if !has_kernel(&input) {
+            return forward_of_burn::<Self>([input, gamma, beta], epsilon);
+        }
+        let (input, gamma, beta) = (channels_last(input), into_contiguous(gamma), into_contiguous(beta));
+        let plan = Plan::new(&input);
+        let sums = plan.sums(&input, None, &input);
+        let (mean, variance) = (like(&gamma), like(&gamma));
+        statistics::launch(
+            &input.client,
+            plan.of_channels(),
+            plan.units,
+            plan.vector,
+            sums.into_buffer_arg(),
+            input.clone().into_buffer_arg(),
+            mean.clone().into_buffer_arg(),
+            variance.clone().into_buffer_arg(),
+            plan.stretches,
+            plan.vectors,
+            plan.pixels as f32,
+            plan.columns(),
+            plan.rows(),
+        );
+        let output = like(&input);
+        normalise::launch(
+            &input.client,
+            plan.of_all(),
+            plan.units,
+            plan.vector,
+            input.clone().into_buffer_arg(),
+            mean.clone().into_buffer_arg(),
+            variance.clone().into_buffer_arg(),
+            gamma.clone().into_buffer_arg(),
+            beta.into_buffer_arg(),
+            output.clone().into_buffer_arg(),
+            plan.pixels,
+            plan.stretch,
+            plan.vectors,
+            epsilon as f32,
+            plan.columns(),
+            plan.rows(),
+        );
+        let saved = ([channels_second(input), gamma, mean.clone(), variance.clone()], epsilon);
+        ((channels_second(output), mean, variance), saved)
+    }
+
+    fn backward(
+        ([input, gamma, mean, variance], epsilon): Self::Saved,
+        gradient: FloatTensor<Self>,
+    ) -> [FloatTensor<Self>; 3] {
+        if !has_kernel(&input) {
+            return backward_of_burn::<Self>(([input, gamma, mean, variance], epsilon), gradient);
+        }
+        let (input, gradient) = (channels_last(input), channels_last(gradient));
+        let plan = Plan::new(&input);
+        let sums = plan.sums(&input, Some(&gradient), &mean);
+        let (of_gamma, of_beta) = (like(&gamma), like(&gamma));
+        of_parameters::launch(
+            &input.client,
+            plan.of_channels(),
+            plan.units,
+            plan.vector,
+            sums.into_buffer_arg(),
+            variance.clone().into_buffer_arg(),
+            of_gamma.clone().into_buffer_arg(),
+            of_beta.clone().into_buffer_arg(),
+            plan.stretches,
+            plan.vectors,
+            epsilon as f32,
+            plan.columns(),
+            plan.rows(),
+        );
+        let of_input = like(&input);
+        back::launch(
+            &input.client,
+            plan.of_all(),
+            plan.units,
+            plan.vector,
+            input.clone().into_buffer_arg(),
+            gradient.into_buffer_arg(),
+            mean.into_buffer_arg(),
+            variance.into_buffer_arg(),
+            gamma.into_buffer_arg(),
+            of_gamma.clone().into_buffer_arg(),
+            of_beta.clone().into_buffer_arg(),
+            of_input.clone().into_buffer_arg(),
+            plan.pixels,
+            plan.stretch,
+            plan.vectors,
+            epsilon as f32,
+            plan.pixels as f32,
+            plan.columns(),
+            plan.rows(),
+        );
+        [channels_second(of_input), of_gamma, of_beta]
+    }
+}
+
+fn has_kernel(input: &CubeTensor) -> bool {
+    input.dtype() == DType::F32 && input.shape().num_elements() > 0
+}
+
+/// `[batch, channels, height, width]` as `[batch, height, width, channels]`, which copies what does not lie so.
+fn channels_last(tensor: CubeTensor) -> CubeTensor {
+    into_contiguous(permute(tensor, &[0, 2, 3, 1]))
+}
+
+/// The way back, which copies nothing.
+fn channels_second(tensor: CubeTensor) -> CubeTensor {
+    permute(tensor, &[0, 3, 1, 2])
+}
+
+/// A tensor of the same shape, not filled.
+fn like(tensor: &CubeTensor) -> CubeTensor {
+    empty(tensor, tensor.shape())
+}
+
+fn empty(tensor: &CubeTensor, shape: Shape) -> CubeTensor {
+    empty_device_contiguous_dtype(tensor.client.clone(), tensor.device.clone(), shape, tensor.dtype)
+}
+
+/// How pixels and channels are shared out.
+struct Plan {
+    pixels: usize,
+    /// Channels that a unit takes at once.
+    vector: usize,
+    /// Vectors in a pixel.
+    vectors: usize,
+    /// Pixels that a cube goes over.
+    stretch: usize,
+    stretches: usize,
+    /// Columns of vectors, rows of pixels.
+    units: CubeDim,
+}
+
+impl Plan {
+    fn new(input: &CubeTensor) -> Self {
+        let [batch, height, width, channels] = input.shape().dims();
+        let pixels = batch * height * width;
+        let sizes = input.client.io_optimized_vector_sizes(input.dtype.size());
+        let vector = sizes.filter(|size| channels.is_multiple_of(*size)).max().unwrap_or(1);
+        let vectors = channels / vector;
+        // A processor's cores are few; sums halve the rows again and again.
+        let most = input.client.properties().hardware.max_units_per_cube.clamp(1, MOST_UNITS);
+        let units = 1u32 << most.ilog2();
+        let columns = units.min(vectors.next_power_of_two().min(MOST_COLUMNS) as u32);
+        let stretch = pixels.div_ceil(STRETCHES).max(SHORTEST);
+        let units = CubeDim::new_2d(columns, units / columns);
+        Self { pixels, vector, vectors, stretch, stretches: pixels.div_ceil(stretch), units }
+    }
+
+    fn columns(&self) -> usize {
+        self.units.x as usize
+    }
+
+    fn rows(&self) -> usize {
+        self.units.y as usize
+    }
+
+    fn of_channels(&self) -> CubeCount {
+        CubeCount::Static(self.vectors.div_ceil(self.columns()) as u32, 1, 1)
+    }
+
+    fn of_all(&self) -> CubeCount {
+        CubeCount::Static(self.vectors.div_ceil(self.columns()) as u32, self.stretches as u32, 1)
+    }
+
+    /// For each stretch and channel the two sums of [`add_up`], `[2, stretches, channels]`.
+    fn sums(&self, input: &CubeTensor, gradient: Option<&CubeTensor>, shift: &CubeTensor) -> CubeTensor {
+        let sums = empty(input, Shape::new([2, self.stretches, self.vectors * self.vector]));
+        add_up::launch(
+            &input.client,
+            self.of_all(),
+            self.units,
+            self.vector,
+            input.clone().into_buffer_arg(),
+            gradient.unwrap_or(input).clone().into_buffer_arg(),
+            shift.clone().into_buffer_arg(),
+            sums.clone().into_buffer_arg(),
+            self.pixels,
+            self.stretch,
+            self.vectors,
+            gradient.is_some(),
+            self.columns(),
+            self.rows(),
+        );
+        sums
+    }
+}
+
+/// A unit's channels.
+#[cube]
+fn own_channels(#[comptime] columns: usize) -> usize {
+    CUBE_POS_X as usize * columns + UNIT_POS_X as usize
+}
+
+/// Where a unit's cube ends.
+#[cube]
+fn end_of_stretch(pixels: usize, stretch: usize) -> usize {
+    let end = (CUBE_POS_Y as usize + 1) * stretch;
+    select(end < pixels, end, pixels)
+}
+
+/// What all rows of a column have, added up: the sum is right in the first row. Two numbers at once.
+#[cube]
+fn over_rows<N: Size>(
+    first: Vector<f32, N>,
+    second: Vector<f32, N>,
+    #[comptime] columns: usize,
+    #[comptime] rows: usize,
+) -> (Vector<f32, N>, Vector<f32, N>) {
+    let units = comptime!(columns * rows);
+    let unit = UNIT_POS_Y as usize * columns + UNIT_POS_X as usize;
+    let mut shared = Shared::<[Vector<f32, N>]>::new_slice(2 * units);
+    shared[unit] = first;
+    shared[units + unit] = second;
+    sync_cube();
+    let half = RuntimeCell::<usize>::new(rows / 2);
+    while half.read() > 0 {
+        if (UNIT_POS_Y as usize) < half.read() {
+            let other = unit + half.read() * columns;
+            shared[unit] = shared[unit] + shared[other];
+            shared[units + unit] = shared[units + unit] + shared[units + other];
+        }
+        sync_cube();
+        half.store(half.read() / 2);
+    }
+    (shared[unit], shared[units + unit])
+}
+
+/// Sums of x - s and its square, or of the gradient and its product with x - s.
+#[cube(launch)]
+fn add_up<N: Size>(
+    input: &[Vector<f32, N>],
+    gradient: &[Vector<f32, N>],
+    shift: &[Vector<f32, N>],
+    sums: &mut [Vector<f32, N>],
+    pixels: usize,
+    stretch: usize,
+    vectors: usize,
+    #[comptime] backward: bool,
+    #[comptime] columns: usize,
+    #[comptime] rows: usize,
+) {
+    let channel = own_channels(columns);
+    let mut first = Vector::<f32, N>::new(0.0);
+    let mut second = Vector::<f32, N>::new(0.0);
+    if channel < vectors {
+        let shift = shift[channel];
+        let end = end_of_stretch(pixels, stretch);
+        let mut pixel = CUBE_POS_Y as usize * stretch + UNIT_POS_Y as usize;
+        while pixel < end {
+            let value = input[pixel * vectors + channel] - shift;
+            if comptime!(backward) {
+                let gradient = gradient[pixel * vectors + channel];
+                first += gradient;
+                second += gradient * value;
+            } else {
+                first += value;
+                second += value * value;
+            }
+            pixel += rows;
+        }
+    }
+    let (first, second) = over_rows::<N>(first, second, columns, rows);
+    if UNIT_POS_Y == 0 && channel < vectors {
+        let place = CUBE_POS_Y as usize * vectors + channel;
+        sums[place] = first;
+        sums[CUBE_COUNT_Y as usize * vectors + place] = second;
+    }
+}
+
+/// The two sums of a channel over all stretches, right in the first row.
+#[cube]
+fn over_stretches<N: Size>(
+    sums: &[Vector<f32, N>],
+    stretches: usize,
+    vectors: usize,
+    #[comptime] columns: usize,
+    #[comptime] rows: usize,
+) -> (Vector<f32, N>, Vector<f32, N>) {
+    let channel = own_channels(columns);
+    let mut first = Vector::<f32, N>::new(0.0);
+    let mut second = Vector::<f32, N>::new(0.0);
+    if channel < vectors {
+        let mut stretch = UNIT_POS_Y as usize;
+        while stretch < stretches {
+            first += sums[stretch * vectors + channel];
+            second += sums[(stretches + stretch) * vectors + channel];
+            stretch += rows;
+        }
+    }
+    over_rows::<N>(first, second, columns, rows)
+}
+
+/// Mean and biased variance.
+#[cube(launch)]
+fn statistics<N: Size>(
+    sums: &[Vector<f32, N>],
+    shift: &[Vector<f32, N>],
+    mean: &mut [Vector<f32, N>],
+    variance: &mut [Vector<f32, N>],
+    stretches: usize,
+    vectors: usize,
+    count: f32,
+    #[comptime] columns: usize,
+    #[comptime] rows: usize,
+) {
+    let (sum, squares) = over_stretches::<N>(sums, stretches, vectors, columns, rows);
+    let channel = own_channels(columns);
+    if UNIT_POS_Y == 0 && channel < vectors {
+        let count = Vector::<f32, N>::new(count);
+        let apart = sum / count;
+        mean[channel] = shift[channel] + apart;
+        // Rounding could take the variance of values that are all alike below 0.
+        variance[channel] = max((squares - sum * apart) / count, Vector::new(0.0));
+    }
+}
+
+/// One over the deviation.
+#[cube]
+fn scale<N: Size>(variance: Vector<f32, N>, epsilon: f32) -> Vector<f32, N> {
+    Vector::new(1.0) / (variance + Vector::new(epsilon)).sqrt()
+}
+
+#[cube(launch)]
+fn normalise<N: Size>(
+    input: &[Vector<f32, N>],
+    mean: &[Vector<f32, N>],
+    variance: &[Vector<f32, N>],
+    gamma: &[Vector<f32, N>],
+    beta: &[Vector<f32, N>],
+    output: &mut [Vector<f32, N>],
+    pixels: usize,
+    stretch: usize,
+    vectors: usize,
+    epsilon: f32,
+    #[comptime] columns: usize,
+    #[comptime] rows: usize,
+) {
+    let channel = own_channels(columns);
+    if channel < vectors {
+        let (mean, beta) = (mean[channel], beta[channel]);
+        let slope = gamma[channel] * scale::<N>(variance[channel], epsilon);
+        let end = end_of_stretch(pixels, stretch);
+        let mut pixel = CUBE_POS_Y as usize * stretch + UNIT_POS_Y as usize;
+        while pixel < end {
+            let at = pixel * vectors + channel;
+            output[at] = (input[at] - mean) * slope + beta;
+            pixel += rows;
+        }
+    }
+}
+
+#[cube(launch)]
+fn of_parameters<N: Size>(
+    sums: &[Vector<f32, N>],
+    variance: &[Vector<f32, N>],
+    of_gamma: &mut [Vector<f32, N>],
+    of_beta: &mut [Vector<f32, N>],
+    stretches: usize,
+    vectors: usize,
+    epsilon: f32,
+    #[comptime] columns: usize,
+    #[comptime] rows: usize,
+) {
+    let (sum, products) = over_stretches::<N>(sums, stretches, vectors, columns, rows);
+    let channel = own_channels(columns);
+    if UNIT_POS_Y == 0 && channel < vectors {
+        of_beta[channel] = sum;
+        of_gamma[channel] = products * scale::<N>(variance[channel], epsilon);
+    }
+}
+
+/// The gradient of the input, with dgamma in place of its sum.
+#[cube(launch)]
+fn back<N: Size>(
+    input: &[Vector<f32, N>],
+    gradient: &[Vector<f32, N>],
+    mean: &[Vector<f32, N>],
+    variance: &[Vector<f32, N>],
+    gamma: &[Vector<f32, N>],
+    of_gamma: &[Vector<f32, N>],
+    of_beta: &[Vector<f32, N>],
+    of_input: &mut [Vector<f32, N>],
+    pixels: usize,
+    stretch: usize,
+    vectors: usize,
+    epsilon: f32,
+    count: f32,
+    #[comptime] columns: usize,
+    #[comptime] rows: usize,
+) {
+    let channel = own_channels(columns);
+    if channel < vectors {
+        let mean = mean[channel];
+        let scale = scale::<N>(variance[channel], epsilon);
+        let slope = gamma[channel] * scale;
+        let count = Vector::<f32, N>::new(count);
+        let level = of_beta[channel] / count;
+        let tilt = of_gamma[channel] * scale / count;
+        let end = end_of_stretch(pixels, stretch);
+        let mut pixel = CUBE_POS_Y as usize * stretch + UNIT_POS_Y as usize;
+        while pixel < end {
+            let at = pixel * vectors + channel;
+            of_input[at] = (gradient[at] - level - (input[at] - mean) * tilt) * slope;
+            pixel += rows;
+        }
+    }
+}
