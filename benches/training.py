@@ -156,7 +156,7 @@ def main():
     def trained(bits_of, passes):
         model, layers = prepared(network(name, shape[0], classes), bits_of)
         model.to(device).train()
-        optimizer = torch.optim.SGD(model.parameters(), 1e-3, momentum=0.9, weight_decay=2.5e-5)
+        optimizer = torch.optim.SGD(model.parameters(), 1e-6, momentum=0.9, weight_decay=2.5e-5)
 
         def step():
             optimizer.zero_grad()
