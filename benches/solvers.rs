@@ -201,7 +201,7 @@ fn main() {
                 let mut line = format!("| {name}, alpha {alpha}, {budgets} | {milliseconds:.3} ({}) |", exact.status);
                 for (library, total) in libraries.iter().zip(&mut totals) {
                     let Some(Timed { milliseconds: time, stopped, status, objective: found }) =
-                        timed(library, &limit, &problem, 1)
+                        timed(library, &limit, &problem, 3)
                     else {
                         line += " failed | |";
                         continue;

@@ -56,7 +56,7 @@ const FIRST_WIDTH: usize = 32;
 /// The share of the way from the bound to the best policy that the first passes look at.
 const FIRST_HOPE: f64 = 0.125;
 /// The share grows by this when there is none.
-const HOPE_GROWTH: f64 = 3.0;
+const HOPE_GROWTH: f64 = 2.5;
 /// A pass of this width settles ties as far as they are settled.
 const MOST_TIED: usize = 1 << 14;
 /// Partial policies that are remembered at most, over all groups: 8 bytes each, whatever the budgets are.
