@@ -169,6 +169,15 @@ mod files {
         assert!(!mark.exists());
     }
 
+    /// Read as it stands, a few hundred such operations fill gigabytes.
+    #[test]
+    fn pickle_that_copies_within_itself() {
+        let sets = b"\x80\x04}\x94(\x8c\x06weight\x8f\x94(h\x00\x90\x94\x94u.";
+        let what = "as a pickle: its byte 13, 0x8f, is an operation that dicts, lists, strings and floats have no use for, so it \
+                    is refused";
+        refused("indicators.pkl", sets, &[what]);
+    }
+
     #[test]
     fn a_layer_missing_or_left_over() {
         let missing = |indicators: &mut Indicators| drop(indicators.layers.remove("layer2.0.conv1"));

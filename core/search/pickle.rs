@@ -1,8 +1,12 @@
 //! LIMPQ's indicator files: a Python pickle of plain dicts, lists, strings and floats with the keys `layer_name`, `weight`
 //! and `act`. Only plain data is accepted: a pickle that names a class or function is refused, nothing is ever executed.
 
+mod plain;
+
 use super::{BitWidth, Candidates, INDICATORS_SCHEMA, Indicators, LayerIndicators, Provenance, indicators::plain_name};
+use plain::Foreign;
 use serde::Deserialize;
+use serde_pickle::{DeOptions, Error, ErrorCode};
 use std::collections::{BTreeMap, BTreeSet};
 
 type ByBits = BTreeMap<String, f64>;
@@ -16,8 +20,10 @@ struct Limpq {
 
 /// Reads a pickle's bytes; the error says what is wrong with them.
 pub fn read(bytes: &[u8]) -> Result<Indicators, String> {
-    let options = serde_pickle::DeOptions::new();
-    let file: Limpq = serde_pickle::from_slice(bytes, options).map_err(|error| explain(&error))?;
+    if let Some(foreign) = plain::first_foreign(bytes) {
+        return Err(refused(bytes, &foreign));
+    }
+    let file: Limpq = serde_pickle::from_slice(bytes, DeOptions::new()).map_err(|error| explain(&error))?;
     let mut layers = BTreeMap::new();
     for name in &file.layer_name {
         let of = |key: &str, table: &BTreeMap<String, ByBits>| {
@@ -50,8 +56,20 @@ pub fn read(bytes: &[u8]) -> Result<Indicators, String> {
     Ok(Indicators { schema: INDICATORS_SCHEMA, model: None, candidates, provenance, layers, spread: None })
 }
 
-fn explain(error: &serde_pickle::Error) -> String {
-    use serde_pickle::{Error, ErrorCode};
+/// What an operation that plain data does not have would do.
+fn refused(bytes: &[u8], Foreign { operation, at, end }: &Foreign) -> String {
+    match serde_pickle::from_slice::<serde::de::IgnoredAny>(&bytes[..*end], DeOptions::new()) {
+        Err(
+            error @ (Error::Eval(ErrorCode::UnsupportedGlobal(..), _) | Error::Syntax(ErrorCode::UnresolvedGlobal)),
+        ) => explain(&error),
+        _ => format!(
+            "as a pickle: its byte {at}, {operation:#04x}, is an operation that dicts, lists, strings and floats have no use \
+             for, so it is refused"
+        ),
+    }
+}
+
+fn explain(error: &Error) -> String {
     match error {
         Error::Eval(ErrorCode::EOFWhileParsing, _) => "as a pickle: it ends early; copy it again".into(),
         Error::Eval(ErrorCode::UnsupportedGlobal(module, name), _) => format!(
