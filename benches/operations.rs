@@ -1,21 +1,30 @@
-//! Fake quantization by its fused kernel against its composition of burn's operations, forward alone and with the backward
-//! pass: medians of runs that take turns, so that whatever else the machine does meets all alike.
+//! Our operations against what burn makes of its own, forward alone and with the backward pass: medians of runs that take turns,
+//! so that whatever else the machine does meets all alike.
 //!
 //! ```text
 //! cargo bench --bench operations [-- --device libtorch] [--rounds 30] [--json FILE]
 //! ```
 //!
-//! A backward pass needs a loss. The time of the same loss without quantization is taken in the same turns and subtracted. A
-//! forward pass must read and write 4 bytes for each value, a backward pass read 8 and write 4; the bandwidth is that over the
-//! time. Copying is what the memory gives at best.
+//! A backward pass needs a loss. The time of the same loss without the operation is taken in the same turns and subtracted. The
+//! rate is the least that must be moved or computed over the time. Of each value 4 bytes are read or written: fake quantization
+//! reads and writes forward (8), and reads two and writes one backward (12); batch-norm reads twice and writes forward (12), and
+//! reads four and writes one backward (20). A convolution multiplies and adds as often backward as forward, for each of its two
+//! gradients. Copying is what the memory gives at best.
 
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{
+    Device, Distribution, Tensor,
+    module::{batch_norm_train, conv2d},
+    ops::ConvOptions,
+};
 use limpq as _;
 use limpq_core::{
     registry,
     run::Device as Name,
     search::BitWidth,
-    train::{Grid, Quantizer, Role},
+    train::{
+        Grid, Quantizer, Role,
+        kernels::{Window, batch_norm, convolution},
+    },
 };
 use serde::Serialize;
 use std::{env, fs, hint::black_box, process::exit, time::Instant};
@@ -28,19 +37,35 @@ const TENSORS: [(&str, usize, usize, Role); 4] = [
     ("weights by channel, 512 x 512 x 3 x 3", 512, 512 * 9, Role::Weight),
 ];
 const QUANTIZERS: [&str; 2] = ["lsq", "lsq_plus"];
+/// Images, channels, height and width.
+const IMAGES: [[usize; 4]; 2] = [[4, 64, 56, 56], [4, 256, 14, 14]];
+/// The same, with the kernel's width and the groups; as many channels come out.
+const CONVOLUTIONS: [([usize; 4], usize, usize); 4] =
+    [([4, 64, 56, 56], 3, 1), ([4, 256, 14, 14], 3, 1), ([4, 256, 14, 14], 1, 1), ([4, 256, 14, 14], 3, 256)];
 
 /// One row of the table.
 #[derive(Serialize)]
 struct Measured {
-    quantizer: &'static str,
-    tensor: &'static str,
+    operation: String,
+    tensor: String,
     pass: &'static str,
-    composed_ms: f64,
-    fused_ms: f64,
-    /// How many times as long the composition takes.
+    burn_ms: f64,
+    ours_ms: f64,
+    /// How many times as long burn's takes.
     ratio: f64,
-    fused_gigabytes_per_second: f64,
-    copy_gigabytes_per_second: f64,
+    /// Of ours.
+    rate: f64,
+    unit: &'static str,
+}
+
+/// What an operation must do.
+struct Work {
+    operation: String,
+    tensor: String,
+    /// Bytes or operations, forward and in both directions.
+    amounts: [f64; 2],
+    /// Of a billion of them in a second.
+    unit: &'static str,
 }
 
 struct Bench {
@@ -70,51 +95,131 @@ impl Bench {
         })
     }
 
-    fn measure(
+    fn random<const D: usize>(&self, shape: [usize; D], low: f64) -> Tensor<D> {
+        Tensor::random(shape, Distribution::Uniform(low, 1.0), &self.device)
+    }
+
+    /// The same numbers, with gradients.
+    fn tracked<const D: usize>(&self, tensor: &Tensor<D>) -> Tensor<D> {
+        Tensor::from_data(tensor.to_data(), &self.device.clone().autodiff()).require_grad()
+    }
+
+    /// Times an operation on inputs, without and with gradients. The output has the shape of the first input of dimension D.
+    fn compare<const D: usize, I>(
         &self,
-        quantizer: &'static str,
-        (tensor, rows, elements, role): (&'static str, usize, usize, Role),
+        work: Work,
+        [plain, tracked]: [I; 2],
+        like: Tensor<D>,
+        burn: impl Fn(&I) -> Tensor<D>,
+        ours: impl Fn(&I) -> Tensor<D>,
+    ) -> [Measured; 2] {
+        let [_, slow, fast] =
+            self.medians([&mut || (), &mut || drop(black_box(burn(&plain))), &mut || drop(black_box(ours(&plain)))]);
+        let measured = |place: usize, burn_ms: f64, ours_ms: f64| Measured {
+            operation: work.operation.clone(),
+            tensor: work.tensor.clone(),
+            pass: ["forward", "forward and backward"][place],
+            burn_ms,
+            ours_ms,
+            ratio: burn_ms / ours_ms,
+            rate: 1e-6 * work.amounts[place] / ours_ms,
+            unit: work.unit,
+        };
+        let alone = measured(0, slow, fast);
+        let slopes = Tensor::<D>::random(like.dims(), Distribution::Uniform(-1.0, 1.0), &like.device());
+        let back = |output: Tensor<D>| drop(black_box((output * slopes.clone()).sum().backward()));
+        let [loss, slow, fast] =
+            self.medians([&mut || back(like.clone()), &mut || back(burn(&tracked)), &mut || back(ours(&tracked))]);
+        [alone, measured(1, slow - loss, fast - loss)]
+    }
+
+    fn quantizer(
+        &self,
+        name: &'static str,
+        (tensor, rows, elements, role): (&str, usize, usize, Role),
     ) -> [Measured; 2] {
         let build = |kernel: &str| {
             let options = format!("kernel = {kernel:?}\nper_channel = {}", rows > 1);
-            registry::build::<dyn Quantizer>(quantizer, &options.parse().expect("options"))
-                .expect("it has these options")
+            registry::build::<dyn Quantizer>(name, &options.parse().expect("options")).expect("it has these options")
         };
         let [composed, fused] = ["composed", "fused"].map(build);
         let grid = Grid { bits: BitWidth::new(4).expect("4 is a bit-width"), signed: role == Role::Weight };
-        let range = if grid.signed { -1.0 } else { 0.0 };
-        let values = Tensor::<2>::random([rows, elements], Distribution::Uniform(range, 1.0), &self.device);
+        let values = self.random([rows, elements], if grid.signed { -1.0 } else { 0.0 });
         let parameters = fused.start(role, values.clone(), grid);
-
-        let forward = |quantizer: &dyn Quantizer| {
-            black_box(quantizer.quantize(role, values.clone(), &parameters, grid));
+        let learned: Vec<Tensor<1>> = parameters.iter().map(|numbers| self.tracked(numbers)).collect();
+        let (tracked, count) = (self.tracked(&values), (rows * elements) as f64);
+        let work = Work {
+            operation: name.to_owned(),
+            tensor: tensor.to_owned(),
+            amounts: [8.0 * count, 20.0 * count],
+            unit: "GB/s",
         };
+        let of = |quantizer: &dyn Quantizer, (values, parameters): &(Tensor<2>, Vec<Tensor<1>>)| {
+            quantizer.quantize(role, values.clone(), parameters, grid)
+        };
+        self.compare(
+            work,
+            [(values, parameters), (tracked.clone(), learned)],
+            tracked,
+            |inputs| of(&*composed, inputs),
+            |inputs| of(&*fused, inputs),
+        )
+    }
+
+    fn batch_norm(&self, shape: [usize; 4]) -> [Measured; 2] {
+        let input = self.random(shape, -1.0);
+        let [gamma, beta] = [self.random([shape[1]], 0.5), self.random([shape[1]], -1.0)];
+        let tracked = self.tracked(&input);
+        let learned = [self.tracked(&gamma), self.tracked(&beta)];
+        let count = shape.iter().product::<usize>() as f64;
+        let work = Work {
+            operation: "batch-norm".to_owned(),
+            tensor: format!("activations, {}", shape.map(|size| size.to_string()).join(" x ")),
+            amounts: [12.0 * count, 32.0 * count],
+            unit: "GB/s",
+        };
+        self.compare(
+            work,
+            [(input, [gamma, beta]), (tracked.clone(), learned)],
+            tracked,
+            |(input, [gamma, beta])| batch_norm_train(input.clone(), gamma.clone(), beta.clone(), 1e-5).output,
+            |(input, [gamma, beta])| batch_norm(input.clone(), gamma.clone(), beta.clone(), 1e-5).output,
+        )
+    }
+
+    fn convolution(&self, (shape, width, groups): ([usize; 4], usize, usize)) -> [Measured; 2] {
+        let [batch, channels, height, across] = shape;
+        let (input, kernel) =
+            (self.random(shape, -1.0), self.random([channels, channels / groups, width, width], -1.0));
+        let window = Window { stride: 1, padding: width / 2, groups };
+        let tracked = [self.tracked(&input), self.tracked(&kernel)];
+        let count = 2.0 * (batch * channels * height * across * (channels / groups) * width * width) as f64;
+        let kind = if groups > 1 { ", depthwise" } else { "" };
+        let work = Work {
+            operation: format!("convolution, {width} x {width}{kind}"),
+            tensor: format!("images, {}", shape.map(|size| size.to_string()).join(" x ")),
+            amounts: [count, 3.0 * count],
+            unit: "GFLOP/s",
+        };
+        let like = tracked[0].clone();
+        self.compare(
+            work,
+            [[input, kernel], tracked],
+            like,
+            |[input, kernel]| {
+                let options = ConvOptions::new([1, 1], [width / 2; 2], [1, 1], groups);
+                conv2d(input.clone(), kernel.clone(), None, options)
+            },
+            |[input, kernel]| convolution(input.clone(), kernel.clone(), window),
+        )
+    }
+
+    /// Gigabytes that copying moves in a second.
+    fn copying(&self) -> f64 {
+        let values = self.random([4 * 64 * 56 * 56], -1.0);
         let mut copy = || drop(black_box(values.clone().add_scalar(1.0)));
-        let [copied, slow, fast] = self.medians([&mut copy, &mut || forward(&*composed), &mut || forward(&*fused)]);
-        let gigabytes = |bytes: usize, ms: f64| 1e-6 * (rows * elements * bytes) as f64 / ms;
-        let copy_gigabytes_per_second = gigabytes(8, copied);
-        let measured = |pass, composed_ms: f64, fused_ms: f64, bytes| Measured {
-            quantizer,
-            tensor,
-            pass,
-            composed_ms,
-            fused_ms,
-            ratio: composed_ms / fused_ms,
-            fused_gigabytes_per_second: gigabytes(bytes, fused_ms),
-            copy_gigabytes_per_second,
-        };
-        let alone = measured("forward", slow, fast, 8);
-
-        let tracking = self.device.clone().autodiff();
-        let tracked = Tensor::<2>::from_data(values.to_data(), &tracking).require_grad();
-        let learned = parameters.iter().map(|p| Tensor::<1>::from_data(p.to_data(), &tracking).require_grad());
-        let learned: Vec<Tensor<1>> = learned.collect();
-        let slopes = Tensor::<2>::random([rows, elements], Distribution::Uniform(-1.0, 1.0), &tracking);
-        let back = |output: Tensor<2>| drop(black_box((output * slopes.clone()).sum().backward()));
-        let both = |quantizer: &dyn Quantizer| back(quantizer.quantize(role, tracked.clone(), &learned, grid));
-        let [loss, slow, fast] =
-            self.medians([&mut || back(tracked.clone()), &mut || both(&*composed), &mut || both(&*fused)]);
-        [alone, measured("forward and backward", slow - loss, fast - loss, 20)]
+        let [milliseconds, ..] = self.medians([&mut copy, &mut || (), &mut || ()]);
+        1e-6 * (8 * values.dims()[0]) as f64 / milliseconds
     }
 }
 
@@ -135,31 +240,31 @@ fn main() {
     let rounds = argument("--rounds").map_or(Ok(30), |rounds| rounds.parse()).unwrap_or_else(|error| stop(error));
     let bench = Bench { device: name.open().unwrap_or_else(|error| stop(error)), rounds };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    println!("device {name}, {threads} processors, medians of {rounds}\n");
-    println!("| quantizer | tensor | pass | composed, ms | fused, ms | times | fused, GB/s | copying, GB/s |");
-    println!("|---|---|---|---|---|---|---|---|");
+    let copying = bench.copying();
+    println!("device {name}, {threads} processors, medians of {rounds}; copying moves {copying:.1} GB/s\n");
+    println!("| operation | tensor | pass | burn, ms | ours, ms | times | ours |\n|---|---|---|---|---|---|---|");
     let mut all = vec![];
+    let mut show = |rows: [Measured; 2]| {
+        for row in rows {
+            let Measured { operation, tensor, pass, burn_ms, ours_ms, ratio, rate, unit } = &row;
+            println!(
+                "| {operation} | {tensor} | {pass} | {burn_ms:.3} | {ours_ms:.3} | {ratio:.1} | {rate:.1} {unit} |"
+            );
+            all.push(row);
+        }
+    };
     for quantizer in QUANTIZERS {
         // The weights of lsq_plus are those of lsq.
         for tensor in TENSORS.into_iter().filter(|tensor| quantizer == "lsq" || tensor.3 == Role::Act) {
-            for row in bench.measure(quantizer, tensor) {
-                println!(
-                    "| {} | {} | {} | {:.3} | {:.3} | {:.1} | {:.1} | {:.1} |",
-                    row.quantizer,
-                    row.tensor,
-                    row.pass,
-                    row.composed_ms,
-                    row.fused_ms,
-                    row.ratio,
-                    row.fused_gigabytes_per_second,
-                    row.copy_gigabytes_per_second
-                );
-                all.push(row);
-            }
+            show(bench.quantizer(quantizer, tensor));
         }
     }
+    IMAGES.into_iter().for_each(|shape| show(bench.batch_norm(shape)));
+    CONVOLUTIONS.into_iter().for_each(|shape| show(bench.convolution(shape)));
     if let Some(file) = argument("--json") {
-        let text = serde_json::json!({ "device": name, "processors": threads, "rounds": rounds, "measured": all });
+        let text = serde_json::json!({
+            "device": name, "processors": threads, "rounds": rounds, "copying_gigabytes_per_second": copying, "measured": all,
+        });
         let text = serde_json::to_string_pretty(&text).expect("numbers and names");
         fs::write(&file, text + "\n").unwrap_or_else(|error| stop(format!("{file}: {error}")));
     }

@@ -103,7 +103,7 @@ impl Home {
             let mut times =
                 lines.iter().filter(|line| line["stage"] == stage).map(|line| line["time"].as_f64().unwrap());
             let first = times.next().unwrap();
-            times.last().unwrap() - first
+            times.next_back().unwrap() - first
         };
         let mut lengths: Vec<f64> = trained().map(length).collect();
         lengths.sort_by(f64::total_cmp);

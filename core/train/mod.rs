@@ -7,7 +7,7 @@ mod evaluate;
 mod fit;
 mod in_memory;
 mod joint;
-mod kernels;
+pub mod kernels;
 mod lab;
 mod loader;
 mod loss;

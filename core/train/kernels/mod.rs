@@ -17,6 +17,6 @@ mod tests;
 #[cfg(feature = "tch")]
 mod torch;
 
-pub(super) use batch_norm::{Normalised, batch_norm};
-pub(super) use convolution::{Window, convolution};
+pub use batch_norm::{Normalised, batch_norm};
+pub use convolution::{Window, convolution};
 pub(super) use layout::in_memory_order;

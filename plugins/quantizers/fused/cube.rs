@@ -212,8 +212,8 @@ fn backward<N: Size>(
         let unit = UNIT_POS_X as usize;
         if unit < half.read() {
             let other = unit + half.read();
-            shared[unit] = shared[unit] + shared[other];
-            shared[units + unit] = shared[units + unit] + shared[units + other];
+            shared[unit] += shared[other];
+            shared[units + unit] += shared[units + other];
         }
         sync_cube();
         half.store(half.read() / 2);
@@ -244,7 +244,7 @@ fn add_up(sums: &[f32], of_parameters: &mut [f32], stretches: usize, scale: f32,
     let half = RuntimeCell::<usize>::new(units / 2);
     while half.read() > 0 {
         if unit < half.read() {
-            shared[unit] = shared[unit] + shared[unit + half.read()];
+            shared[unit] += shared[unit + half.read()];
         }
         sync_cube();
         half.store(half.read() / 2);

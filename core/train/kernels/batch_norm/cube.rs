@@ -265,8 +265,9 @@ fn over_rows<N: Size>(
     while half.read() > 0 {
         if (UNIT_POS_Y as usize) < half.read() {
             let other = unit + half.read() * columns;
-            shared[unit] = shared[unit] + shared[other];
-            shared[units + unit] = shared[units + unit] + shared[units + other];
+            let (first, second) = (shared[other], shared[units + other]);
+            shared[unit] += first;
+            shared[units + unit] += second;
         }
         sync_cube();
         half.store(half.read() / 2);

@@ -32,7 +32,7 @@ use burn::{
 use std::fmt::Debug;
 
 /// What a batch-norm gives in training.
-pub(in crate::train) struct Normalised {
+pub struct Normalised {
     /// As its input.
     pub output: Tensor<4>,
     /// Of each channel, without gradients.
@@ -42,7 +42,7 @@ pub(in crate::train) struct Normalised {
 }
 
 /// Normalises `[batch, channels, height, width]` with the statistics of the batch.
-pub(in crate::train) fn batch_norm(input: Tensor<4>, gamma: Tensor<1>, beta: Tensor<1>, epsilon: f64) -> Normalised {
+pub fn batch_norm(input: Tensor<4>, gamma: Tensor<1>, beta: Tensor<1>, epsilon: f64) -> Normalised {
     let (output, mean, variance) = <Dispatch as BatchNorm>::normalised(
         input.into_dispatch(),
         gamma.into_dispatch(),

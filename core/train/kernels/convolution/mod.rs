@@ -24,7 +24,7 @@ use std::fmt::Debug;
 
 /// How a kernel goes over an image: the same in both directions.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::train) struct Window {
+pub struct Window {
     /// Pixels between places of the kernel.
     pub stride: usize,
     /// Zeros around the image.
@@ -43,7 +43,7 @@ impl Window {
 }
 
 /// Convolves images `[batch, in, height, width]` with a kernel `[out, in / groups, height, width]`.
-pub(in crate::train) fn convolution(images: Tensor<4>, kernel: Tensor<4>, window: Window) -> Tensor<4> {
+pub fn convolution(images: Tensor<4>, kernel: Tensor<4>, window: Window) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as Convolution>::convolution(
         images.into_dispatch(),
         kernel.into_dispatch(),
