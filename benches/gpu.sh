@@ -19,14 +19,18 @@ pack() {
     local programs='.executable // empty'
     cargo test --features "$features" --test main --no-run --message-format json | jq -r "$programs" >"$stage/built"
     cargo bench --features "$features" --bench operations --no-run --message-format json | jq -r "$programs" >>"$stage/built"
+    # The tests of kernels are those of the libraries.
+    local of_libraries=limpq-core/tch,limpq-core/cuda,limpq-plugins/tch,limpq-plugins/cuda
+    cargo test -p limpq-core -p limpq-plugins --features "$of_libraries" --lib --no-run --message-format json |
+        jq -r "$programs" >>"$stage/built"
     while read -r program; do
         cp "$program" "$stage/$(basename "$program" | sed 's/-[0-9a-f]*$//')"
     done <"$stage/built"
-    strip "$stage"/{limpq,main,operations}
+    strip "$stage"/{limpq,main,operations,limpq_core,limpq_plugins}
     pwd >"$stage/root"
     git describe --always --dirty >"$stage/commit"
-    # The programs have most in common: a long memory makes one of three.
-    tar -C "$stage" -c limpq main operations root commit | xz -T1 -6 --lzma2=preset=6,dict=512MiB >"$archive"
+    # The programs have most in common: a long memory makes one of five.
+    tar -C "$stage" -c limpq main operations limpq_core limpq_plugins root commit | xz -T1 -6 --lzma2=preset=6,dict=512MiB >"$archive"
     rm -r "$stage"
     ls -lh "$archive"
 }
@@ -54,10 +58,11 @@ run() {
     local device name
     for device in libtorch:cuda:0 cuda:0; do
         name=${device//:/-}
-        # The first run of burn's own kernels on a machine tries out which are fastest, which takes minutes.
         part "$out/$name-operations.txt" 60 target/gpu/operations --device "$device" --json "$out/$name-operations.json"
         part "$out/$name-quickstart.txt" 90 target/gpu/limpq run experiments/configs/quickstart.toml \
             --set "device=$device" --no-plots --out "target/gpu/quickstart-$name"
+        LIMPQ_TEST_DEVICE=$device part "$out/$name-kernels.txt" 40 target/gpu/limpq_core kernels::
+        LIMPQ_TEST_DEVICE=$device part "$out/$name-fused.txt" 40 target/gpu/limpq_plugins fused::
         LIMPQ_TEST_DEVICE=$device part "$out/$name-tests.txt" 110 target/gpu/main parity fused quantizers:: sensitivities::
     done
 }

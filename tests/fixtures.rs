@@ -92,8 +92,7 @@ pub fn listing(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     entries.map(|path| (path.clone(), std::fs::read(path).unwrap_or_default())).collect()
 }
 
-/// Every file below a folder with its content, by path from there. Locks are left out, and what holds times; the record of
-/// artifacts too, which may still name checkpoints that are gone.
+/// Every file below a folder with its content, by path from there. Locks are left out, and what holds times.
 pub fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let (mut found, mut open) = (BTreeMap::new(), vec![folder.to_owned()]);
     while let Some(path) = open.pop() {

@@ -23,8 +23,9 @@ use limpq_core::{
 use serde::Deserialize;
 use std::{cell::RefCell, collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 
-/// Means over up to 2 million values, which burn's kernels on a processor add up in few sums.
-const STEP_SIZES: f32 = 2e-5;
+const STEP_SIZES: f32 = 1e-5;
+/// burn's kernels on a processor take the mean of 2 million values in few sums.
+const STEP_SIZES_BY_FEW_SUMS: f32 = 2e-5;
 const LOGITS: f32 = 1e-5;
 const LOSS: f32 = 1e-6;
 const GRADIENTS: f32 = 1e-4;
@@ -177,7 +178,8 @@ fn step_sizes_start_as_in_pytorch() {
         let steps = state.0.keys().filter(|name| name.contains("_quantizer.")).count();
         assert_eq!(steps, case.steps.len());
         let distances = case.steps.iter().map(|(name, &step)| (name.clone(), distance(&state.0[name].values, &[step])));
-        assert_within(STEP_SIZES, distances);
+        let few = fixtures::device_name() == "cubecl:cpu";
+        assert_within(if few { STEP_SIZES_BY_FEW_SUMS } else { STEP_SIZES }, distances);
     }
 }
 

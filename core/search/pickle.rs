@@ -57,11 +57,17 @@ pub fn read(bytes: &[u8]) -> Result<Indicators, String> {
 }
 
 /// What an operation that plain data does not have would do.
-fn refused(bytes: &[u8], Foreign { operation, at, end }: &Foreign) -> String {
-    match serde_pickle::from_slice::<serde::de::IgnoredAny>(&bytes[..*end], DeOptions::new()) {
-        Err(
-            error @ (Error::Eval(ErrorCode::UnsupportedGlobal(..), _) | Error::Syntax(ErrorCode::UnresolvedGlobal)),
-        ) => explain(&error),
+fn refused(bytes: &[u8], &Foreign { operation, at, end }: &Foreign) -> String {
+    const HINT: &str = "which could run anything, so it is refused; save plain floats instead: {k: {b: float(s)}}";
+    match operation {
+        b'c' | b'i' => {
+            let name = String::from_utf8_lossy(&bytes[at + 1..end]).trim_end().replace('\n', ".");
+            format!("as a pickle: it wants to call {name}, {HINT}")
+        }
+        // A name from the stack, a call, an object's making, a name from a register of extensions or of objects outside.
+        0x93 | b'R' | b'o' | b'b' | 0x81 | 0x92 | 0x82..=0x84 | b'P' | b'Q' => {
+            format!("as a pickle: it wants to call Python code, {HINT}")
+        }
         _ => format!(
             "as a pickle: its byte {at}, {operation:#04x}, is an operation that dicts, lists, strings and floats have no use \
              for, so it is refused"
@@ -72,15 +78,6 @@ fn refused(bytes: &[u8], Foreign { operation, at, end }: &Foreign) -> String {
 fn explain(error: &Error) -> String {
     match error {
         Error::Eval(ErrorCode::EOFWhileParsing, _) => "as a pickle: it ends early; copy it again".into(),
-        Error::Eval(ErrorCode::UnsupportedGlobal(module, name), _) => format!(
-            "as a pickle: it wants to call {}.{}, which could run any code, so it is refused; \
-             save plain floats instead: {{k: {{b: float(s)}}}}",
-            String::from_utf8_lossy(module),
-            String::from_utf8_lossy(name)
-        ),
-        Error::Syntax(ErrorCode::UnresolvedGlobal) => {
-            "as a pickle: it wants to call Python code, which is refused; save plain floats instead".into()
-        }
         other => format!("as a pickle: {other}"),
     }
 }

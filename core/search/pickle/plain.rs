@@ -22,21 +22,31 @@ enum Argument {
     Lines(usize),
 }
 
+/// Marks that the indicators of some 10 000 layers have no need of. Each takes some kilobytes to read.
+const MOST_MARKS: usize = 1 << 15;
+
 /// The first operation that plain data does not have. A pickle that ends early is plain as far as it goes.
 pub(super) fn first_foreign(bytes: &[u8]) -> Option<Foreign> {
-    let (mut at, mut on_record) = (0, false);
+    let (mut at, mut marks) = (0, 0);
+    // Whether the value at hand is on record already.
+    let mut on_record = false;
     while let Some(&operation) = bytes.get(at) {
         let (argument, plain) = described(operation);
         let end = at + 1 + argument.size(&bytes[at + 1..])?;
         let puts = b"pqr\x94".contains(&operation);
-        if !plain || puts && on_record {
+        marks += usize::from(operation == b'(');
+        if !plain || puts && on_record || marks > MOST_MARKS {
             return Some(Foreign { operation, at, end });
         }
         if operation == b'.' {
             return None;
         }
-        // What was just put on record, or fetched from there.
-        on_record = puts || b"ghj".contains(&operation);
+        on_record = match operation {
+            // Protocol and frame do nothing.
+            0x80 | 0x95 => on_record,
+            // Put on record, fetched from there, or a container that took its items: it was put on record when it was empty.
+            _ => puts || b"ghjaesu".contains(&operation),
+        };
         at = end;
     }
     None
@@ -124,10 +134,18 @@ mod tests {
     }
 
     #[test]
+    fn marks_are_counted() {
+        assert_eq!(first_foreign(&[b'('; MOST_MARKS]), None);
+        assert_eq!(first_foreign(&[b'('; MOST_MARKS + 9]).map(|foreign| foreign.at), Some(MOST_MARKS));
+    }
+
+    #[test]
     fn values_are_put_on_record_once() {
         assert_eq!(first_foreign(b"}q\x01h\x01."), None);
         assert_eq!(first_foreign(b"}\x94\x94."), Some(Foreign { operation: 0x94, at: 2, end: 3 }));
         assert_eq!(first_foreign(b"}q\x01h\x01q\x02."), Some(Foreign { operation: b'q', at: 5, end: 7 }));
+        assert_eq!(first_foreign(b"]\x94\x80\x04\x94."), Some(Foreign { operation: 0x94, at: 4, end: 5 }));
+        assert_eq!(first_foreign(b"]\x94(Ne\x94."), Some(Foreign { operation: 0x94, at: 5, end: 6 }));
         assert_eq!(first_foreign(b"}2."), Some(Foreign { operation: b'2', at: 1, end: 2 }));
     }
 }

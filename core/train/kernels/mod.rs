@@ -10,6 +10,8 @@
 
 mod batch_norm;
 mod convolution;
+#[cfg(feature = "cubecl")]
+pub mod cube;
 mod layout;
 mod sums;
 #[cfg(test)]

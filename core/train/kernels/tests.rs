@@ -60,6 +60,30 @@ fn batch_norms_are_burns() {
     }
 }
 
+/// The first value of a channel may be far from all others: a corner where a convolution has seen zeros.
+#[test]
+fn variances_do_not_depend_on_the_first_value() {
+    let mut values: Vec<f32> = (0..40_000).map(|place| (place as f32 * 0.37).sin()).collect();
+    values[0] = 100.0;
+    let count = values.len() as f64;
+    let mean = values.iter().map(|&value| f64::from(value)).sum::<f64>() / count;
+    let variance = values.iter().map(|&value| (f64::from(value) - mean).powi(2)).sum::<f64>() / count;
+    let input = Tensor::<1>::from_floats(&values[..], &device()).reshape([4, 1, 100, 100]);
+    let [gamma, beta] = [1.0, 0.0].map(|number| Tensor::<1>::from_data([number], &device()));
+    let done = batch_norm(input, gamma, beta, 1e-5);
+    let (found, wanted) = ([numbers(done.mean)[0], numbers(done.variance)[0]], [mean as f32, variance as f32]);
+    let near = found.iter().zip(&wanted).all(|(found, wanted)| (found - wanted).abs() <= 1e-4 * wanted.abs().max(0.1));
+    assert!(near, "{found:?} and {wanted:?}");
+}
+
+#[test]
+fn values_that_are_none_give_statistics_that_are_none() {
+    let input = Tensor::<4>::from_data([[[[f32::NAN, 1.0], [2.0, 3.0]]]], &device());
+    let [gamma, beta] = [1.0, 0.0].map(|number| Tensor::<1>::from_data([number], &device()));
+    let done = batch_norm(input, gamma, beta, 1e-5);
+    assert!(numbers(done.mean)[0].is_nan() && numbers(done.variance)[0].is_nan());
+}
+
 #[test]
 fn two_values_normalise_by_hand() {
     // Mean 3, variance 1: the normalised values are -1 and 1. y = 2 * (-1, 1) + 5.

@@ -11,22 +11,20 @@ use burn_cubecl::{
     CubeBackend,
     cubecl::{self, prelude::*},
     kernel::into_contiguous,
-    ops::numeric::empty_device_contiguous_dtype,
     tensor::CubeTensor,
 };
+use limpq_core::train::kernels::cube::{empty, over_rows, units, vector_size};
 
-/// Units of a cube at most; a power of two.
-const MOST_UNITS: u32 = 256;
 /// Vectors that each unit goes over in the backward pass, so that a sum is worth its cost.
 const TURNS: usize = 16;
 
 impl FakeQuantize for CubeBackend {
     fn fake_quantize(values: FloatTensor<Self>, parameters: FloatTensor<Self>, bounds: Bounds) -> FloatTensor<Self> {
-        if values.dtype() != DType::F32 || values.shape().num_elements() == 0 {
+        if !has_kernel(&values) {
             return primitives::forward::<Self>(values, parameters, bounds);
         }
         let (values, parameters) = (into_contiguous(values), into_contiguous(parameters));
-        let output = like(&values, values.shape());
+        let output = empty(&values, values.shape());
         let plan = Plan::new(&values, &parameters, 1);
         forward::launch(
             &output.client,
@@ -52,14 +50,14 @@ impl Gradients for CubeBackend {
         gradient: FloatTensor<Self>,
         bounds: Bounds,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        if values.dtype() != DType::F32 || values.shape().num_elements() == 0 {
+        if !has_kernel(&values) {
             return primitives::backward::<Self>(values, parameters, gradient, bounds);
         }
         let (values, parameters, gradient) =
             (into_contiguous(values), into_contiguous(parameters), into_contiguous(gradient));
-        let (of_values, of_parameters) = (like(&values, values.shape()), like(&parameters, parameters.shape()));
+        let (of_values, of_parameters) = (empty(&values, values.shape()), empty(&parameters, parameters.shape()));
         let plan = Plan::new(&values, &parameters, TURNS);
-        let sums = like(&values, Shape::new([2, plan.rows, plan.stretches]));
+        let sums = empty(&values, Shape::new([2, plan.rows, plan.stretches]));
         let client = values.client.clone();
         backward::launch(
             &client,
@@ -79,21 +77,25 @@ impl Gradients for CubeBackend {
         );
         add_up::launch(
             &client,
-            CubeCount::Static(plan.rows as u32, plan.count as u32, 1),
+            CubeCount::Static(plan.rows as u32, 1, 1),
             plan.units,
+            1,
             sums.into_buffer_arg(),
             of_parameters.clone().into_buffer_arg(),
             plan.stretches,
             bounds.gradient_scale as f32,
+            plan.count,
             plan.units.num_elems() as usize,
         );
         (of_values, of_parameters)
     }
 }
 
-/// A new tensor next to another, not filled.
-fn like(tensor: &CubeTensor, shape: Shape) -> CubeTensor {
-    empty_device_contiguous_dtype(tensor.client.clone(), tensor.device.clone(), shape, tensor.dtype)
+/// Whether the kernels take these numbers; each row has cubes of its own.
+fn has_kernel(values: &CubeTensor) -> bool {
+    let [rows, elements] = values.shape().dims();
+    let most_rows = values.client.properties().hardware.max_cube_count.1 as usize;
+    values.dtype() == DType::F32 && rows * elements > 0 && rows <= most_rows
 }
 
 /// How the values `[rows, elements]` are shared out.
@@ -115,15 +117,11 @@ impl Plan {
     fn new(values: &CubeTensor, parameters: &CubeTensor, turns: usize) -> Self {
         let [rows, elements] = values.shape().dims();
         let [count, _] = parameters.shape().dims();
-        let sizes = values.client.io_optimized_vector_sizes(values.dtype.size());
-        let vector = sizes.filter(|size| elements.is_multiple_of(*size)).max().unwrap_or(1);
-        // A processor's cores are few; sums halve the units again and again.
-        let most = values.client.properties().hardware.max_units_per_cube.clamp(1, MOST_UNITS);
-        let units = 1 << most.ilog2();
+        let (vector, units) = (vector_size(values, elements), units(&values.client));
         let length = elements / vector;
         let stretches = length.div_ceil(turns * units as usize);
         let cubes = CubeCount::Static(stretches as u32, rows as u32, 1);
-        Self { count, rows, vector, length, stretches, cubes, units: CubeDim::new_1d(units) }
+        Self { count, rows, vector, length, stretches, cubes, units: CubeDim::new_2d(1, units) }
     }
 }
 
@@ -156,7 +154,7 @@ fn forward<N: Size>(
     high: f32,
     #[comptime] count: usize,
 ) {
-    let place = (CUBE_POS_X * CUBE_DIM_X + UNIT_POS_X) as usize;
+    let place = (CUBE_POS_X * CUBE_DIM_Y + UNIT_POS_Y) as usize;
     if place < length {
         let at = CUBE_POS_Y as usize * length + place;
         let step = parameter::<N>(parameters, 0usize, count);
@@ -189,7 +187,7 @@ fn backward<N: Size>(
     let mut by_offset = Vector::<f32, N>::new(0.0);
     for turn in 0..TURNS {
         // Units side by side read side by side.
-        let place = (CUBE_POS_X as usize * TURNS + turn) * units + UNIT_POS_X as usize;
+        let place = (CUBE_POS_X as usize * TURNS + turn) * units + UNIT_POS_Y as usize;
         if place < length {
             let at = CUBE_POS_Y as usize * length + place;
             let gradient = gradients[at];
@@ -203,53 +201,41 @@ fn backward<N: Size>(
             of_values[at] = select_many(outside, nothing, gradient);
         }
     }
-    let mut shared = Shared::new_slice(2 * units);
-    shared[UNIT_POS_X as usize] = by_step.vector_sum();
-    shared[units + UNIT_POS_X as usize] = by_offset.vector_sum();
-    sync_cube();
-    let half = RuntimeCell::<usize>::new(units / 2);
-    while half.read() > 0 {
-        let unit = UNIT_POS_X as usize;
-        if unit < half.read() {
-            let other = unit + half.read();
-            shared[unit] += shared[other];
-            shared[units + unit] += shared[units + other];
-        }
-        sync_cube();
-        half.store(half.read() / 2);
-    }
-    if UNIT_POS_X == 0 {
+    let (by_step, by_offset) = over_rows::<N>(by_step, by_offset, 1usize, units);
+    if UNIT_POS_Y == 0 {
         let stretch = CUBE_POS_Y as usize * CUBE_COUNT_X as usize + CUBE_POS_X as usize;
-        sums[stretch] = shared[0];
-        sums[(CUBE_COUNT_Y * CUBE_COUNT_X) as usize + stretch] = shared[units];
+        sums[stretch] = by_step.vector_sum();
+        sums[(CUBE_COUNT_Y * CUBE_COUNT_X) as usize + stretch] = by_offset.vector_sum();
     }
 }
 
-/// Adds up the stretches of a row; the zero point, which comes third, is a constant.
+/// Adds up the stretches of a row; the zero point, which comes third, is a constant. N is 1.
 #[cube(launch)]
-fn add_up(sums: &[f32], of_parameters: &mut [f32], stretches: usize, scale: f32, #[comptime] units: usize) {
-    let row = (CUBE_POS_Y * CUBE_COUNT_X + CUBE_POS_X) as usize;
-    let unit = UNIT_POS_X as usize;
-    let mut shared = Shared::new_slice(units);
-    let mut sum = 0.0f32;
-    if CUBE_POS_Y < 2 {
-        let mut place = unit;
-        while place < stretches {
-            sum += sums[row * stretches + place];
-            place += units;
-        }
+fn add_up<N: Size>(
+    sums: &[Vector<f32, N>],
+    of_parameters: &mut [Vector<f32, N>],
+    stretches: usize,
+    scale: f32,
+    #[comptime] count: usize,
+    #[comptime] units: usize,
+) {
+    let (row, rows) = (CUBE_POS_X as usize, CUBE_COUNT_X as usize);
+    let mut by_step = Vector::<f32, N>::new(0.0);
+    let mut by_offset = Vector::<f32, N>::new(0.0);
+    let mut stretch = UNIT_POS_Y as usize;
+    while stretch < stretches {
+        by_step += sums[row * stretches + stretch];
+        by_offset += sums[(rows + row) * stretches + stretch];
+        stretch += units;
     }
-    shared[unit] = sum;
-    sync_cube();
-    let half = RuntimeCell::<usize>::new(units / 2);
-    while half.read() > 0 {
-        if unit < half.read() {
-            shared[unit] += shared[unit + half.read()];
+    let (by_step, by_offset) = over_rows::<N>(by_step, by_offset, 1usize, units);
+    if UNIT_POS_Y == 0 {
+        of_parameters[row] = by_step * Vector::new(scale);
+        if comptime![count > 1] {
+            of_parameters[rows + row] = by_offset * Vector::new(scale);
         }
-        sync_cube();
-        half.store(half.read() / 2);
-    }
-    if unit == 0 {
-        of_parameters[row] = shared[0] * scale;
+        if comptime![count > 2] {
+            of_parameters[2 * rows + row] = Vector::new(0.0);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The problem without what cannot matter: losses as exact integers, costs above each group's least, rows that can bind,
 //! and options that fit and are not dominated (Sinha & Zoltners, Operations Research 27, 1979).
 
+use super::dual::doubt;
 use limpq_core::search::{Problem, SolverError};
 
 /// One way to choose in a group. Arrays have a place for each row that is left, and zeros behind those.
@@ -172,9 +173,11 @@ impl<const R: usize> Reduced<R> {
         self.groups.iter().map(Vec::as_slice).collect()
     }
 
-    /// The most that any policy loses, as bounds count.
+    /// The most that any policy loses, as bounds count, with an allowance for the rounding of such sums.
     pub fn most_loss(&self) -> f64 {
-        self.groups.iter().map(|items| items.iter().map(|item| item.loss).fold(0.0, f64::max)).sum()
+        let worst = |items: &Vec<Item<R>>| items.iter().map(|item| item.loss).fold(0.0, f64::max);
+        let sum: f64 = self.groups.iter().map(worst).sum();
+        sum + doubt(self.groups.len(), sum)
     }
 
     /// Number of items.

@@ -3,12 +3,16 @@
 //! beside. Sums are over stretches of pixels, then over the stretches.
 //!
 //! ```text
-//! m = s + sum(x - s)/n,   v = (sum((x - s)^2) - sum(x - s)^2/n)/n,   s the channel's first value
+//! m = s + sum(x - s)/n,   v = (sum((x - s)^2) - sum(x - s)^2/n)/n,   s the mean of some pixels, far from each other
 //! ```
 //!
-//! A value of the channel is as near to its mean as others are, so that the subtraction loses no more digits than they vary.
+//! The subtraction in v loses digits as (s - m)^2 is more than v, so s must be near the mean. A single value would not do: that of
+//! a corner, where a convolution has seen zeros, may be far from it.
 
-use super::{BatchNorm, Differentiable, Statistics, Three, backward_of_burn, forward_of_burn};
+use super::{
+    super::cube::{empty, over_rows, units, vector_size},
+    BatchNorm, Differentiable, Statistics, Three, backward_of_burn, forward_of_burn,
+};
 use burn::{
     backend::{TensorMetadata, tensor::FloatTensor},
     tensor::{DType, Shape},
@@ -17,18 +21,18 @@ use burn_cubecl::{
     CubeBackend,
     cubecl::{self, prelude::*},
     kernel::into_contiguous,
-    ops::{numeric::empty_device_contiguous_dtype, permute},
+    ops::permute,
     tensor::CubeTensor,
 };
 
-/// Units of a cube at most, a power of two.
-const MOST_UNITS: u32 = 256;
 /// Units side by side at most, each with a vector of channels.
 const MOST_COLUMNS: usize = 32;
 /// Stretches that the pixels are divided into, unless they would be shorter than [`SHORTEST`].
 const STRETCHES: usize = 256;
 /// Pixels that are worth a stretch.
 const SHORTEST: usize = 64;
+/// Pixels that the sums are shifted by the mean of.
+const SOME: usize = 32;
 
 impl BatchNorm for CubeBackend {
     fn normalised(
@@ -50,15 +54,26 @@ impl Differentiable for CubeBackend {
         }
         let (input, gamma, beta) = (channels_last(input), into_contiguous(gamma), into_contiguous(beta));
         let plan = Plan::new(&input);
-        let sums = plan.sums(&input, None, &input);
-        let (mean, variance) = (like(&gamma), like(&gamma));
+        let (shift, mean, variance) = (like(&gamma), like(&gamma), like(&gamma));
+        mean_of_some::launch(
+            &input.client,
+            plan.of_channels(),
+            plan.units,
+            plan.vector,
+            input.clone().into_buffer_arg(),
+            shift.clone().into_buffer_arg(),
+            plan.pixels,
+            plan.vectors,
+            plan.columns(),
+        );
+        let sums = plan.sums(&input, None, &shift);
         statistics::launch(
             &input.client,
             plan.of_channels(),
             plan.units,
             plan.vector,
             sums.into_buffer_arg(),
-            input.clone().into_buffer_arg(),
+            shift.into_buffer_arg(),
             mean.clone().into_buffer_arg(),
             variance.clone().into_buffer_arg(),
             plan.stretches,
@@ -161,10 +176,6 @@ fn like(tensor: &CubeTensor) -> CubeTensor {
     empty(tensor, tensor.shape())
 }
 
-fn empty(tensor: &CubeTensor, shape: Shape) -> CubeTensor {
-    empty_device_contiguous_dtype(tensor.client.clone(), tensor.device.clone(), shape, tensor.dtype)
-}
-
 /// How pixels and channels are shared out.
 struct Plan {
     pixels: usize,
@@ -183,12 +194,8 @@ impl Plan {
     fn new(input: &CubeTensor) -> Self {
         let [batch, height, width, channels] = input.shape().dims();
         let pixels = batch * height * width;
-        let sizes = input.client.io_optimized_vector_sizes(input.dtype.size());
-        let vector = sizes.filter(|size| channels.is_multiple_of(*size)).max().unwrap_or(1);
+        let (vector, units) = (vector_size(input, channels), units(&input.client));
         let vectors = channels / vector;
-        // A processor's cores are few; sums halve the rows again and again.
-        let most = input.client.properties().hardware.max_units_per_cube.clamp(1, MOST_UNITS);
-        let units = 1u32 << most.ilog2();
         let columns = units.min(vectors.next_power_of_two().min(MOST_COLUMNS) as u32);
         let stretch = pixels.div_ceil(STRETCHES).max(SHORTEST);
         let units = CubeDim::new_2d(columns, units / columns);
@@ -247,32 +254,23 @@ fn end_of_stretch(pixels: usize, stretch: usize) -> usize {
     select(end < pixels, end, pixels)
 }
 
-/// What all rows of a column have, added up: the sum is right in the first row. Two numbers at once.
-#[cube]
-fn over_rows<N: Size>(
-    first: Vector<f32, N>,
-    second: Vector<f32, N>,
+/// The mean of pixels at equal distances.
+#[cube(launch)]
+fn mean_of_some<N: Size>(
+    input: &[Vector<f32, N>],
+    shift: &mut [Vector<f32, N>],
+    pixels: usize,
+    vectors: usize,
     #[comptime] columns: usize,
-    #[comptime] rows: usize,
-) -> (Vector<f32, N>, Vector<f32, N>) {
-    let units = comptime!(columns * rows);
-    let unit = UNIT_POS_Y as usize * columns + UNIT_POS_X as usize;
-    let mut shared = Shared::<[Vector<f32, N>]>::new_slice(2 * units);
-    shared[unit] = first;
-    shared[units + unit] = second;
-    sync_cube();
-    let half = RuntimeCell::<usize>::new(rows / 2);
-    while half.read() > 0 {
-        if (UNIT_POS_Y as usize) < half.read() {
-            let other = unit + half.read() * columns;
-            let (first, second) = (shared[other], shared[units + other]);
-            shared[unit] += first;
-            shared[units + unit] += second;
+) {
+    let channel = own_channels(columns);
+    if UNIT_POS_Y == 0 && channel < vectors {
+        let mut sum = Vector::<f32, N>::new(0.0);
+        for place in 0..SOME {
+            sum += input[place * pixels / SOME * vectors + channel];
         }
-        sync_cube();
-        half.store(half.read() / 2);
+        shift[channel] = sum / Vector::new(SOME as f32);
     }
-    (shared[unit], shared[units + unit])
 }
 
 /// Sums of x - s and its square, or of the gradient and its product with x - s.
@@ -359,8 +357,10 @@ fn statistics<N: Size>(
         let count = Vector::<f32, N>::new(count);
         let apart = sum / count;
         mean[channel] = shift[channel] + apart;
-        // Rounding could take the variance of values that are all alike below 0.
-        variance[channel] = max((squares - sum * apart) / count, Vector::new(0.0));
+        let varied = (squares - sum * apart) / count;
+        // Rounding could take the variance of values that are all alike below 0. A NaN stays one.
+        let nothing = Vector::<f32, N>::new(0.0);
+        variance[channel] = select_many(varied.less_than(&nothing), nothing, varied);
     }
 }
 

@@ -7,8 +7,8 @@
 //! dx = gamma r (g - sum(g)/n - (x - m) r^2 sum(g (x - m))/n)
 //! ```
 //!
-//! libtorch computes its own gradients. On the CPU and on burn's GPUs each pass reads a channel for its two sums and once more to
-//! write; burn composes some ten passes.
+//! libtorch computes its own gradients. On the CPU and on burn's GPUs each direction goes over a channel two or three times;
+//! burn composes some ten passes.
 
 #[cfg(feature = "cubecl")]
 mod cube;
