@@ -1,5 +1,7 @@
 //! What kernels for burn's GPUs have in common.
 
+#![expect(missing_docs, reason = "of a function the macro `cube` makes a module and a struct without documentation")]
+
 use burn::tensor::Shape;
 use burn_cubecl::{
     cubecl::{self, client::Client, prelude::*},
