@@ -40,7 +40,7 @@ impl Network {
     }
 
     /// Runs the rest, in training, for one of the passes: class scores `[batch, classes]`, and what it read of the trunk, as the
-    /// leaves of a graph of its own, which [`Trunk::collect`] wants to see again.
+    /// leaves of a graph of its own, which the trunk's `collect` wants to see again.
     pub fn branch(&self, trunk: &Trunk, bits: &Bits) -> (Tensor<2>, Vec<Tensor<4>>) {
         let graph = &self.plan.graph;
         let rest: Vec<bool> = trunk.nodes.iter().map(|common| !common).collect();

@@ -84,6 +84,7 @@ pub(super) fn pass<const R: usize>(
     let every = (order.len() / PLACES).max(1);
     // Without a target: a bound above what any policy loses says that nothing fits.
     let sought = target.map_or_else(|| reduced.most_loss(), |target| reduced.above_least(target));
+    let narrow = Narrow::of(reduced);
     let mut result = Pass { cut: f64::INFINITY, doubt: 0.0, expired: false, nodes: 0 };
     let none = State { used: [0; R], exact: 0, loss: 0.0, bits: 0, bound: 0.0, parent: 0, item: 0 };
     let mut states = vec![none];
@@ -122,7 +123,9 @@ pub(super) fn pass<const R: usize>(
             }
             if next.len() > ROOM * width {
                 result.nodes += (next.len() - width) as u64;
-                let cut = narrowed(&mut next, width, |a, b| first(reduced, &order[..=place], &history, a, b));
+                let cut = narrowed(&mut next, width, narrow.as_ref(), |a, b| {
+                    first(reduced, &order[..=place], &history, a, b)
+                });
                 result.cut = result.cut.min(cut);
             }
             for (index, item) in items.iter().enumerate() {
@@ -147,8 +150,9 @@ pub(super) fn pass<const R: usize>(
             }
         }
         result.nodes += next.len() as u64;
-        result.cut =
-            result.cut.min(narrowed(&mut next, width, |a, b| first(reduced, &order[..=place], &history, a, b)));
+        result.cut = result
+            .cut
+            .min(narrowed(&mut next, width, narrow.as_ref(), |a, b| first(reduced, &order[..=place], &history, a, b)));
         if next.is_empty() {
             // No state leads anywhere within the target: the last ones, finished greedily, are often good policies.
             states.sort_unstable_by(|a, b| a.bound.total_cmp(&b.bound));
@@ -243,9 +247,10 @@ const ROOM: usize = 16;
 fn narrowed<const R: usize>(
     states: &mut Vec<State<R>>,
     width: usize,
+    narrow: Option<&Narrow>,
     first: impl Fn(&State<R>, &State<R>) -> Ordering,
 ) -> f64 {
-    undominated(states, first);
+    undominated(states, narrow, first);
     if states.len() <= width {
         return f64::INFINITY;
     }
@@ -347,12 +352,87 @@ fn first<const R: usize>(
     picks(a).cmp(&picks(b))
 }
 
-/// With three rows or more a state is compared with this many others only: those that lose least.
+/// With three wide rows or more a state is compared with this many others only: those that lose least.
 const COMPARED: usize = 20;
 
+/// A row of three whose sums are few: a bit-width's, say.
+struct Narrow {
+    row: usize,
+    /// Every sum is a multiple of this.
+    unit: i64,
+    /// Multiples that fit.
+    count: usize,
+}
+
+impl Narrow {
+    /// That of a problem with three rows, if it has one.
+    fn of<const R: usize>(reduced: &Reduced<R>) -> Option<Self> {
+        const MOST: i64 = 256;
+        let narrow = |row: usize| {
+            let costs = reduced.groups.iter().flatten().map(|item| item.costs[row]);
+            let unit = costs.fold(0, greatest_divisor);
+            let count = reduced.slack[row].checked_div(unit)?;
+            (count < MOST).then_some(Self { row, unit, count: count as usize + 1 })
+        };
+        let rows = if R == 3 && reduced.rows() == 3 { 0..3 } else { 0..0 };
+        rows.filter_map(narrow).min_by_key(|narrow| narrow.count)
+    }
+}
+
+fn greatest_divisor(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { greatest_divisor(b, a % b) }
+}
+
+/// States that replace later ones, which use no less of other rows: as use of this row rises, rank falls.
+#[derive(Clone)]
+struct Stairs<const R: usize> {
+    row: usize,
+    states: Vec<State<R>>,
+}
+
+impl<const R: usize> Stairs<R> {
+    fn new(row: usize) -> Self {
+        Self { row, states: vec![] }
+    }
+
+    fn replace(&self, state: &State<R>, rank: impl Fn(&State<R>, &State<R>) -> Ordering) -> bool {
+        let place = self.states.partition_point(|other| other.used[self.row] <= state.used[self.row]);
+        place > 0 && rank(&self.states[place - 1], state).is_le()
+    }
+
+    /// Adds one that they do not replace.
+    fn add(&mut self, state: &State<R>, rank: impl Fn(&State<R>, &State<R>) -> Ordering) {
+        let row = self.row;
+        let place = self.states.partition_point(|other| other.used[row] <= state.used[row]);
+        let from = place - usize::from(place > 0 && self.states[place - 1].used[row] == state.used[row]);
+        let until = place + self.states[place..].iter().take_while(|other| rank(other, state).is_ge()).count();
+        self.states.splice(from..until, [*state]);
+    }
+}
+
 /// Drops states that another one replaces: no row used more, and better or equal in loss, bits and policy.
-fn undominated<const R: usize>(states: &mut Vec<State<R>>, first: impl Fn(&State<R>, &State<R>) -> Ordering) {
+fn undominated<const R: usize>(
+    states: &mut Vec<State<R>>,
+    narrow: Option<&Narrow>,
+    first: impl Fn(&State<R>, &State<R>) -> Ordering,
+) {
     let rank = |a: &State<R>, b: &State<R>| a.exact.cmp(&b.exact).then(a.bits.cmp(&b.bits)).then_with(|| first(a, b));
+    if let Some(narrow) = narrow {
+        let wide: Vec<usize> = (0..R).filter(|&row| row != narrow.row).collect();
+        let key = |state: &State<R>| [wide[0], wide[1], narrow.row].map(|row| state.used[row]);
+        states.sort_unstable_by(|a, b| key(a).cmp(&key(b)).then_with(|| rank(a, b)));
+        // Those of each sum of the narrow row; whatever came before uses no more of the first wide one.
+        let mut stairs = vec![Stairs::new(wide[1]); narrow.count];
+        states.retain(|state| {
+            let sum = (state.used[narrow.row] / narrow.unit) as usize;
+            if stairs[..=sum].iter().any(|stairs| stairs.replace(state, rank)) {
+                return false;
+            }
+            stairs[sum].add(state, rank);
+            true
+        });
+        return;
+    }
     if R > 2 {
         states.sort_unstable_by(rank);
         let mut kept: Vec<State<R>> = Vec::with_capacity(states.len());
@@ -367,17 +447,12 @@ fn undominated<const R: usize>(states: &mut Vec<State<R>>, first: impl Fn(&State
     }
     // By use of the first row: whatever came before uses no more of it.
     states.sort_unstable_by(|a, b| a.used.cmp(&b.used).then_with(|| rank(a, b)));
-    // The states that matter to later ones: as use of the second row rises, rank falls.
-    let mut stairs: Vec<State<R>> = vec![];
+    let mut stairs = Stairs::new(R - 1);
     states.retain(|state| {
-        let second = |state: &State<R>| state.used[R - 1];
-        let place = stairs.partition_point(|other| second(other) <= second(state));
-        if place > 0 && rank(&stairs[place - 1], state).is_le() {
-            return false;
+        let stays = !stairs.replace(state, rank);
+        if stays {
+            stairs.add(state, rank);
         }
-        let from = place - usize::from(place > 0 && second(&stairs[place - 1]) == second(state));
-        let until = place + stairs[place..].iter().take_while(|other| rank(other, state).is_ge()).count();
-        stairs.splice(from..until, [*state]);
-        true
+        stays
     });
 }
