@@ -58,12 +58,12 @@ run() {
     local device name
     for device in libtorch:cuda:0 cuda:0; do
         name=${device//:/-}
-        part "$out/$name-operations.txt" 60 target/gpu/operations --device "$device" --json "$out/$name-operations.json"
-        part "$out/$name-quickstart.txt" 90 target/gpu/limpq run experiments/configs/quickstart.toml \
+        part "$out/$name-operations.txt" 50 target/gpu/operations --device "$device" --json "$out/$name-operations.json"
+        part "$out/$name-quickstart.txt" 60 target/gpu/limpq run experiments/configs/quickstart.toml \
             --set "device=$device" --no-plots --out "target/gpu/quickstart-$name"
-        LIMPQ_TEST_DEVICE=$device part "$out/$name-kernels.txt" 40 target/gpu/limpq_core kernels::
-        LIMPQ_TEST_DEVICE=$device part "$out/$name-fused.txt" 40 target/gpu/limpq_plugins fused::
-        LIMPQ_TEST_DEVICE=$device part "$out/$name-tests.txt" 110 target/gpu/main parity fused quantizers:: sensitivities::
+        LIMPQ_TEST_DEVICE=$device part "$out/$name-kernels.txt" 35 target/gpu/limpq_core kernels::
+        LIMPQ_TEST_DEVICE=$device part "$out/$name-fused.txt" 35 target/gpu/limpq_plugins fused::
+        LIMPQ_TEST_DEVICE=$device part "$out/$name-tests.txt" 80 target/gpu/main parity fused quantizers:: sensitivities::
     done
 }
 
