@@ -21,6 +21,7 @@
 //! A time limit gives the best policy so far with the gap that the bound certifies.
 
 mod beam;
+mod dominance;
 mod dual;
 mod primal;
 mod reduce;
