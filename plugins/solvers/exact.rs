@@ -7,7 +7,8 @@
 //! 1. [`reduce`]: options that do not fit or are dominated go, and rows that cannot bind;
 //! 2. [`dual`]: prices of the budgets bound every policy from below (Lagrangian dual by cutting planes);
 //! 3. [`primal`]: the policies at those prices are repaired and improved, which gives a policy to beat;
-//! 4. options that no policy as good can have go too: with them the bound is above the policy at hand (reduced costs);
+//! 4. options that no policy as good can have go too: with them the bound is above the policy at hand (reduced costs). Once
+//!    that turns out to be work, rows of which few sums are possible are kept exactly in these bounds ([`sums`]);
 //! 5. [`beam`]: dynamic programming over the layers, with a beam that widens from pass to pass, each partial policy bounded
 //!    by the best of many prices. It looks first for policies close to the bound, a target that leaves few options in each
 //!    layer: finding one is a good policy at once, and finding none raises the bound. A pass at the best policy's own loss
@@ -23,19 +24,23 @@
 mod beam;
 mod dominance;
 mod dual;
+mod pool;
 mod primal;
 mod reduce;
+mod sums;
 #[cfg(test)]
 mod tests;
 
 use super::Seconds;
-use beam::{Pool, pass};
+use beam::pass;
 use dual::{Dual, MOST_EVALUATIONS, maximise};
 use limpq_core::search::{Answer, Problem, Solver, SolverError, Status};
+use pool::Pool;
 use primal::{Incumbent, offer, repaired};
 use reduce::{Bound, Item, Reduced, bounds};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
+use sums::Sums;
 
 /// Options of the exact solver.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
@@ -53,7 +58,7 @@ limpq_core::plugin!(
 );
 
 /// Width of the first pass: enough for a good policy, which is what the next steps need most.
-const FIRST_WIDTH: usize = 32;
+const FIRST_WIDTH: usize = 64;
 /// The share of the way from the bound to the best policy that the first passes look at.
 const FIRST_HOPE: f64 = 0.125;
 /// The share grows by this when there is none.
@@ -68,6 +73,10 @@ const MOST_ROWS: usize = 256;
 const REPAIRED: usize = 2;
 /// Prices that options are fixed by.
 const FIXED_BY: usize = 16;
+
+/// Rows of few sums are kept exactly once so many partial policies have been looked at; what is easier than that is done
+/// before their tables are.
+const KEEP_AFTER: u64 = 6000;
 
 /// When to stop.
 struct Deadline(Instant);
@@ -84,6 +93,12 @@ impl Solver for Exact {
     }
 
     fn solve_near(&self, problem: &Problem, near: Option<&[usize]>) -> Result<Answer, SolverError> {
+        self.solve_keeping(problem, near, KEEP_AFTER)
+    }
+}
+
+impl Exact {
+    fn solve_keeping(&self, problem: &Problem, near: Option<&[usize]>, keep_after: u64) -> Result<Answer, SolverError> {
         let deadline = Deadline(Instant::now() + Duration::from_secs_f64(self.time_limit_s.get()));
         let bounds = bounds(problem)?;
         // Rows are padded with free ones to the next number that there is code for.
@@ -99,16 +114,15 @@ impl Solver for Exact {
                 return Err(SolverError::Library { solver: "exact", message });
             }
         };
-        solve(self, problem, &bounds, near, &deadline)
+        solve(self, problem, &bounds, near, keep_after, &deadline)
     }
-}
 
-impl Exact {
     fn with_rows<const R: usize>(
         &self,
         problem: &Problem,
         bounds: &[Bound],
         near: Option<&[usize]>,
+        keep_after: u64,
         deadline: &Deadline,
     ) -> Result<Answer, SolverError> {
         let mut reduced = Reduced::<R>::new(problem, bounds)?;
@@ -120,6 +134,7 @@ impl Exact {
         let widest = (MOST_STATES / reduced.groups.len().max(1)).max(MOST_TIED);
         // What every policy with an item loses at least, for the items that are left.
         let mut least: Option<Vec<f64>> = None;
+        let mut keeps = keep_after == 0;
         loop {
             let known = match least.take() {
                 Some(least) => least,
@@ -140,7 +155,11 @@ impl Exact {
                             offer(&mut best, Incumbent::of(&reduced, &items));
                         }
                     }
-                    with_each(&reduced, &dual)
+                    let mut least = with_each(&reduced, &dual);
+                    if keeps {
+                        bound = f64::max(bound, keeping(&reduced, &mut pool, &mut least, &mut best));
+                    }
+                    least
                 }
             };
             let target = best.as_ref().map(|best| {
@@ -174,6 +193,7 @@ impl Exact {
             let reached = best.as_ref().filter(|best| target.is_none_or(|target| best.total <= target));
             let sought = reached.map(|best| best.total).or(target).map(|total| trial.above_least(total));
             let complete = pass.cut > sought.map_or(f64::MAX, |sought| sought + pass.doubt);
+            let found = reached.is_some();
             if let Some(best) = reached {
                 let settled = width >= MOST_TIED && pass.cut + pass.doubt >= trial.above_least(best.total);
                 if complete || settled {
@@ -185,10 +205,19 @@ impl Exact {
             if let Some(sought) = sought {
                 bound = f64::max(bound, trial.absolute(pass.cut.min(sought) - pass.doubt));
             }
+            if !keeps && nodes > keep_after {
+                keeps = true;
+                let least = least.as_mut().expect("a pass leaves it");
+                bound = f64::max(bound, keeping(&reduced, &mut pool, least, &mut best));
+            }
             if complete {
                 hope = f64::min(1.0, HOPE_GROWTH * hope);
             } else if width < widest {
                 width = widest.min(4 * width);
+                if found {
+                    // Nearly optimal: what is left to look through is little.
+                    hope = 1.0;
+                }
             } else {
                 break;
             }
@@ -234,6 +263,28 @@ fn with_each<const R: usize>(reduced: &Reduced<R>, dual: &Dual<R>) -> Vec<f64> {
         }
     }
     least
+}
+
+/// Raises what every policy with each item loses at least by bounds that keep a row exactly; gives the best bound on all.
+fn keeping<const R: usize>(
+    reduced: &Reduced<R>,
+    pool: &mut Pool,
+    least: &mut [f64],
+    best: &mut Option<Incumbent>,
+) -> f64 {
+    let mut bound = f64::NEG_INFINITY;
+    for sums in Sums::all(reduced) {
+        let tables = sums.tables(reduced, pool);
+        for table in &tables {
+            bound = f64::max(bound, reduced.absolute(table.bound() - table.doubt));
+            least.iter_mut().zip(table.with_each(reduced)).for_each(|(least, also)| *least = least.max(also));
+        }
+        let Some(table) = tables.first() else { continue };
+        if let Some(items) = repaired(reduced, table.policy(&reduced.all()), &table.lambda) {
+            offer(best, Incumbent::of(reduced, &items));
+        }
+    }
+    bound
 }
 
 /// The problem of the policies that lose so much above the least, or less.

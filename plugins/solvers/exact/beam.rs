@@ -7,10 +7,12 @@
 
 use super::{
     Deadline,
-    dominance::{Narrow, undominated},
-    dual::{Prices, cheapest, doubt, maximise, priced},
+    dominance::{narrow, undominated},
+    dual::{cheapest, doubt, maximise, priced},
+    pool::Pool,
     primal::{Incumbent, offer, repaired},
     reduce::{Item, Reduced},
+    sums::{Sums, Table},
 };
 use std::cmp::Ordering;
 
@@ -88,7 +90,8 @@ pub(super) fn pass<const R: usize>(
     let every = (order.len() / PLACES).max(1);
     // Without a target: a bound above what any policy loses says that nothing fits.
     let sought = target.map_or_else(|| reduced.most_loss(), |target| reduced.above_least(target));
-    let narrow = Narrow::of(reduced);
+    let narrow = narrow(reduced);
+    let tables = pool.tables(reduced, &groups);
     let mut result = Pass { cut: f64::INFINITY, doubt: 0.0, expired: false, nodes: 0 };
     let none = State { used: [0; R], exact: 0, loss: 0.0, bits: 0, bound: 0.0, parent: 0, item: 0 };
     let mut states = vec![none];
@@ -104,16 +107,18 @@ pub(super) fn pass<const R: usize>(
             }
             chosen = choose(place, &states, &known);
         }
-        result.doubt = known.iter().map(|multiplier| multiplier.doubt).fold(0.0, f64::max);
+        let doubts = known.iter().map(|multiplier| multiplier.doubt).chain(tables.iter().map(|table| table.doubt));
+        result.doubt = doubts.fold(0.0, f64::max);
         let multipliers: Vec<&Multiplier<R>> = chosen.iter().map(|&index| &known[index]).collect();
         // A bound is a part of the state and a part of the item, for each multiplier.
         let of_items: Vec<f64> = items
             .iter()
             .flat_map(|item| {
-                multipliers.iter().map(|m| item.loss + charge(m, &floats(&item.costs)) + m.rest[place + 1])
+                multipliers.iter().map(|m| item.loss + charge(&m.units, &floats(&item.costs)) + m.rest[place + 1])
             })
             .collect();
         let mut of_state = vec![0.0; multipliers.len()];
+        let mut exactly: Vec<Exactly> = tables.iter().map(|table| Exactly::new(table, place + 1, items)).collect();
         let most = sought + result.doubt;
         next.clear();
         for (parent, state) in states.iter().enumerate() {
@@ -123,7 +128,10 @@ pub(super) fn pass<const R: usize>(
             }
             let used = floats(&state.used);
             for (part, multiplier) in of_state.iter_mut().zip(&multipliers) {
-                *part = state.loss + charge(multiplier, &used);
+                *part = state.loss + charge(&multiplier.units, &used);
+            }
+            for (exactly, table) in exactly.iter_mut().zip(&tables) {
+                exactly.start(table, state);
             }
             if next.len() > ROOM * width {
                 result.nodes += (next.len() - width) as u64;
@@ -140,6 +148,10 @@ pub(super) fn pass<const R: usize>(
                     continue;
                 }
                 if (0..R).any(|row| state.used[row] > reduced.slack[row] - item.costs[row]) {
+                    continue;
+                }
+                let bound = exactly.iter().map(|exactly| exactly.bound(index)).fold(bound, f64::max);
+                if bound > most {
                     continue;
                 }
                 next.push(State {
@@ -193,48 +205,46 @@ fn multiplier<const R: usize>(reduced: &Reduced<R>, groups: &[&[Item<R>]], lambd
         rest[place] = rest[place + 1] + least;
     }
     let doubt = doubt(groups.len(), rest[0] + 2.0 * lambda.iter().sum::<f64>());
-    let units = std::array::from_fn(|row| lambda[row] / reduced.slack[row] as f64);
-    Multiplier { lambda: *lambda, units, doubt, rest }
+    Multiplier { lambda: *lambda, units: reduced.single(lambda), doubt, rest }
 }
 
 /// Price of costs.
-fn charge<const R: usize>(multiplier: &Multiplier<R>, costs: &[f64; R]) -> f64 {
-    (0..R).map(|row| multiplier.units[row] * costs[row]).sum()
+fn charge<const R: usize>(units: &[f64; R], costs: &[f64; R]) -> f64 {
+    (0..R).map(|row| units[row] * costs[row]).sum()
+}
+
+/// A bound that keeps one row exactly, for the items of one group: a part of the state, a part of the item, and what the
+/// groups behind lose by the units that are left.
+struct Exactly<'a> {
+    after: &'a [f64],
+    items: Vec<(f64, usize)>,
+    state: f64,
+    left: usize,
+}
+
+impl<'a> Exactly<'a> {
+    fn new<const R: usize>(table: &'a Table<R>, place: usize, items: &[Item<R>]) -> Self {
+        let part = |item: &Item<R>| (item.loss + charge(&table.units, &floats(&item.costs)), table.sums.steps(item));
+        Self { after: table.rest(place), items: items.iter().map(part).collect(), state: 0.0, left: 0 }
+    }
+
+    fn start<const R: usize>(&mut self, table: &Table<R>, state: &State<R>) {
+        self.state = state.loss + charge(&table.units, &floats(&state.used));
+        self.left = table.sums.count - 1 - (state.used[table.sums.row] / table.sums.unit) as usize;
+    }
+
+    /// That of an item which fits.
+    fn bound(&self, item: usize) -> f64 {
+        let (part, steps) = self.items[item];
+        self.state + part + self.after[self.left - steps]
+    }
 }
 
 /// The least that the groups from a place on lose when so much is used already, as one multiplier says.
 fn rest<const R: usize>(multiplier: &Multiplier<R>, place: usize, used: &[f64; R]) -> f64 {
-    charge(multiplier, used) + multiplier.rest[place]
+    charge(&multiplier.units, used) + multiplier.rest[place]
 }
 
-/// Prices met so far, for one unit of each row of the problem, since the next pass may run on a smaller one. The best
-/// for the whole problem come first.
-#[derive(Default)]
-pub(super) struct Pool(Vec<Vec<f64>>);
-
-impl Pool {
-    /// Adds prices of shares.
-    fn add<const R: usize>(&mut self, reduced: &Reduced<R>, lambda: &[f64; R]) {
-        self.0.push(reduced.units(lambda));
-    }
-
-    /// Puts the prices of a dual in front, the best first.
-    pub fn lead<const R: usize>(&mut self, reduced: &Reduced<R>, prices: &[Prices<R>]) {
-        let units = prices.iter().take(LEADING).map(|prices| reduced.units(&prices.lambda));
-        self.0.splice(..0, units);
-        self.0.truncate(MOST);
-    }
-
-    /// All of them as prices of shares.
-    pub fn shares<'a, const R: usize>(&'a self, reduced: &'a Reduced<R>) -> impl Iterator<Item = [f64; R]> + 'a {
-        self.0.iter().map(|units| reduced.prices(units))
-    }
-}
-
-/// Number of prices of each dual that are worth keeping.
-const LEADING: usize = 8;
-/// Prices beyond this many are forgotten.
-const MOST: usize = 400;
 /// Fewer states than this keep the prices they have.
 const ADAPT: usize = 32;
 /// Number of states that are asked for the best prices of what remains.
@@ -251,7 +261,7 @@ const ROOM: usize = 16;
 fn narrowed<const R: usize>(
     states: &mut Vec<State<R>>,
     width: usize,
-    narrow: Option<&Narrow>,
+    narrow: Option<&Sums>,
     first: impl Fn(&State<R>, &State<R>) -> Ordering,
 ) -> f64 {
     undominated(states, narrow, first);

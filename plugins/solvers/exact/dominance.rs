@@ -1,38 +1,17 @@
 //! Which partial policies another one replaces. With one or two rows, and with three of which one has few sums, all are found: sorted by
 //! one row, and along another as stairs that fall (Kung, Luccio & Preparata, J. ACM 22, 1975).
 
-use super::{beam::State, reduce::Reduced};
+use super::{beam::State, reduce::Reduced, sums::Sums};
 use std::cmp::Ordering;
 
 /// With three wide rows or more a state is compared with this many others only: those that lose least.
 const COMPARED: usize = 20;
 
-/// A row of three whose sums are few: a bit-width's, say.
-pub(super) struct Narrow {
-    row: usize,
-    /// Every sum is a multiple of this.
-    unit: i64,
-    /// Multiples that fit.
-    count: usize,
-}
-
-impl Narrow {
-    /// That of a problem with three rows, if it has one.
-    pub fn of<const R: usize>(reduced: &Reduced<R>) -> Option<Self> {
-        const MOST: i64 = 256;
-        let narrow = |row: usize| {
-            let costs = reduced.groups.iter().flatten().map(|item| item.costs[row]);
-            let unit = costs.fold(0, greatest_divisor);
-            let count = reduced.slack[row].checked_div(unit)?;
-            (count < MOST).then_some(Self { row, unit, count: count as usize + 1 })
-        };
-        let rows = if R == 3 && reduced.rows() == 3 { 0..3 } else { 0..0 };
-        rows.filter_map(narrow).min_by_key(|narrow| narrow.count)
-    }
-}
-
-fn greatest_divisor(a: i64, b: i64) -> i64 {
-    if b == 0 { a } else { greatest_divisor(b, a % b) }
+/// The row of three whose sums are fewest, if it has so few that each may have stairs of its own.
+pub(super) fn narrow<const R: usize>(reduced: &Reduced<R>) -> Option<Sums> {
+    const MOST: usize = 256;
+    let three = R == 3 && reduced.rows() == 3;
+    three.then(|| Sums::all(reduced)).and_then(|all| all.into_iter().find(|sums| sums.count <= MOST))
 }
 
 /// States that replace later ones, which use no less of other rows: as use of this row rises, rank falls.
@@ -65,7 +44,7 @@ impl<const R: usize> Stairs<R> {
 /// Drops states that another one replaces: no row used more, and better or equal in loss, bits and policy.
 pub(super) fn undominated<const R: usize>(
     states: &mut Vec<State<R>>,
-    narrow: Option<&Narrow>,
+    narrow: Option<&Sums>,
     first: impl Fn(&State<R>, &State<R>) -> Ordering,
 ) {
     let rank = |a: &State<R>, b: &State<R>| a.exact.cmp(&b.exact).then(a.bits.cmp(&b.bits)).then_with(|| first(a, b));

@@ -56,11 +56,7 @@ pub(super) fn cheapest<const R: usize>(items: &[Item<R>], lambda: &[f64; R]) -> 
 }
 
 /// Evaluates L at some prices: the bound and the policy that attains it.
-pub(super) fn evaluate<const R: usize>(
-    groups: &[&[Item<R>]],
-    free: &[f64; R],
-    lambda: [f64; R],
-) -> (Prices<R>, Vec<u32>) {
+fn evaluate<const R: usize>(groups: &[&[Item<R>]], free: &[f64; R], lambda: [f64; R]) -> (Prices<R>, Vec<u32>) {
     let mut prices = Prices { lambda, bound: 0.0, doubt: 0.0 };
     let mut total = 0.0;
     let mut policy = Vec::with_capacity(groups.len());

@@ -145,6 +145,16 @@ impl<const R: usize> Reduced<R> {
         self.offset as f64 * self.quantum + bound
     }
 
+    /// The problem's row of one that is left.
+    pub fn row(&self, row: usize) -> usize {
+        self.rows[row]
+    }
+
+    /// Prices of single units, from prices of shares.
+    pub fn single(&self, lambda: &[f64; R]) -> [f64; R] {
+        std::array::from_fn(|row| lambda[row] / self.slack[row] as f64)
+    }
+
     /// Prices of single units of the problem's rows, from prices of shares.
     pub fn units(&self, lambda: &[f64; R]) -> Vec<f64> {
         let mut units = vec![0.0; self.all_rows];
@@ -178,6 +188,18 @@ impl<const R: usize> Reduced<R> {
         let worst = |items: &Vec<Item<R>>| items.iter().map(|item| item.loss).fold(0.0, f64::max);
         let sum: f64 = self.groups.iter().map(worst).sum();
         sum + doubt(self.groups.len(), sum)
+    }
+
+    /// The greatest number that all costs in a row are multiples of; zero when all are zero.
+    pub fn unit(&self, row: usize) -> i64 {
+        let mut unit = 0;
+        for item in self.groups.iter().flatten() {
+            unit = greatest_divisor(unit, item.costs[row]);
+            if unit == 1 {
+                break;
+            }
+        }
+        unit
     }
 
     /// Number of items.
@@ -217,6 +239,10 @@ impl<const R: usize> Reduced<R> {
                 break;
             }
         }
+        // Nobody can use the rest behind the last multiple. Some option that fits is a multiple above zero, so slack stays.
+        for row in 0..self.rows() {
+            self.slack[row] -= self.slack[row] % self.unit(row);
+        }
         let slack = self.slack.map(|slack| slack as f64);
         for items in &mut self.groups {
             let least = items[0].exact;
@@ -241,6 +267,11 @@ impl<const R: usize> Reduced<R> {
             }
         }
     }
+}
+
+/// The greatest number that divides both.
+fn greatest_divisor(a: i64, b: i64) -> i64 {
+    if a == 0 { b } else { greatest_divisor(b % a, a) }
 }
 
 /// Takes a place out of an array; those behind it move up.
@@ -330,7 +361,8 @@ mod tests {
         let reduced = reduced::<1>(&problem(&[group, group], &[49]));
         let kept: Vec<_> = reduced.groups[0].iter().map(|item| (item.choice, item.loss, item.costs[0])).collect();
         assert_eq!(kept, [(3, 0.0, 20), (0, 4.0, 0)]);
-        assert_eq!(reduced.slack, [29]);
+        // 29 of the limit are left, of which whole steps of 20 can be used.
+        assert_eq!(reduced.slack, [20]);
     }
 
     #[test]

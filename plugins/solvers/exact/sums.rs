@@ -1,0 +1,172 @@
+//! Rows of few sums, and bounds that keep such a row exactly.
+//!
+//! Costs are often multiples of some number: of the smallest layer's weights, say. A budget then admits few sums, and prices
+//! alone, which let it be met by fractions, bound badly. Where one row admits few, dynamic programming over its sums, with
+//! prices on the other rows, bounds by policies that keep this row (Lagrangian relaxation of the other rows only).
+
+use super::{
+    dual::{doubt, priced},
+    pool::Pool,
+    reduce::{Item, Reduced},
+};
+
+/// More sums than this are not few.
+const MOST: usize = 1024;
+/// Numbers that a table holds at most.
+const MOST_NUMBERS: usize = 1 << 20;
+/// Rows that are kept exactly, each for itself.
+const ROWS: usize = 3;
+/// Prices of the other rows that go with each.
+const PRICES: usize = 2;
+
+/// A row of few sums.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sums {
+    pub row: usize,
+    /// Every sum is a multiple of this.
+    pub unit: i64,
+    /// Multiples that fit, zero among them.
+    pub count: usize,
+}
+
+impl Sums {
+    /// Every such row, the one of fewest sums first; [`ROWS`] at most.
+    pub fn all<const R: usize>(reduced: &Reduced<R>) -> Vec<Self> {
+        let few = |row: usize| {
+            let unit = reduced.unit(row);
+            let count = usize::try_from(reduced.slack[row] / unit).ok()?.checked_add(1)?;
+            let small = count <= MOST && count.checked_mul(reduced.groups.len())? <= MOST_NUMBERS;
+            small.then_some(Self { row, unit, count })
+        };
+        let mut all: Vec<Self> = (0..reduced.rows()).filter_map(few).collect();
+        all.sort_by_key(|sums| sums.count);
+        all.truncate(ROWS);
+        all
+    }
+
+    /// What an item adds, in units.
+    pub fn steps<const R: usize>(&self, item: &Item<R>) -> usize {
+        (item.costs[self.row] / self.unit) as usize
+    }
+
+    /// Prices without the one of this row, which is kept.
+    fn others<const R: usize>(&self, lambda: &[f64; R]) -> [f64; R] {
+        let mut lambda = *lambda;
+        lambda[self.row] = 0.0;
+        lambda
+    }
+
+    /// Tables at the prices that go with this row: the best known for all rows, when it is met first.
+    pub fn tables<const R: usize>(self, reduced: &Reduced<R>, pool: &mut Pool) -> Vec<Table<R>> {
+        let mut lambdas: Vec<[f64; R]> = pool.kept(reduced, self).collect();
+        if lambdas.is_empty() {
+            lambdas.extend(pool.shares(reduced).take(PRICES).map(|lambda| self.others(&lambda)));
+            pool.keep(reduced, self, &lambdas);
+        }
+        let groups = reduced.all();
+        lambdas.iter().map(|lambda| Table::new(self, reduced, &groups, lambda)).collect()
+    }
+}
+
+/// Lowers each sum to the other one with something added, where that is less.
+fn lower(sums: &mut [f64], others: &[f64], more: f64) {
+    for (sum, other) in sums.iter_mut().zip(others) {
+        *sum = lesser(*sum, other + more);
+    }
+}
+
+/// The least sum of two numbers at the same place, of the places that both have.
+fn least_sum(a: &[f64], b: &[f64]) -> f64 {
+    const LANES: usize = 8;
+    let mut least = [f64::INFINITY; LANES];
+    let (a, b) = (&a[..a.len().min(b.len())], &b[..a.len().min(b.len())]);
+    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a + b).fold(f64::INFINITY, lesser);
+    for (a, b) in a.zip(b) {
+        (0..LANES).for_each(|lane| least[lane] = lesser(least[lane], a[lane] + b[lane]));
+    }
+    least.into_iter().fold(rest, lesser)
+}
+
+/// The lesser of two numbers, in one instruction: `f64::min` minds what is not a number.
+fn lesser(a: f64, b: f64) -> f64 {
+    if a < b { a } else { b }
+}
+
+/// What groups lose at least, at prices of the other rows, by what they may use of this row.
+pub(super) struct Table<const R: usize> {
+    pub sums: Sums,
+    /// Prices of single units; none for this row.
+    pub units: [f64; R],
+    /// Prices of shares of the slack.
+    pub lambda: [f64; R],
+    /// By how much rounding may move its bounds.
+    pub doubt: f64,
+    /// For each place in the order and each number of units that is left: least priced loss from there on, less the prices.
+    rest: Vec<f64>,
+}
+
+impl<const R: usize> Table<R> {
+    pub fn new(sums: Sums, reduced: &Reduced<R>, groups: &[&[Item<R>]], lambda: &[f64; R]) -> Self {
+        let count = sums.count;
+        let total: f64 = lambda.iter().sum();
+        let mut rest = vec![f64::INFINITY; (groups.len() + 1) * count];
+        rest[groups.len() * count..].fill(-total);
+        for (place, items) in groups.iter().enumerate().rev() {
+            let (here, after) = rest[place * count..].split_at_mut(count);
+            for item in *items {
+                lower(&mut here[sums.steps(item)..], &after[..count], priced(item, lambda));
+            }
+        }
+        let doubt = doubt(groups.len(), rest[count - 1] + 2.0 * total);
+        Self { sums, units: reduced.single(lambda), lambda: *lambda, doubt, rest }
+    }
+
+    /// Those from a place on.
+    pub fn rest(&self, place: usize) -> &[f64] {
+        &self.rest[place * self.sums.count..][..self.sums.count]
+    }
+
+    /// That on all policies.
+    pub fn bound(&self) -> f64 {
+        self.rest[self.sums.count - 1]
+    }
+
+    /// For each item, what every policy with it loses at least. The table is one of all groups in their order.
+    pub fn with_each(&self, reduced: &Reduced<R>) -> Vec<f64> {
+        let Self { sums, lambda, .. } = self;
+        let mut least = Vec::with_capacity(reduced.items());
+        // The least priced loss of the groups before this one, by the units that they leave.
+        let mut before = vec![0.0; sums.count];
+        let mut next = vec![0.0; sums.count];
+        for (place, items) in reduced.groups.iter().enumerate() {
+            let after = self.rest(place + 1);
+            next.fill(f64::INFINITY);
+            for item in items {
+                let (priced, steps) = (priced(item, lambda), sums.steps(item));
+                least.push(least_sum(&before[steps..], after) + priced - 2.0 * self.doubt);
+                lower(&mut next, &before[steps..], priced);
+            }
+            std::mem::swap(&mut before, &mut next);
+        }
+        least
+    }
+
+    /// The policy that loses least.
+    pub fn policy(&self, groups: &[&[Item<R>]]) -> Vec<u32> {
+        let mut left = self.sums.count - 1;
+        let mut policy = Vec::with_capacity(groups.len());
+        for (place, items) in groups.iter().enumerate() {
+            let after = self.rest(place + 1);
+            let with = |item: &Item<R>| {
+                let steps = self.sums.steps(item);
+                if steps > left { f64::INFINITY } else { after[left - steps] + priced(item, &self.lambda) }
+            };
+            let best = (0..items.len()).min_by(|&a, &b| with(&items[a]).total_cmp(&with(&items[b])));
+            let best = best.expect("no group is empty");
+            left -= self.sums.steps(&items[best]);
+            policy.push(best as u32);
+        }
+        policy
+    }
+}
