@@ -18,7 +18,8 @@ pack() {
     # The programs that cargo names in a build's messages.
     local programs='.executable // empty'
     cargo test --features "$features" --test main --no-run --message-format json | jq -r "$programs" >"$stage/built"
-    cargo bench --features "$features" --bench operations --no-run --message-format json | jq -r "$programs" >>"$stage/built"
+    cargo bench --features "$features" --bench operations --bench training --no-run --message-format json |
+        jq -r "$programs" >>"$stage/built"
     # The tests of kernels are those of the libraries.
     local of_libraries=limpq-core/tch,limpq-core/cuda,limpq-plugins/tch,limpq-plugins/cuda
     cargo test -p limpq-core -p limpq-plugins --features "$of_libraries" --lib --no-run --message-format json |
@@ -26,11 +27,11 @@ pack() {
     while read -r program; do
         cp "$program" "$stage/$(basename "$program" | sed 's/-[0-9a-f]*$//')"
     done <"$stage/built"
-    strip "$stage"/{limpq,main,operations,limpq_core,limpq_plugins}
+    strip "$stage"/{limpq,main,operations,training,limpq_core,limpq_plugins}
     pwd >"$stage/root"
     git describe --always --dirty >"$stage/commit"
-    # The programs have most in common: a long memory makes one of five.
-    tar -C "$stage" -c limpq main operations limpq_core limpq_plugins root commit | xz -T1 -6 --lzma2=preset=6,dict=512MiB >"$archive"
+    # The programs have most in common: a long memory makes one of six.
+    tar -C "$stage" -c limpq main operations training limpq_core limpq_plugins root commit | xz -T1 -6 --lzma2=preset=6,dict=512MiB >"$archive"
     rm -r "$stage"
     ls -lh "$archive"
 }
@@ -55,15 +56,17 @@ run() {
         nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv
         "$python" -c 'import torch; print("PyTorch", torch.__version__, "CUDA", torch.version.cuda)'
     } | tee "$out/machine.txt"
-    local device name
+    local device name machine
+    machine=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -1)
     for device in libtorch:cuda:0 cuda:0; do
         name=${device//:/-}
-        part "$out/$name-operations.txt" 50 target/gpu/operations --device "$device" --json "$out/$name-operations.json"
-        part "$out/$name-quickstart.txt" 60 target/gpu/limpq run experiments/configs/quickstart.toml \
-            --set "device=$device" --no-plots --out "target/gpu/quickstart-$name"
         LIMPQ_TEST_DEVICE=$device part "$out/$name-kernels.txt" 35 target/gpu/limpq_core kernels::
         LIMPQ_TEST_DEVICE=$device part "$out/$name-fused.txt" 35 target/gpu/limpq_plugins fused::
-        LIMPQ_TEST_DEVICE=$device part "$out/$name-tests.txt" 80 target/gpu/main parity fused quantizers:: sensitivities::
+        LIMPQ_TEST_DEVICE=$device part "$out/$name-tests.txt" 70 target/gpu/main parity fused quantizers:: sensitivities::
+        part "$out/$name-operations.txt" 40 target/gpu/operations --device "$device" --json "$out/$name-operations.json"
+        part "$out/$name-training.txt" 80 env LIMPQ_PYTHON="$python" target/gpu/training --device "$device" \
+            --model resnet18 --input 3x224x224 --classes 1000 --batch 64 --steps 5 --rounds 3 \
+            --machine "$machine" --commit "$(cat target/gpu/commit)" --json "$out/$name-training.json"
     done
 }
 

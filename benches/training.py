@@ -1,9 +1,10 @@
 """Joint training, fine-tuning and evaluation in PyTorch, as `limpq` does them; called by benches/training.rs.
 
-    python benches/training.py MODEL CHANNELSxHEIGHTxWIDTH CLASSES BATCH STEPS DEVICE
+    python benches/training.py MODEL CHANNELSxHEIGHTxWIDTH CLASSES BATCH STEPS DEVICE ARITHMETIC
 
 Prints one JSON object: images x passes per second of a joint training step, images per second of a fine-tuning step and of an
-evaluation; medians of STEPS after one that warms up. Needs torch, and torchvision for the larger networks.
+evaluation; medians of STEPS after one that warms up; and the most memory that the process has had. ARITHMETIC is float32, or bfloat16:
+autocast with channels last. Needs torch, and torchvision for the larger networks.
 
 Quantizers are LSQ's, composed as in the paper's and in LIMPQ's code, at weights and inputs of every layer; batch-norms have a copy
 for each bit-width in joint training, where stem and classifier stay in full precision. In fine-tuning those two have 8 bits and the
@@ -14,6 +15,7 @@ import copy
 import json
 import math
 import random
+import resource
 import statistics
 import sys
 import time
@@ -145,17 +147,21 @@ def rate(device, steps, work):
 
 
 def main():
-    name, shape, classes, batch, steps, device = sys.argv[1:]
+    name, shape, classes, batch, steps, device, arithmetic = sys.argv[1:]
     shape, classes, batch, steps = [int(n) for n in shape.split("x")], int(classes), int(batch), int(steps)
     device = torch.device(device)
     images = torch.randn(batch, *shape, device=device)
+    half = arithmetic == "bfloat16"
+    layout = torch.channels_last if half else torch.contiguous_format
+    images = images.to(memory_format=layout)
+    autocast = lambda: torch.autocast(device.type, torch.bfloat16, enabled=half)
     labels = torch.arange(batch, device=device) % classes
     found = {}
     ends = lambda number, count: number in (0, count - 1)
 
     def trained(bits_of, passes):
         model, layers = prepared(network(name, shape[0], classes), bits_of)
-        model.to(device).train()
+        model.to(device, memory_format=layout).train()
         optimizer = torch.optim.SGD(model.parameters(), 1e-6, momentum=0.9, weight_decay=2.5e-5)
 
         def step():
@@ -163,7 +169,9 @@ def main():
             for bits in passes(layers):
                 for layer, now in zip(layers, bits):
                     layer.now = now
-                F.cross_entropy(model(images), labels, label_smoothing=0.1).backward()
+                with autocast():
+                    loss = F.cross_entropy(model(images), labels, label_smoothing=0.1)
+                loss.backward()
             optimizer.step()
 
         return model, rate(device, steps, step)
@@ -176,8 +184,9 @@ def main():
     model, seconds = trained(lambda number, count: [fixed(number, count)], one)
     found["finetune"] = batch / seconds
     model.eval()
-    with torch.no_grad():
+    with torch.no_grad(), autocast():
         found["evaluate"] = batch / rate(device, steps, lambda: model(images))
+    found["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps(found))
 
 

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! LIMPQ_PYTHON=.venv/bin/python cargo bench --bench training [-- --device libtorch] [--model resnet18] [--input 3x64x64]
-//!     [--classes 10] [--batch 4] [--steps 5] [--rounds 5] [--json FILE]
+//!     [--classes 10] [--batch 4] [--steps 5] [--rounds 5] [--arithmetic bfloat16] [--gradient-checkpointing]
+//!     [--json FILE] [--machine TEXT] [--commit TEXT]
 //! ```
 //!
 //! Ours is what a run does: images from memory, all passes of a step, the optimizer, the watcher. `benches/training.py` is
 //! PyTorch's side. They take turns; each turn gives the median of its steps after one that warms up, and the table has the
-//! median, the least and the most of the turns. Joint training counts images x passes.
+//! median, the least and the most of the turns. Joint training counts images x passes. In bfloat16 PyTorch runs under autocast with
+//! channels last; it never checkpoints. On processors the most memory that each process ever had is given as well.
 
 use limpq as _;
 use limpq_core::{
@@ -16,8 +18,8 @@ use limpq_core::{
     run::Device as Name,
     search::{BitWidth, Precision, uniform_precisions},
     train::{
-        Augment, Bench, Bits, Data, InMemory, Job, Joint, Network, Nowhere, Plan, Progress, Quantizer, Recipe, State,
-        Step, Update, default_workers,
+        Arithmetic, Augment, Bench, Bits, Data, InMemory, Job, Joint, Network, Nowhere, Plan, Progress, Quantizer,
+        Recipe, State, Step, Update, default_workers,
     },
 };
 use rand::SeedableRng;
@@ -42,6 +44,22 @@ impl Rates {
     }
 }
 
+/// What the script says.
+#[derive(Deserialize)]
+struct Peer {
+    #[serde(flatten)]
+    rates: Rates,
+    /// The most memory that the process has had.
+    peak_mib: f64,
+}
+
+/// The same of this process; Linux says it.
+fn peak_mib() -> Option<f64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.split_whitespace().next()?.parse::<f64>().ok()? / 1024.0)
+}
+
 /// When each step was done.
 #[derive(Default)]
 struct Clock(RefCell<Vec<Instant>>);
@@ -62,6 +80,8 @@ struct Subject {
     batch: usize,
     steps: usize,
     device: burn::tensor::Device,
+    arithmetic: Arithmetic,
+    gradient_checkpointing: bool,
 }
 
 impl Subject {
@@ -99,7 +119,14 @@ impl Subject {
         let calibrated = start.calibrate(bench.first_batch(self.batch).expect("images in memory can be read")).state();
         let network = Network::new(&plan, &calibrated, &self.device.clone().autodiff()).expect("the same model's");
         // Noise teaches nothing, and longer steps throw the step sizes of an untrained network far off.
-        let recipe = Recipe { epochs: 1, batch_size: self.batch, learning_rate: 1e-6, ..Recipe::default() };
+        let recipe = Recipe {
+            epochs: 1,
+            batch_size: self.batch,
+            learning_rate: 1e-6,
+            arithmetic: self.arithmetic,
+            gradient_checkpointing: self.gradient_checkpointing,
+            ..Recipe::default()
+        };
         let job = Job { stage: "bench", label: "bench", recipe: &recipe, teacher: &state, update: Update::default() };
         let trained = bench.fit(&job, network, passes).expect("a few steps of training");
         let times = clock.0.into_inner();
@@ -173,24 +200,34 @@ fn main() {
         batch,
         steps,
         device: device.open().unwrap_or_else(|error| stop(error)),
+        arithmetic: match argument::<String>("--arithmetic", "float32").as_str() {
+            "float32" => Arithmetic::Float32,
+            "bfloat16" => Arithmetic::BFloat16,
+            other => stop(format!("--arithmetic {other}: float32 or bfloat16")),
+        },
+        gradient_checkpointing: env::args().any(|argument| argument == "--gradient-checkpointing"),
     };
-    let theirs = || -> Rates {
+    let theirs = || -> Peer {
         let place = device.to_string();
         let place = if place.contains("cuda") { place.trim_start_matches("libtorch:") } else { "cpu" };
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/training.py");
         let numbers = [classes, batch, steps].map(|number| number.to_string());
+        let arithmetic = if subject.arithmetic == Arithmetic::BFloat16 { "bfloat16" } else { "float32" };
         let output = Command::new(&python)
-            .args([script, &model, &input.to_string(), &numbers[0], &numbers[1], &numbers[2], place])
+            .args([script, &model, &input.to_string(), &numbers[0], &numbers[1], &numbers[2], place, arithmetic])
             .output()
             .unwrap_or_else(|error| stop(format!("{python}: {error}")));
         let said = String::from_utf8_lossy(&output.stderr);
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| stop(said))
     };
-    let (mut ours, mut peers) = (vec![], vec![]);
+    let (mut ours, mut peers, mut memory) = (vec![], vec![], vec![]);
     for _ in 0..rounds {
         ours.push(subject.measure());
-        peers.push(theirs());
+        let peer = theirs();
+        peers.push(peer.rates);
+        memory.push(peer.peak_mib);
     }
+    let memory = (!device.to_string().contains("cuda")).then(|| (peak_mib(), median(memory)));
     println!(
         "{model} {input}, batch {batch}, {device}: images (x passes) per second, median of {rounds} (least to most)\n"
     );
@@ -206,11 +243,16 @@ fn main() {
         let ratio = median(of(&ours)) / median(of(&peers));
         println!("| {kind} | {} | {} | {ratio:.2} |", shown(&ours), shown(&peers));
     }
+    if let Some((Some(ours), theirs)) = memory {
+        println!("| peak memory, MiB | {ours:.0} | {theirs:.0} | {:.2} |", ours / theirs);
+    }
     let file: String = argument("--json", "");
     if !file.is_empty() {
         let text = serde_json::json!({
             "model": model, "input": input.to_string(), "batch": batch, "device": device, "steps": steps,
-            "limpq": ours, "pytorch": peers,
+            "arithmetic": subject.arithmetic, "gradient_checkpointing": subject.gradient_checkpointing,
+            "machine": argument::<String>("--machine", ""), "commit": argument::<String>("--commit", ""),
+            "limpq": ours, "pytorch": peers, "peak_mib": memory,
         });
         let text = serde_json::to_string_pretty(&text).expect("numbers and names");
         fs::write(&file, text + "\n").unwrap_or_else(|error| stop(format!("{file}: {error}")));

@@ -81,12 +81,17 @@ fn with<R>(data: &Data, devices: usize, work: impl FnOnce(&Bench) -> R) -> R {
 
 /// The numbers after one step of plain gradient descent over all images.
 fn one_step(setting: &Setting, devices: usize, bits: &[u64]) -> State {
+    step(setting, devices, bits, false)
+}
+
+fn step(setting: &Setting, devices: usize, bits: &[u64], gradient_checkpointing: bool) -> State {
     let recipe = Recipe {
         epochs: 1,
         batch_size: setting.data.train.len(),
         momentum: 0.0,
         weight_decay: 0.0,
         distillation: 0.25,
+        gradient_checkpointing,
         ..Recipe::default()
     };
     with(&setting.data, devices, |bench| {
@@ -127,6 +132,19 @@ fn passes_that_share_their_beginning_add_up() {
         }
     }
     assert!(moved_most > 1e-5, "the stem was trained: {moved_most}");
+}
+
+/// A part that runs again sees what it saw before.
+#[test]
+fn gradient_checkpointing_changes_no_number() {
+    let setting = setting(6);
+    for bits in [&[4, 3][..], &[3]] {
+        let (plain, checkpointed) = (step(&setting, 1, bits, false), step(&setting, 1, bits, true));
+        assert_ne!(plain, setting.state);
+        for (name, array) in &plain.0 {
+            assert_eq!(checkpointed.0[name], *array, "{name} after passes at {bits:?}");
+        }
+    }
 }
 
 #[test]

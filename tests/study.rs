@@ -97,7 +97,7 @@ fn faulty_studies_are_refused_before_anything_runs() {
 
 #[test]
 fn the_studies_in_the_repository_are_accepted() {
-    for (name, runs) in [("study_quantizers", 21), ("study_sensitivities", 27)] {
+    for (name, runs) in [("study_budgets", 30), ("study_quantizers", 21), ("study_sensitivities", 27)] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("experiments/configs/{name}.toml"));
         let output = fixtures::limpq().arg("study").arg(&path).arg("--dry-run").output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);

@@ -82,6 +82,9 @@ pub struct Recipe {
     /// What convolutions compute with in training: "float32", or "bfloat16" (mixed precision) where the device has it.
     /// Evaluation is in 32 bits either way.
     pub arithmetic: Arithmetic,
+    /// Whether a pass keeps only what lies between some parts of the network for its way back, where it runs each part again:
+    /// less memory for about a third more time, and the same numbers.
+    pub gradient_checkpointing: bool,
     /// "last" or "best" by accuracy on the validation images; "best" needs `split.validation`.
     pub keep: Keep,
 }
@@ -107,6 +110,7 @@ impl Default for Recipe {
             distillation: 0.0,
             temperature: 4.0,
             arithmetic: Arithmetic::Float32,
+            gradient_checkpointing: false,
             keep: Keep::Last,
         }
     }

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::graph::Shape;
 use burn::{
+    module::Module,
     optim::{GradientsAccumulator, GradientsParams},
     tensor::{Device, Tensor, TensorData},
 };
@@ -87,9 +88,11 @@ impl Passes<'_> {
         });
         let mut gradients = GradientsAccumulator::new();
         let mut scored = Scored::new(&labels, device);
+        let mut take = |found| gradients.accumulate(network, GradientsParams::from_grads(found, network));
+        let plain = recipe.gradient_checkpointing.then(|| network.clone().valid());
         let mut trunk = network.trunk(images.clone(), self.bits);
         for bits in self.bits {
-            let (scores, leaves) = network.branch(&trunk, bits);
+            let (scores, branch) = network.branch(&trunk, bits, plain.as_ref());
             let mut loss = cross_entropy(scores.clone(), targets.clone());
             if let Some(taught) = &taught {
                 let distance = distillation(scores.clone(), taught.clone(), recipe.temperature);
@@ -97,11 +100,10 @@ impl Passes<'_> {
             }
             scored.add(scores.inner(), loss.clone().inner());
             let of_pass = loss.mul_scalar(self.weight * size).backward();
-            trunk.collect(&leaves, &of_pass);
-            gradients.accumulate(network, GradientsParams::from_grads(of_pass, network));
+            branch.backward(of_pass, &mut trunk, &mut take);
         }
         if let Some(of_trunk) = trunk.backward() {
-            gradients.accumulate(network, GradientsParams::from_grads(of_trunk, network));
+            take(of_trunk);
         }
         let scored = scored.read();
         let bad = scored.iter().position(|[loss, _]| !loss.is_finite());

@@ -1,6 +1,7 @@
 //! A graph as one burn module: weights, batch-norm copies for each bit-width, and fake quantization at the inputs of
 //! every convolution and fully connected layer.
 
+mod branch;
 mod outputs;
 mod plan;
 mod trunk;
@@ -22,6 +23,7 @@ use outputs::Outputs;
 pub use plan::{Bits, Plan};
 use plan::{norm_name, step_name};
 use std::cell::Cell;
+use trunk::Trunk;
 use walk::rows;
 
 /// Weights of one layer; a fully connected layer is a 1x1 convolution of the flattened input.

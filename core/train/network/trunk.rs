@@ -9,16 +9,16 @@ use burn::tensor::{Gradients, Tensor};
 /// The common part, run forward.
 pub struct Trunk {
     /// Which nodes are in it.
-    nodes: Vec<bool>,
-    ends: Vec<End>,
+    pub(super) nodes: Vec<bool>,
+    pub(super) ends: Vec<End>,
 }
 
-/// An output that passes read.
-struct End {
-    node: NodeId,
-    output: Tensor<4>,
-    /// Sum of its gradients in the passes so far; nothing is learned before the network's input.
-    slopes: Option<Tensor<4>>,
+/// An output that what lies behind reads.
+pub(super) struct End {
+    pub node: NodeId,
+    pub output: Tensor<4>,
+    /// Sum of its gradients so far; nothing is learned before the network's input.
+    pub slopes: Option<Tensor<4>>,
 }
 
 impl Network {
@@ -35,25 +35,8 @@ impl Network {
         outputs.put(0, images);
         let share = 1.0 - (1.0 - MOMENTUM).powi(passes.len() as i32);
         self.run(&mut outputs, &nodes, &passes[0], Some(share), &mut |_, input, kernel| (input, kernel));
-        let end = |node| End { node, output: outputs.read(node), slopes: None };
+        let end = |node| End::new(node, outputs.read(node));
         Trunk { ends: ends.into_iter().map(end).collect(), nodes }
-    }
-
-    /// Runs the rest, in training, for one of the passes: class scores `[batch, classes]`, and what it read of the trunk, as the
-    /// leaves of a graph of its own, which the trunk's `collect` wants to see again.
-    pub fn branch(&self, trunk: &Trunk, bits: &Bits) -> (Tensor<2>, Vec<Tensor<4>>) {
-        let graph = &self.plan.graph;
-        let rest: Vec<bool> = trunk.nodes.iter().map(|common| !common).collect();
-        let last = graph.nodes.len() - 1;
-        let mut outputs = Outputs::new(graph, &rest, &[last]);
-        let leaves: Vec<Tensor<4>> = trunk.ends.iter().map(End::leaf).collect();
-        for (end, leaf) in trunk.ends.iter().zip(&leaves) {
-            outputs.put(end.node, leaf.clone());
-        }
-        self.run(&mut outputs, &rest, bits, Some(MOMENTUM), &mut |layer, input, kernel| {
-            self.prepared(layer, bits[layer], input, kernel)
-        });
-        (super::walk::flat(outputs.read(last)), leaves)
     }
 
     /// Which nodes do the same in all passes: layers without a bit-width, and what lies before and between them. A single pass
@@ -74,29 +57,48 @@ impl Network {
 }
 
 impl End {
-    fn leaf(&self) -> Tensor<4> {
-        let values = Tensor::from_inner(self.output.clone().inner());
+    pub fn new(node: NodeId, output: Tensor<4>) -> Self {
+        Self { node, output, slopes: None }
+    }
+
+    /// The same output, outside any graph.
+    pub fn again(&self) -> Self {
+        Self::new(self.node, Tensor::from_inner(self.output.clone().inner()))
+    }
+
+    /// The output as the leaf of a graph.
+    pub fn leaf(&self) -> Tensor<4> {
+        let values = self.again().output;
         if self.node == 0 { values } else { values.require_grad() }
+    }
+
+    fn add(&mut self, slopes: Option<Tensor<4>>) {
+        self.slopes = match (self.slopes.take(), slopes) {
+            (Some(sum), Some(slopes)) => Some(sum + slopes),
+            (sum, slopes) => sum.or(slopes),
+        };
     }
 }
 
+/// Takes what a backward pass found at leaves, each given with the place of its end.
+pub(super) fn collect(ends: &mut [End], leaves: &[(usize, Tensor<4>)], gradients: &Gradients) {
+    leaves.iter().for_each(|(place, leaf)| ends[*place].add(leaf.grad(gradients)));
+}
+
+/// The gradients of the number whose own gradient at each output is what was collected there; none without any.
+pub(super) fn slope(ends: impl Iterator<Item = (Tensor<4>, Option<Tensor<4>>)>) -> Option<Gradients> {
+    let along = |(output, slopes): (Tensor<4>, Option<Tensor<4>>)| Some((output * Tensor::from_inner(slopes?)).sum());
+    Some(ends.filter_map(along).reduce(|sum, next| sum + next)?.backward())
+}
+
 impl Trunk {
-    /// Takes what a pass's backward pass found at its leaves.
-    pub fn collect(&mut self, leaves: &[Tensor<4>], gradients: &Gradients) {
-        for (end, leaf) in self.ends.iter_mut().zip(leaves) {
-            let slopes = leaf.grad(gradients);
-            end.slopes = match (end.slopes.take(), slopes) {
-                (Some(sum), Some(slopes)) => Some(sum + slopes),
-                (sum, slopes) => sum.or(slopes),
-            };
-        }
+    /// Takes what a pass collected at its ends, which come first among these.
+    pub(super) fn add(&mut self, ends: Vec<End>) {
+        self.ends.iter_mut().zip(ends).for_each(|(end, of_pass)| end.add(of_pass.slopes));
     }
 
     /// The gradients of its own weights, after all passes; none if it has none.
     pub fn backward(self) -> Option<Gradients> {
-        // The number whose gradient at an output is what was collected there.
-        let along = |end: End| Some((end.output * Tensor::from_inner(end.slopes?)).sum());
-        let sum = self.ends.into_iter().filter_map(along).reduce(|sum, next| sum + next)?;
-        Some(sum.backward())
+        slope(self.ends.into_iter().map(|end| (end.output, end.slopes)))
     }
 }

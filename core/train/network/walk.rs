@@ -230,6 +230,9 @@ impl Norm {
         let [batch, _, height, width] = input.dims();
         let count = (batch * height * width) as f64;
         let Normalised { output, mean, variance } = kernels::batch_norm(input, gamma, beta, EPSILON);
+        if momentum == 0.0 {
+            return output;
+        }
         // As PyTorch: the running variance is the unbiased one.
         let unbiased = variance.mul_scalar(count / (count - 1.0).max(1.0));
         for (running, batch) in [(&self.mean, mean), (&self.variance, unbiased)] {
