@@ -13,6 +13,7 @@ mod convolution;
 #[cfg(feature = "cubecl")]
 pub mod cube;
 mod layout;
+mod relu;
 mod sums;
 #[cfg(test)]
 mod tests;
@@ -22,3 +23,4 @@ mod torch;
 pub use batch_norm::{Normalised, batch_norm};
 pub use convolution::{Window, convolution};
 pub(super) use layout::in_memory_order;
+pub use relu::relu;

@@ -1,6 +1,6 @@
 //! Operations against burn's own, forward and backward, on the device that `LIMPQ_TEST_DEVICE` names.
 
-use super::{Normalised, Window, batch_norm, convolution};
+use super::{Normalised, Window, batch_norm, convolution, relu};
 use burn::tensor::{
     Device, Distribution, Tensor,
     module::{batch_norm_train, conv2d},
@@ -97,6 +97,25 @@ fn two_values_normalise_by_hand() {
     assert_eq!(numbers(input.grad(&gradients).unwrap()), [0.0, 0.0]);
     assert_eq!(numbers(gamma.grad(&gradients).unwrap()), [-1.0]);
     assert_eq!(numbers(beta.grad(&gradients).unwrap()), [1.0]);
+}
+
+/// To the last bit, at zeros of both signs and where there is no number.
+#[test]
+fn rectifiers_are_burns() {
+    let values = [-2.0, -0.0, 0.0, 1e-30, 3.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN];
+    let input = || Tensor::<4>::from_data([[[values]]], &device()).require_grad();
+    let slopes = Tensor::<4>::from_data([[[[1.5f32, 2.0, -3.0, 4.0, -5.0, 6.0, 7.0, 8.0]]]], &device());
+    let run = |relu: fn(Tensor<4>) -> Tensor<4>| {
+        let input = input();
+        let output = relu(input.clone());
+        let gradients = (output.clone() * slopes.clone()).sum().backward();
+        // -0 and 0 are equal, and NaN is not equal to itself.
+        let bits = |tensor: Tensor<4>| numbers(tensor).iter().map(|value| (value + 0.0).to_bits()).collect::<Vec<_>>();
+        (bits(output), bits(input.grad(&gradients).unwrap()))
+    };
+    assert_eq!(run(relu), run(burn::tensor::activation::relu));
+    let gradient = run(relu).1;
+    assert_eq!(gradient[..5], [0.0f32, 0.0, 0.0, 4.0, -5.0].map(f32::to_bits));
 }
 
 #[test]

@@ -155,7 +155,7 @@ impl Network {
             let mut input = || inputs.next().expect("an operation has its inputs");
             let output = match &node.op {
                 Op::Input => unreachable!("it was passed over"),
-                Op::Relu => burn::tensor::activation::relu(input()),
+                Op::Relu => kernels::relu(input()),
                 Op::Add => input() + input(),
                 Op::Concat => Tensor::cat(inputs.collect(), 1),
                 Op::MaxPool { kernel, stride, padding } => {
