@@ -27,6 +27,11 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use std::{cell::RefCell, env, fs, process::Command, process::exit, sync::Arc, time::Instant};
 
+/// As the program has it.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const BITS: [u64; 5] = [6, 5, 4, 3, 2];
 const KINDS: [&str; 3] = ["joint", "finetune", "evaluate"];
 
