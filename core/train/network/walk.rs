@@ -15,7 +15,7 @@ use burn::{
     module::Param,
     tensor::{
         FloatDType, Tensor,
-        module::{adaptive_avg_pool2d, batch_norm, max_pool2d},
+        module::{adaptive_avg_pool2d, max_pool2d},
         ops::MaxPoolOptions,
     },
 };
@@ -225,7 +225,11 @@ impl Norm {
     fn forward(&self, input: Tensor<4>, momentum: Option<f64>) -> Tensor<4> {
         let (gamma, beta) = (self.gamma.val(), self.beta.val());
         let Some(momentum) = momentum else {
-            return batch_norm(input, gamma, beta, self.mean.value(), self.variance.value(), EPSILON);
+            // The four numbers of a channel as two, so that its values are gone through twice.
+            let scale = gamma / self.variance.value().add_scalar(EPSILON).sqrt();
+            let shift = beta - self.mean.value() * scale.clone();
+            let [scale, shift] = [scale, shift].map(|numbers| numbers.reshape([1, -1, 1, 1]));
+            return input * scale + shift;
         };
         let [batch, _, height, width] = input.dims();
         let count = (batch * height * width) as f64;
