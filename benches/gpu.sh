@@ -65,7 +65,7 @@ run() {
         LIMPQ_TEST_DEVICE=$device part "$out/$name-tests.txt" 70 target/gpu/main parity fused quantizers:: sensitivities::
         part "$out/$name-operations.txt" 40 target/gpu/operations --device "$device" --json "$out/$name-operations.json"
         part "$out/$name-training.txt" 80 env LIMPQ_PYTHON="$python" target/gpu/training --device "$device" \
-            --model resnet18 --input 3x224x224 --classes 1000 --batch 64 --steps 5 --rounds 3 \
+            --model resnet18 --input 3x224x224 --classes 1000 --batch 64 --steps 10 --rounds 1 \
             --machine "$machine" --commit "$(cat target/gpu/commit)" --json "$out/$name-training.json"
     done
 }

@@ -8,8 +8,8 @@
 //!
 //! Ours is what a run does: images from memory, all passes of a step, the optimizer, the watcher. `benches/training.py` is
 //! PyTorch's side. They take turns; each turn gives the median of its steps after one that warms up, and the table has the
-//! median, the least and the most of the turns. Joint training counts images x passes. In bfloat16 PyTorch runs under autocast with
-//! channels last; it never checkpoints. On processors the most memory that each process ever had is given as well.
+//! median, the least and the most of the turns. Joint training counts images x passes. In bfloat16 PyTorch trains under autocast with
+//! channels last, and both evaluate in 32 bits; it never checkpoints. On processors the most memory that each process ever had is given as well.
 
 use limpq as _;
 use limpq_core::{
@@ -257,7 +257,8 @@ fn main() {
             "model": model, "input": input.to_string(), "batch": batch, "device": device, "steps": steps,
             "arithmetic": subject.arithmetic, "gradient_checkpointing": subject.gradient_checkpointing,
             "machine": argument::<String>("--machine", ""), "commit": argument::<String>("--commit", ""),
-            "limpq": ours, "pytorch": peers, "peak_mib": memory,
+            "limpq": ours, "pytorch": peers,
+            "peak_mib": memory.map(|(limpq, pytorch)| serde_json::json!({"limpq": limpq, "pytorch": pytorch})),
         });
         let text = serde_json::to_string_pretty(&text).expect("numbers and names");
         fs::write(&file, text + "\n").unwrap_or_else(|error| stop(format!("{file}: {error}")));

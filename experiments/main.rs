@@ -1,6 +1,6 @@
 //! The program `limpq`: see `limpq --help`.
 
-/// For C++ that is linked as well.
+/// Feature `override` gives it to libtorch and other C++ in the program, too.
 #[cfg(all(feature = "train", target_os = "linux"))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

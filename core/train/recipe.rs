@@ -83,7 +83,8 @@ pub struct Recipe {
     /// Evaluation is in 32 bits either way.
     pub arithmetic: Arithmetic,
     /// Whether a pass keeps only what lies between some parts of the network for its way back, where it runs each part again:
-    /// less memory for about a third more time, and the same numbers.
+    /// less memory for one more forward pass, and the same numbers. Parts end where a single output leads on; a network without
+    /// such places stays one part.
     pub gradient_checkpointing: bool,
     /// "last" or "best" by accuracy on the validation images; "best" needs `split.validation`.
     pub keep: Keep,

@@ -10,9 +10,10 @@
 //! 4. options that no policy as good can have go too: with them the bound is above the policy at hand (reduced costs). Once
 //!    that turns out to be work, rows of which few sums are possible are kept exactly in these bounds ([`sums`]);
 //! 5. [`beam`]: dynamic programming over the layers, with a beam that widens from pass to pass, each partial policy bounded
-//!    by the best of many prices. It looks first for policies close to the bound, a target that leaves few options in each
-//!    layer: finding one is a good policy at once, and finding none raises the bound. A pass at the best policy's own loss
-//!    that leaves out nothing is the proof. A better policy met on the way sends everything back to step 1.
+//!    by the best of many prices, and by rows that are kept exactly. It looks first for policies close to the bound, a target
+//!    that leaves few options in each layer: finding one is a good policy at once, and finding none raises the bound. A pass
+//!    at the best policy's own loss that leaves out nothing is the proof. A better policy met on the way sends everything back
+//!    to step 1.
 //!
 //! Costs are integers and losses are compared in exact fixed-point arithmetic, so budgets are never overrun by a unit and
 //! ties are real ties. Of equally good policies the one with fewest bits wins, then the one whose options come first. Bounds
@@ -33,7 +34,7 @@ mod tests;
 
 use super::Seconds;
 use beam::pass;
-use dual::{Dual, MOST_EVALUATIONS, maximise};
+use dual::{Dual, MOST_EVALUATIONS, doubt, maximise};
 use limpq_core::search::{Answer, Problem, Solver, SolverError, Status};
 use pool::Pool;
 use primal::{Incumbent, offer, repaired};
@@ -63,6 +64,8 @@ const FIRST_WIDTH: usize = 64;
 const FIRST_HOPE: f64 = 0.125;
 /// The share grows by this when there is none.
 const HOPE_GROWTH: f64 = 2.5;
+/// After a pass that met a good policy by looking at fewer partial policies than this, the next one looks for all of its loss.
+const LITTLE: u64 = 20_000;
 /// A pass of this width settles ties as far as they are settled.
 const MOST_TIED: usize = 1 << 14;
 /// Partial policies that are remembered at most, over all groups: 8 bytes each, whatever the budgets are.
@@ -155,9 +158,10 @@ impl Exact {
                             offer(&mut best, Incumbent::of(&reduced, &items));
                         }
                     }
-                    let mut least = with_each(&reduced, &dual);
+                    let most = best.as_ref().map_or(reduced.most_loss(), |best| reduced.above_least(best.total));
+                    let mut least = with_each(&reduced, &dual, most);
                     if keeps {
-                        bound = f64::max(bound, keeping(&reduced, &mut pool, &mut least, &mut best));
+                        bound = f64::max(bound, keeping(&reduced, &mut pool, &mut least, &mut best, deadline));
                     }
                     least
                 }
@@ -193,7 +197,8 @@ impl Exact {
             let reached = best.as_ref().filter(|best| target.is_none_or(|target| best.total <= target));
             let sought = reached.map(|best| best.total).or(target).map(|total| trial.above_least(total));
             let complete = pass.cut > sought.map_or(f64::MAX, |sought| sought + pass.doubt);
-            let found = reached.is_some();
+            // Close to the bound, and not just the first of all.
+            let close = target.is_some() && reached.is_some();
             if let Some(best) = reached {
                 let settled = width >= MOST_TIED && pass.cut + pass.doubt >= trial.above_least(best.total);
                 if complete || settled {
@@ -208,14 +213,14 @@ impl Exact {
             if !keeps && nodes > keep_after {
                 keeps = true;
                 let least = least.as_mut().expect("a pass leaves it");
-                bound = f64::max(bound, keeping(&reduced, &mut pool, least, &mut best));
+                bound = f64::max(bound, keeping(&reduced, &mut pool, least, &mut best, deadline));
             }
             if complete {
                 hope = f64::min(1.0, HOPE_GROWTH * hope);
             } else if width < widest {
                 width = widest.min(4 * width);
-                if found {
-                    // Nearly optimal: what is left to look through is little.
+                if close && pass.nodes < LITTLE {
+                    // Nearly optimal, and what is left to look through is little.
                     hope = 1.0;
                 }
             } else {
@@ -246,16 +251,18 @@ fn start<const R: usize>(reduced: &Reduced<R>, picks: &[usize]) -> Option<Incumb
     Some(Incumbent::of(reduced, &items))
 }
 
-/// For each item, what every policy with it loses at least.
-fn with_each<const R: usize>(reduced: &Reduced<R>, dual: &Dual<R>) -> Vec<f64> {
+/// For each item, what every policy with it loses at least, to be compared with `most` or less.
+fn with_each<const R: usize>(reduced: &Reduced<R>, dual: &Dual<R>, most: f64) -> Vec<f64> {
     let mut least = vec![0.0; reduced.items()];
     let mut priced = vec![];
     for prices in dual.prices.iter().take(FIXED_BY) {
         let mut first = 0;
+        let size = most + 2.0 * prices.lambda.iter().sum::<f64>();
+        let allowance = prices.doubt.max(doubt(reduced.groups.len(), size));
         for items in &reduced.groups {
             priced.clear();
             priced.extend(items.iter().map(|item| prices.priced(item)));
-            let others = prices.bound - 2.0 * prices.doubt - priced.iter().copied().fold(f64::INFINITY, f64::min);
+            let others = prices.bound - 2.0 * allowance - priced.iter().copied().fold(f64::INFINITY, f64::min);
             for (least, priced) in least[first..].iter_mut().zip(&priced) {
                 *least = f64::max(*least, others + priced);
             }
@@ -271,13 +278,18 @@ fn keeping<const R: usize>(
     pool: &mut Pool,
     least: &mut [f64],
     best: &mut Option<Incumbent>,
+    deadline: &Deadline,
 ) -> f64 {
     let mut bound = f64::NEG_INFINITY;
+    let most = best.as_ref().map_or(reduced.most_loss(), |best| reduced.above_least(best.total));
     for sums in Sums::all(reduced) {
+        if deadline.passed() {
+            break;
+        }
         let tables = sums.tables(reduced, pool);
         for table in &tables {
             bound = f64::max(bound, reduced.absolute(table.bound() - table.doubt));
-            least.iter_mut().zip(table.with_each(reduced)).for_each(|(least, also)| *least = least.max(also));
+            least.iter_mut().zip(table.with_each(reduced, most)).for_each(|(least, also)| *least = least.max(also));
         }
         let Some(table) = tables.first() else { continue };
         if let Some(items) = repaired(reduced, table.policy(&reduced.all()), &table.lambda) {

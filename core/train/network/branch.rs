@@ -2,7 +2,8 @@
 //!
 //! With gradient checkpointing (Chen et al., arXiv 1604.06174) the pass runs in some sqrt(n) parts. Forward, only what lies
 //! between parts is kept; backward, each part runs again, this time with a graph, from its last to its first. Every operation
-//! gets the same numbers as without, so gradients are the same.
+//! gets the same numbers as without, so gradients are the same (where three parts read an output, as none does where parts
+//! are cut at single outputs, sums would be in another order).
 
 use super::{
     Bits, Network, Outputs, Trunk,
@@ -125,8 +126,8 @@ fn parts(graph: &Graph, nodes: &[bool]) -> Vec<Vec<bool>> {
 /// The nodes of a part that others, behind it, read.
 fn read_behind(graph: &Graph, nodes: &[bool], part: &[bool]) -> Vec<NodeId> {
     let mut read = vec![false; nodes.len()];
-    for (id, node) in graph.nodes.iter().enumerate().filter(|&(id, _)| nodes[id] && !part[id]) {
-        node.inputs.iter().filter(|&&input| input < id).for_each(|&input| read[input] = true);
+    for (_, node) in graph.nodes.iter().enumerate().filter(|&(id, _)| nodes[id] && !part[id]) {
+        node.inputs.iter().for_each(|&input| read[input] = true);
     }
     (0..nodes.len()).filter(|&id| part[id] && read[id]).collect()
 }

@@ -225,7 +225,7 @@ impl Norm {
     fn forward(&self, input: Tensor<4>, momentum: Option<f64>) -> Tensor<4> {
         let (gamma, beta) = (self.gamma.val(), self.beta.val());
         let Some(momentum) = momentum else {
-            // The four numbers of a channel as two, so that its values are gone through twice.
+            // Its four numbers as two: a product and a sum, and not four operations, go over all values.
             let scale = gamma / self.variance.value().add_scalar(EPSILON).sqrt();
             let shift = beta - self.mean.value() * scale.clone();
             let [scale, shift] = [scale, shift].map(|numbers| numbers.reshape([1, -1, 1, 1]));

@@ -3,7 +3,8 @@
 //! the ones of the lowest bounds stay. A pass that left out nothing of use has tried everything.
 //!
 //! A partial policy is bounded by the best of several prices, since those that fit the whole problem do not fit every
-//! remainder. Wide passes ask for the best prices of what remains at several of their states, group after group.
+//! remainder, and by tables that keep a row exactly, where there are any. Wide passes ask for the best prices of what remains at
+//! several of their states, group after group.
 
 use super::{
     Deadline,
@@ -108,7 +109,8 @@ pub(super) fn pass<const R: usize>(
             chosen = choose(place, &states, &known);
         }
         let doubts = known.iter().map(|multiplier| multiplier.doubt).chain(tables.iter().map(|table| table.doubt));
-        result.doubt = doubts.fold(0.0, f64::max);
+        // What is compared may be larger than what the prices bound.
+        result.doubt = doubts.fold(doubt(order.len(), sought), f64::max);
         let multipliers: Vec<&Multiplier<R>> = chosen.iter().map(|&index| &known[index]).collect();
         // A bound is a part of the state and a part of the item, for each multiplier.
         let of_items: Vec<f64> = items

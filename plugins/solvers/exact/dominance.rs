@@ -11,7 +11,7 @@ const COMPARED: usize = 20;
 pub(super) fn narrow<const R: usize>(reduced: &Reduced<R>) -> Option<Sums> {
     const MOST: usize = 256;
     let three = R == 3 && reduced.rows() == 3;
-    three.then(|| Sums::all(reduced)).and_then(|all| all.into_iter().find(|sums| sums.count <= MOST))
+    three.then(|| Sums::up_to(MOST, reduced)).and_then(|rows| rows.first().copied())
 }
 
 /// States that replace later ones, which use no less of other rows: as use of this row rises, rank falls.

@@ -239,7 +239,7 @@ impl<const R: usize> Reduced<R> {
                 break;
             }
         }
-        // Nobody can use the rest behind the last multiple. Some option that fits is a multiple above zero, so slack stays.
+        // Nobody can use the rest behind the last multiple. Some option that fits is a multiple above zero, so slack stays positive.
         for row in 0..self.rows() {
             self.slack[row] -= self.slack[row] % self.unit(row);
         }

@@ -13,7 +13,7 @@ use super::{
 /// More sums than this are not few.
 const MOST: usize = 1024;
 /// Numbers that a table holds at most.
-const MOST_NUMBERS: usize = 1 << 20;
+const MOST_NUMBERS: usize = 1 << 18;
 /// Rows that are kept exactly, each for itself.
 const ROWS: usize = 3;
 /// Prices of the other rows that go with each.
@@ -30,18 +30,23 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    /// Every such row, the one of fewest sums first; [`ROWS`] at most.
-    pub fn all<const R: usize>(reduced: &Reduced<R>) -> Vec<Self> {
+    /// The rows that have so many sums at most, the one of fewest first.
+    pub fn up_to<const R: usize>(most: usize, reduced: &Reduced<R>) -> Vec<Self> {
         let few = |row: usize| {
             let unit = reduced.unit(row);
             let count = usize::try_from(reduced.slack[row] / unit).ok()?.checked_add(1)?;
-            let small = count <= MOST && count.checked_mul(reduced.groups.len())? <= MOST_NUMBERS;
-            small.then_some(Self { row, unit, count })
+            (count <= most).then_some(Self { row, unit, count })
         };
-        let mut all: Vec<Self> = (0..reduced.rows()).filter_map(few).collect();
-        all.sort_by_key(|sums| sums.count);
-        all.truncate(ROWS);
-        all
+        let mut rows: Vec<Self> = (0..reduced.rows()).filter_map(few).collect();
+        rows.sort_by_key(|sums| sums.count);
+        rows
+    }
+
+    /// Those that tables are made of.
+    pub fn all<const R: usize>(reduced: &Reduced<R>) -> Vec<Self> {
+        let mut rows = Self::up_to(MOST.min(MOST_NUMBERS / reduced.groups.len().max(1)), reduced);
+        rows.truncate(ROWS);
+        rows
     }
 
     /// What an item adds, in units.
@@ -132,9 +137,11 @@ impl<const R: usize> Table<R> {
         self.rest[self.sums.count - 1]
     }
 
-    /// For each item, what every policy with it loses at least. The table is one of all groups in their order.
-    pub fn with_each(&self, reduced: &Reduced<R>) -> Vec<f64> {
+    /// For each item, what every policy with it loses at least, to be compared with `most` or less. The table is one of all
+    /// groups in their order.
+    pub fn with_each(&self, reduced: &Reduced<R>, most: f64) -> Vec<f64> {
         let Self { sums, lambda, .. } = self;
+        let doubt = self.doubt.max(doubt(reduced.groups.len(), most + 2.0 * lambda.iter().sum::<f64>()));
         let mut least = Vec::with_capacity(reduced.items());
         // The least priced loss of the groups before this one, by the units that they leave.
         let mut before = vec![0.0; sums.count];
@@ -144,7 +151,7 @@ impl<const R: usize> Table<R> {
             next.fill(f64::INFINITY);
             for item in items {
                 let (priced, steps) = (priced(item, lambda), sums.steps(item));
-                least.push(least_sum(&before[steps..], after) + priced - 2.0 * self.doubt);
+                least.push(least_sum(&before[steps..], after) + priced - 2.0 * doubt);
                 lower(&mut next, &before[steps..], priced);
             }
             std::mem::swap(&mut before, &mut next);

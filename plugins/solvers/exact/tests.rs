@@ -48,8 +48,14 @@ fn ties_are_broken_as_by_trying_everything() {
             (Ok(ours), Ok(theirs)) => {
                 assert_eq!((ours.status, &ours.picks), (Status::Optimal, &theirs.picks), "seed {seed}: {problem:?}");
                 solved += 1;
-                let keeping = Exact::default().solve_keeping(&problem, None, 0).unwrap();
-                assert_eq!(keeping.picks, ours.picks, "seed {seed}: another answer where rows are kept: {problem:?}");
+                // From the start, and once a pass is done.
+                for keep_after in [0, 1] {
+                    let keeping = Exact::default().solve_keeping(&problem, None, keep_after).unwrap();
+                    assert_eq!(
+                        keeping.picks, ours.picks,
+                        "seed {seed}: another answer where rows are kept: {problem:?}"
+                    );
+                }
                 for near in [vec![0; problem.groups.len()], vec![9; problem.groups.len()], vec![]] {
                     let again = Exact::default().solve_near(&problem, Some(&near)).unwrap();
                     assert_eq!(again.picks, ours.picks, "seed {seed}: another answer near {near:?}");
@@ -120,8 +126,10 @@ fn agrees_with_highs() {
         match (Exact::default().solve(&problem), crate::solvers::Highs::default().solve(&problem)) {
             (Ok(ours), Ok(theirs)) => {
                 assert!(ours.status == Status::Optimal && problem.feasible(&ours.picks), "seed {seed}");
-                let keeping = Exact::default().solve_keeping(&problem, None, 0).unwrap();
-                assert_eq!(keeping.picks, ours.picks, "seed {seed}: another answer where rows are kept");
+                for keep_after in [0, 1] {
+                    let keeping = Exact::default().solve_keeping(&problem, None, keep_after).unwrap();
+                    assert_eq!(keeping.picks, ours.picks, "seed {seed}: another answer where rows are kept");
+                }
                 let (ours, theirs) = (problem.objective(&ours.picks), problem.objective(&theirs.picks));
                 assert!((ours - theirs).abs() <= 1e-7 * theirs.abs(), "seed {seed}: {ours} and {theirs}");
                 solved += 1;
