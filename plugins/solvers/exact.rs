@@ -158,8 +158,7 @@ impl Exact {
                             offer(&mut best, Incumbent::of(&reduced, &items));
                         }
                     }
-                    let most = best.as_ref().map_or(reduced.most_loss(), |best| reduced.above_least(best.total));
-                    let mut least = with_each(&reduced, &dual, most);
+                    let mut least = with_each(&reduced, &dual, most_of_use(&reduced, &best));
                     if keeps {
                         bound = f64::max(bound, keeping(&reduced, &mut pool, &mut least, &mut best, deadline));
                     }
@@ -171,7 +170,7 @@ impl Exact {
                 reduced.below(best.total, gap.max(0.0) * (1.0 - hope))
             });
             // Of no use: an option that the best policy does not have, or none at all.
-            let most = best.as_ref().map_or(reduced.most_loss(), |best| reduced.above_least(best.total));
+            let most = most_of_use(&reduced, &best);
             let useless = known.iter().filter(|&&least| least > most).count();
             if 10 * useless > reduced.items() {
                 match within(&reduced, &known, most) {
@@ -251,6 +250,11 @@ fn start<const R: usize>(reduced: &Reduced<R>, picks: &[usize]) -> Option<Incumb
     Some(Incumbent::of(reduced, &items))
 }
 
+/// More than this no policy loses that is worth finding: the best one's loss or, without one, that of all the worst options.
+fn most_of_use<const R: usize>(reduced: &Reduced<R>, best: &Option<Incumbent>) -> f64 {
+    best.as_ref().map_or_else(|| reduced.most_loss(), |best| reduced.above_least(best.total))
+}
+
 /// For each item, what every policy with it loses at least, to be compared with `most` or less.
 fn with_each<const R: usize>(reduced: &Reduced<R>, dual: &Dual<R>, most: f64) -> Vec<f64> {
     let mut least = vec![0.0; reduced.items()];
@@ -281,7 +285,7 @@ fn keeping<const R: usize>(
     deadline: &Deadline,
 ) -> f64 {
     let mut bound = f64::NEG_INFINITY;
-    let most = best.as_ref().map_or(reduced.most_loss(), |best| reduced.above_least(best.total));
+    let most = most_of_use(reduced, best);
     for sums in Sums::all(reduced) {
         if deadline.passed() {
             break;

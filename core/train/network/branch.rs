@@ -126,8 +126,8 @@ fn parts(graph: &Graph, nodes: &[bool]) -> Vec<Vec<bool>> {
 /// The nodes of a part that others, behind it, read.
 fn read_behind(graph: &Graph, nodes: &[bool], part: &[bool]) -> Vec<NodeId> {
     let mut read = vec![false; nodes.len()];
-    for (_, node) in graph.nodes.iter().enumerate().filter(|&(id, _)| nodes[id] && !part[id]) {
-        node.inputs.iter().for_each(|&input| read[input] = true);
+    for id in (0..nodes.len()).filter(|&id| nodes[id] && !part[id]) {
+        graph.nodes[id].inputs.iter().for_each(|&input| read[input] = true);
     }
     (0..nodes.len()).filter(|&id| part[id] && read[id]).collect()
 }
