@@ -1,26 +1,40 @@
 //! How activations lie in memory.
 
-use burn::tensor::{Device, Tensor};
+use burn::{
+    backend::DispatchDevice,
+    tensor::{Device, Tensor},
+};
 
-/// What does not care for the order of values, done in the order in which they lie in memory. burn's own kernels put channels
-/// last; taking them in another order would copy them there and back.
-pub(in crate::train) fn in_memory_order(values: Tensor<4>, work: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<4> {
+/// What does not care for the order of values, done in the order in which a convolution with a kernel of so many weights takes
+/// them; taking them in another order would copy them there and back.
+pub(in crate::train) fn in_memory_order(
+    values: Tensor<4>,
+    weights: usize,
+    work: impl FnOnce(Tensor<2>) -> Tensor<2>,
+) -> Tensor<4> {
     let shape = values.dims();
     let [batch, channels, height, width] = shape;
-    let all = [1, shape.iter().product()];
-    if channels_last(&values.device().without_autodiff()) {
-        let done = work(values.permute([0, 2, 3, 1]).reshape(all));
+    let count = shape.iter().product();
+    if channels_last(&values.device().without_autodiff(), count, weights) {
+        let done = work(values.permute([0, 2, 3, 1]).reshape([1, count]));
         return done.reshape([batch, height, width, channels]).permute([0, 3, 1, 2]);
     }
-    work(values.reshape(all)).reshape(shape)
+    work(values.reshape([1, count])).reshape(shape)
 }
 
-#[cfg(feature = "cubecl")]
-fn channels_last(device: &Device) -> bool {
-    matches!(device.as_dispatch(), burn::backend::DispatchDevice::Cube(_))
-}
-
-#[cfg(not(feature = "cubecl"))]
-fn channels_last(_: &Device) -> bool {
-    false
+/// Whether a convolution on a device takes so many values with so many weights with channels last.
+fn channels_last(device: &Device, values: usize, weights: usize) -> bool {
+    match device.as_dispatch() {
+        #[cfg(feature = "cubecl")]
+        DispatchDevice::Cube(_) => true,
+        #[cfg(feature = "tch")]
+        DispatchDevice::LibTorch(device) => {
+            super::torch::channels_last(*device != burn::backend::libtorch::LibTorchDevice::Cpu, values, weights)
+        }
+        _ => {
+            // Named here, so that no build has arguments that nobody reads.
+            let _ = (values, weights);
+            false
+        }
+    }
 }

@@ -20,7 +20,7 @@ mod tests;
 #[cfg(feature = "tch")]
 mod torch;
 
-pub use batch_norm::{Normalised, batch_norm};
+pub use batch_norm::{Normalised, batch_norm, batch_norm_evaluated};
 pub use convolution::{Window, convolution};
 pub(super) use layout::in_memory_order;
 pub use relu::relu;

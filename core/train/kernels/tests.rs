@@ -1,6 +1,6 @@
 //! Operations against burn's own, forward and backward, on the device that `LIMPQ_TEST_DEVICE` names.
 
-use super::{Normalised, Window, batch_norm, convolution, relu};
+use super::{Normalised, Window, batch_norm, batch_norm_evaluated, convolution, in_memory_order, relu};
 use burn::tensor::{
     Device, Distribution, Tensor,
     module::{batch_norm_train, conv2d},
@@ -57,6 +57,40 @@ fn batch_norms_are_burns() {
         assert_near("beta", beta.grad(&ours).unwrap(), beta.grad(&theirs).unwrap());
         let (ours, theirs) = (numbers(gamma.grad(&ours).unwrap()), numbers(gamma.grad(&theirs).unwrap()));
         assert!(ours.iter().zip(&theirs).all(|(one, other)| (one - other).abs() < 1e-2), "{ours:?} {theirs:?}");
+    }
+}
+
+/// Without gradients by an operation of its own on most devices, with them by burn's: both by the formula.
+#[test]
+fn batch_norms_in_evaluation_are_the_formula() {
+    for shape in [[2, 3, 1, 1], [4, 5, 7, 3], [8, 16, 33, 32]] {
+        let channels = [shape[1]];
+        let input = random(shape, (-3.0, 3.0));
+        let bounds = [(-1.0, 2.0), (-1.0, 1.0), (-0.5, 0.5), (0.1, 2.0)];
+        let parameters = bounds.map(|bounds| random(channels, bounds));
+        let [gamma, beta, mean, variance] = parameters.clone().map(|tensor| tensor.reshape([1, shape[1], 1, 1]));
+        let wanted = (input.clone() - mean) / (variance + 1e-3).sqrt() * gamma + beta;
+        let name = format!("{shape:?}");
+        assert_near(&name, batch_norm_evaluated(input.clone(), parameters.clone(), 1e-3), wanted.clone());
+        // Channels last, as convolutions leave them.
+        let last = in_memory_order(input.clone().inner(), 1, |values| values);
+        assert_near(&name, batch_norm_evaluated(last, parameters.clone().map(Tensor::inner), 1e-3), wanted.clone());
+        let gradient = |output: Tensor<4>| input.grad(&output.powi_scalar(2).sum().backward()).unwrap();
+        let ours = gradient(batch_norm_evaluated(input.clone(), parameters, 1e-3));
+        assert_near(&name, ours, gradient(wanted));
+    }
+}
+
+/// Whatever the order in memory, values come back where they were.
+#[test]
+fn an_order_of_work_changes_no_place() {
+    let values = random([2, 3, 5, 4], (-1.0, 1.0));
+    for weights in [1, 1_000_000] {
+        let once = in_memory_order(values.clone(), weights, |row| row.mul_scalar(2.0));
+        let twice = in_memory_order(once.clone(), weights, |row| row.add_scalar(1.0));
+        assert_eq!(numbers(twice.clone()), numbers(values.clone().mul_scalar(2.0).add_scalar(1.0)));
+        let gradient = values.grad(&twice.powi_scalar(2).sum().backward()).unwrap();
+        assert_near("gradient", gradient, (values.clone().mul_scalar(2.0).add_scalar(1.0)).mul_scalar(4.0));
     }
 }
 

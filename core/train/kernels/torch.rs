@@ -4,7 +4,32 @@
 //! cut off from the operation; each operation is a graph of its own, kept until its gradients are asked for.
 
 use burn::backend::libtorch::TchTensor;
-use tch::Tensor;
+use tch::{Device, Tensor};
+
+/// `[batch, channels, height, width]` as `[batch, height, width, channels]`, and the way back.
+const LAST: [i64; 4] = [0, 2, 3, 1];
+const SECOND: [i64; 4] = [0, 3, 1, 2];
+
+/// Whether a convolution of so many values with so many weights is done with channels last. libtorch's kernels are faster so, but on
+/// the processor those for many weights and few pixels.
+pub(super) fn channels_last(on_gpu: bool, values: usize, weights: usize) -> bool {
+    on_gpu || values >= weights
+}
+
+/// Images and a kernel as a convolution takes them; those that do not lie so are copied.
+pub(super) fn laid_out([images, kernel]: [TchTensor; 2]) -> [TchTensor; 2] {
+    let on_gpu = images.tensor.device() != Device::Cpu;
+    let last = channels_last(on_gpu, images.tensor.numel(), kernel.tensor.numel());
+    [images, kernel].map(|TchTensor { tensor, storage }| match last {
+        true => TchTensor::from_existing(tensor.permute(LAST).contiguous().permute(SECOND), storage),
+        false => TchTensor::from_existing(tensor.contiguous(), storage),
+    })
+}
+
+/// Whether the channels of neighbouring pixels, and not the pixels of a channel, lie side by side.
+fn is_channels_last(tensor: &Tensor) -> bool {
+    tensor.dim() == 4 && !tensor.is_contiguous() && tensor.permute(LAST).is_contiguous()
+}
 
 /// An operation that was run forward, and waits for the gradient of its output.
 #[derive(Clone, Debug)]
@@ -30,7 +55,11 @@ impl<const N: usize> Recorded<N> {
         let inputs: Vec<&Tensor> =
             self.leaves.iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(leaf, _)| &leaf.tensor).collect();
         // libtorch starts at a number. The dot product with g is one whose gradient is g, to the last bit.
-        let flat = |tensor: &Tensor| tensor.reshape([-1]);
+        let permuted = is_channels_last(&self.output.tensor);
+        let flat = |tensor: &Tensor| match permuted {
+            true => tensor.permute(LAST).reshape([-1]),
+            false => tensor.reshape([-1]),
+        };
         let start = tch::with_grad(|| flat(&self.output.tensor).dot(&flat(&gradient.tensor)));
         let mut gradients = Tensor::run_backward(&[start], &inputs, false, false).into_iter().map(TchTensor::new);
         wanted.map(|wanted| if wanted { gradients.next() } else { None })

@@ -106,7 +106,10 @@ impl Network {
         let grid = self.plan.grid(layer, role, bits);
         let quantize = |rows| self.plan.quantizer.quantize(role, rows, &parameters, grid);
         match (self.plan.quantizer.per_channel(role), role) {
-            (false, Role::Act) => kernels::in_memory_order(values, quantize),
+            (false, Role::Act) => {
+                let weights = self.weights[layer].kernel.val().dims().iter().product();
+                kernels::in_memory_order(values, weights, quantize)
+            }
             (true, Role::Act) => {
                 let [batch, channels, height, width] = shape;
                 let quantized = quantize(rows(&self.plan, role, values));
@@ -225,11 +228,8 @@ impl Norm {
     fn forward(&self, input: Tensor<4>, momentum: Option<f64>) -> Tensor<4> {
         let (gamma, beta) = (self.gamma.val(), self.beta.val());
         let Some(momentum) = momentum else {
-            // Its four numbers as two: a product and a sum, and not four operations, go over all values.
-            let scale = gamma / self.variance.value().add_scalar(EPSILON).sqrt();
-            let shift = beta - self.mean.value() * scale.clone();
-            let [scale, shift] = [scale, shift].map(|numbers| numbers.reshape([1, -1, 1, 1]));
-            return input * scale + shift;
+            let statistics = [gamma, beta, self.mean.value(), self.variance.value()];
+            return kernels::batch_norm_evaluated(input, statistics, EPSILON);
         };
         let [batch, _, height, width] = input.dims();
         let count = (batch * height * width) as f64;

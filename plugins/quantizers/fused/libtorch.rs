@@ -28,18 +28,26 @@ impl Gradients for LibTorch {
             return primitives::backward::<Self>(values, parameters, gradient, bounds);
         }
         let (values, parameters) = (values.tensor.contiguous(), parameters.tensor.contiguous());
-        // Others may have the gradient too.
-        let mut gradient = gradient.tensor.contiguous().copy();
+        let mut of_values = written_over(gradient);
         let size = parameters.size();
         let of_parameters =
-            loops::backward(numbers(&values), numbers(&parameters), size[0] as usize, bounds, own(&mut gradient));
+            loops::backward(numbers(&values), numbers(&parameters), size[0] as usize, bounds, own(&mut of_values));
         let of_parameters = Tensor::from_slice(&of_parameters).reshape(size);
-        (TchTensor::new(gradient), TchTensor::new(of_parameters))
+        (TchTensor::new(of_values), TchTensor::new(of_parameters))
     }
 }
 
 fn is_plain(values: &TchTensor) -> bool {
     values.tensor.device() == Device::Cpu && values.tensor.kind() == Kind::Float
+}
+
+/// The same numbers, contiguous, in memory that nobody else has: a copy if need be.
+fn written_over(tensor: TchTensor) -> Tensor {
+    let contiguous = tensor.tensor.contiguous();
+    match tensor.can_mut() || contiguous.data_ptr() != tensor.tensor.data_ptr() {
+        true => contiguous,
+        false => contiguous.copy(),
+    }
 }
 
 /// The numbers of a contiguous tensor of 32-bit floats on the processor.
@@ -54,7 +62,7 @@ fn numbers(tensor: &Tensor) -> &[f32] {
     unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), tensor.numel()) }
 }
 
-/// The same, of a tensor that was just made: nobody else has its memory.
+/// The same, of a tensor whose memory nobody else has.
 #[expect(unsafe_code, reason = "tch gives numbers as a pointer or as a copy")]
 fn own(tensor: &mut Tensor) -> &mut [f32] {
     assert!(tensor.is_contiguous() && tensor.kind() == Kind::Float && tensor.device() == Device::Cpu);

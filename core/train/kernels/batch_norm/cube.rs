@@ -13,7 +13,7 @@ mod kernels;
 
 use super::{
     super::cube::{empty, units, vector_size},
-    BatchNorm, Differentiable, Statistics, Three, backward_of_burn, forward_of_burn,
+    BatchNorm, Differentiable, Statistics, Three, backward_of_burn, evaluated_of_burn, forward_of_burn,
 };
 use burn::{
     backend::{TensorMetadata, tensor::FloatTensor},
@@ -37,6 +37,22 @@ impl BatchNorm for CubeBackend {
         epsilon: f64,
     ) -> Three<Self> {
         Self::forward([input, gamma, beta], epsilon).0
+    }
+
+    fn evaluated(
+        input: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        if !has_kernel(&input) {
+            return evaluated_of_burn::<Self>([input, gamma, beta, mean, variance], epsilon);
+        }
+        let input = channels_last(input);
+        let parameters = [gamma, beta, mean, variance].map(into_contiguous);
+        channels_second(Plan::new(&input).normalised(&input, parameters, epsilon))
     }
 }
 
@@ -77,25 +93,8 @@ impl Differentiable for CubeBackend {
             plan.columns(),
             plan.rows(),
         );
-        let output = like(&input);
-        normalise::launch(
-            &input.client,
-            plan.of_all(),
-            plan.units,
-            plan.vector,
-            input.clone().into_buffer_arg(),
-            mean.clone().into_buffer_arg(),
-            variance.clone().into_buffer_arg(),
-            gamma.clone().into_buffer_arg(),
-            beta.into_buffer_arg(),
-            output.clone().into_buffer_arg(),
-            plan.pixels,
-            plan.stretch,
-            plan.vectors,
-            epsilon as f32,
-            plan.columns(),
-            plan.rows(),
-        );
+        let parameters = [gamma.clone(), beta, mean.clone(), variance.clone()];
+        let output = plan.normalised(&input, parameters, epsilon);
         let saved = ([channels_second(input), gamma, mean.clone(), variance.clone()], epsilon);
         ((channels_second(output), mean, variance), saved)
     }
@@ -211,6 +210,35 @@ impl Plan {
 
     fn of_all(&self) -> CubeCount {
         CubeCount::Static(self.vectors.div_ceil(self.columns()) as u32, self.stretches as u32, 1)
+    }
+
+    /// The input, which has its channels last, normalised. The parameters are contiguous; the statistics stand last.
+    fn normalised(
+        &self,
+        input: &CubeTensor,
+        [gamma, beta, mean, variance]: [CubeTensor; 4],
+        epsilon: f64,
+    ) -> CubeTensor {
+        let output = like(input);
+        normalise::launch(
+            &input.client,
+            self.of_all(),
+            self.units,
+            self.vector,
+            input.clone().into_buffer_arg(),
+            mean.into_buffer_arg(),
+            variance.into_buffer_arg(),
+            gamma.into_buffer_arg(),
+            beta.into_buffer_arg(),
+            output.clone().into_buffer_arg(),
+            self.pixels,
+            self.stretch,
+            self.vectors,
+            epsilon as f32,
+            self.columns(),
+            self.rows(),
+        );
+        output
     }
 
     /// For each stretch and channel the two sums of [`add_up`], `[2, stretches, channels]`.

@@ -1,6 +1,8 @@
 //! The CPU's kernels: loops that the compiler vectorises, channels and images shared among threads.
 
-use super::{super::sums, BatchNorm, Differentiable, Statistics, Three, backward_of_burn, forward_of_burn};
+use super::{
+    super::sums, BatchNorm, Differentiable, Statistics, Three, backward_of_burn, evaluated_of_burn, forward_of_burn,
+};
 use burn::{
     backend::{Flex, TensorMetadata, flex::FlexTensor, tensor::FloatTensor},
     tensor::{DType, TensorData},
@@ -17,6 +19,22 @@ impl BatchNorm for Flex {
     ) -> Three<Self> {
         Self::forward([input, gamma, beta], epsilon).0
     }
+
+    fn evaluated(
+        input: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        let all = [input, gamma, beta, mean, variance];
+        if all[0].dtype() != DType::F32 {
+            return evaluated_of_burn::<Self>(all, epsilon);
+        }
+        let [input, gamma, beta, mean, variance] = all.map(|tensor| tensor.to_contiguous());
+        normalised(&input, [&gamma, &beta, &mean, &variance], epsilon)
+    }
 }
 
 impl Differentiable for Flex {
@@ -30,16 +48,9 @@ impl Differentiable for Flex {
         let batch = Batch::new(&input);
         let statistics: Vec<[f32; 2]> =
             batch.each_channel(|channel| Arch::new().dispatch(MeanAndVariance { batch: &batch, channel }));
-        let (scales, shifts): (&[f32], &[f32]) = (gamma.storage(), beta.storage());
-        let mut output = vec![0.0; batch.values.len()];
-        batch.each_plane(&mut output, |channel, values, output| {
-            let [mean, variance] = statistics[channel];
-            let scale = scales[channel] * inverse_deviation(variance, epsilon);
-            Arch::new().dispatch(Normalise { values, output, mean, scale, shift: shifts[channel] });
-        });
-        let output = FlexTensor::from_data(TensorData::new(output, input.shape()));
         let [mean, variance] =
             [0, 1].map(|place| vector(statistics.iter().map(|statistics| statistics[place]).collect()));
+        let output = normalised(&input, [&gamma, &beta, &mean, &variance], epsilon);
         ((output, mean.clone(), variance.clone()), ([input, gamma, mean, variance], epsilon))
     }
 
@@ -72,6 +83,18 @@ impl Differentiable for Flex {
         let of_gamma = sums.iter().enumerate().map(|(channel, [_, along])| along * inverse(channel)).collect();
         [gradient, vector(of_gamma), vector(sums.iter().map(|[sum, _]| *sum).collect())]
     }
+}
+
+/// All contiguous; the statistics are the mean and the variance.
+fn normalised(input: &FlexTensor, parameters: [&FlexTensor; 4], epsilon: f64) -> FlexTensor {
+    let [gamma, beta, means, variances] = parameters.map(|tensor| -> &[f32] { tensor.storage() });
+    let batch = Batch::new(input);
+    let mut output = vec![0.0; batch.values.len()];
+    batch.each_plane(&mut output, |channel, values, output| {
+        let scale = gamma[channel] * inverse_deviation(variances[channel], epsilon);
+        Arch::new().dispatch(Normalise { values, output, mean: means[channel], scale, shift: beta[channel] });
+    });
+    FlexTensor::from_data(TensorData::new(output, input.shape()))
 }
 
 fn inverse_deviation(variance: f32, epsilon: f64) -> f32 {

@@ -25,6 +25,19 @@ impl BatchNorm for LibTorch {
         let [output, mean, variance] = normalise(&[input, gamma, beta].map(|tensor| tensor.tensor), epsilon);
         (TchTensor::new(output), TchTensor::new(mean), TchTensor::new(variance))
     }
+
+    fn evaluated(
+        input: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        let [input, gamma, beta, mean, variance] = [input, gamma, beta, mean, variance].map(|tensor| tensor.tensor);
+        let [gamma, beta, mean, variance] = [gamma, beta, mean, variance].map(Some);
+        TchTensor::new(input.batch_norm(gamma, beta, mean, variance, false, 0.0, epsilon, true))
+    }
 }
 
 impl Differentiable for LibTorch {

@@ -18,7 +18,7 @@ mod libtorch;
 
 use burn::{
     backend::{
-        Autodiff, AutodiffBackend, Backend, Dispatch,
+        Autodiff, AutodiffBackend, Backend, Dispatch, TensorMetadata,
         autodiff::{
             checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
             grads,
@@ -27,7 +27,7 @@ use burn::{
         backend_extension,
         tensor::FloatTensor,
     },
-    tensor::Tensor,
+    tensor::{Shape, Tensor},
 };
 use std::fmt::Debug;
 
@@ -56,6 +56,22 @@ pub fn batch_norm(input: Tensor<4>, gamma: Tensor<1>, beta: Tensor<1>, epsilon: 
     }
 }
 
+/// Normalises `[batch, channels, height, width]` with statistics of other images, as in evaluation.
+pub fn batch_norm_evaluated(
+    input: Tensor<4>,
+    [gamma, beta, mean, variance]: [Tensor<1>; 4],
+    epsilon: f64,
+) -> Tensor<4> {
+    Tensor::from_dispatch(<Dispatch as BatchNorm>::evaluated(
+        input.into_dispatch(),
+        gamma.into_dispatch(),
+        beta.into_dispatch(),
+        mean.into_dispatch(),
+        variance.into_dispatch(),
+        epsilon,
+    ))
+}
+
 /// Output, mean and variance.
 type Three<B> = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>);
 
@@ -67,6 +83,17 @@ trait BatchNorm: Backend {
         beta: FloatTensor<Self>,
         epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    fn evaluated(
+        input: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        evaluated_of_burn::<Self>([input, gamma, beta, mean, variance], epsilon)
+    }
 }
 
 /// Forward and backward.
@@ -82,6 +109,18 @@ trait Differentiable: BatchNorm {
 
 /// Input, gamma, mean and variance, and epsilon.
 type Statistics<B> = ([FloatTensor<B>; 4], f64);
+
+/// The four numbers of a channel as two: a product and a sum, and not four operations, go over all values.
+fn evaluated_of_burn<B: Backend>(
+    [input, gamma, beta, mean, variance]: [FloatTensor<B>; 5],
+    epsilon: f64,
+) -> FloatTensor<B> {
+    let scale = B::float_div(gamma, B::float_sqrt(B::float_add_scalar(variance, epsilon.into())));
+    let shift = B::float_sub(beta, B::float_mul(mean, scale.clone()));
+    let channels = scale.shape().num_elements();
+    let [scale, shift] = [scale, shift].map(|numbers| B::float_reshape(numbers, Shape::new([1, channels, 1, 1])));
+    B::float_add(B::float_mul(input, scale), shift)
+}
 
 fn forward_of_burn<B: Backend>([input, gamma, beta]: [FloatTensor<B>; 3], epsilon: f64) -> (Three<B>, Statistics<B>) {
     let done = B::batch_norm_train(input.clone(), gamma.clone(), beta, epsilon);

@@ -1,10 +1,22 @@
 //! By libtorch itself, and differentiated by it.
 
-use super::{super::torch::Recorded, Convolution, Differentiable, Window};
-use burn::backend::{LibTorch, tensor::FloatTensor};
+use super::{
+    super::torch::{Recorded, laid_out},
+    Convolution, Differentiable, Window,
+};
+use burn::backend::{LibTorch, libtorch::TchTensor, tensor::FloatTensor};
 use tch::Tensor;
 
-impl Convolution for LibTorch {}
+impl Convolution for LibTorch {
+    fn convolution(images: FloatTensor<Self>, kernel: FloatTensor<Self>, window: Window) -> FloatTensor<Self> {
+        TchTensor::new(convolve(&laid_out([images, kernel]).map(|laid_out| laid_out.tensor), window))
+    }
+}
+
+fn convolve([images, kernel]: &[Tensor; 2], window: Window) -> Tensor {
+    let [stride, padding, groups] = [window.stride, window.padding, window.groups].map(|number| number as i64);
+    images.conv2d(kernel, None::<&Tensor>, [stride; 2], [padding; 2], [1i64; 2], groups)
+}
 
 impl Differentiable for LibTorch {
     type Saved = Recorded<2>;
@@ -14,10 +26,7 @@ impl Differentiable for LibTorch {
         kernel: FloatTensor<Self>,
         window: Window,
     ) -> (FloatTensor<Self>, Self::Saved) {
-        let [stride, padding, groups] = [window.stride, window.padding, window.groups].map(|number| number as i64);
-        Recorded::run([images, kernel], |[images, kernel]| {
-            images.conv2d(kernel, None::<&Tensor>, [stride; 2], [padding; 2], [1i64; 2], groups)
-        })
+        Recorded::run(laid_out([images, kernel]), |inputs| convolve(inputs, window))
     }
 
     fn backward(
