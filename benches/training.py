@@ -3,7 +3,7 @@
     python benches/training.py MODEL CHANNELSxHEIGHTxWIDTH CLASSES BATCH STEPS DEVICE ARITHMETIC
 
 Prints one JSON object: images x passes per second of a joint training step, images per second of a fine-tuning step and of an
-evaluation; medians of STEPS after one that warms up; and the most memory that the process has had. ARITHMETIC is float32, or bfloat16:
+evaluation; medians of STEPS after one that warms up; and the most memory that the process has had, on a GPU that of the GPU. ARITHMETIC is float32, or bfloat16:
 training under autocast, and channels last. Needs torch, and torchvision for the larger networks.
 
 Quantizers are LSQ's, composed as in the paper's and in LIMPQ's code, at weights and inputs of every layer; batch-norms have a copy
@@ -16,6 +16,7 @@ import json
 import math
 import random
 import statistics
+import subprocess
 import sys
 import time
 
@@ -145,10 +146,17 @@ def rate(device, steps, work):
     return statistics.median(times[1:])
 
 
+def gpu_mib(device):
+    """Memory of a GPU that is taken, by whomever."""
+    query = ["nvidia-smi", f"--id={device.index or 0}", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+    return float(subprocess.check_output(query))
+
+
 def main():
     name, shape, classes, batch, steps, device, arithmetic = sys.argv[1:]
     shape, classes, batch, steps = [int(n) for n in shape.split("x")], int(classes), int(batch), int(steps)
     device = torch.device(device)
+    before = gpu_mib(device) if device.type == "cuda" else 0
     images = torch.randn(batch, *shape, device=device)
     half = arithmetic == "bfloat16"
     layout = torch.channels_last if half else torch.contiguous_format
@@ -186,9 +194,13 @@ def main():
     # In 32 bits, as limpq evaluates.
     with torch.no_grad():
         found["evaluate"] = batch / rate(device, steps, lambda: model(images))
-    # Not getrusage: what it says begins with the peak of the process that started this one.
-    with open("/proc/self/status") as status:
-        found["peak_mib"] = next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM:"))
+    if device.type == "cuda":
+        # PyTorch gives nothing back of what it had at its peak.
+        found["peak_mib"] = gpu_mib(device) - before
+    else:
+        # Not getrusage: what it says begins with the peak of the process that started this one.
+        with open("/proc/self/status") as status:
+            found["peak_mib"] = next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM:"))
     print(json.dumps(found))
 
 

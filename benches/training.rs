@@ -9,7 +9,8 @@
 //! Ours is what a run does: images from memory, all passes of a step, the optimizer, the watcher. `benches/training.py` is
 //! PyTorch's side. They take turns; each turn gives the median of its steps after one that warms up, and the table has the
 //! median, the least and the most of the turns. Joint training counts images x passes. In bfloat16 PyTorch trains under autocast with
-//! channels last, and both evaluate in 32 bits; it never checkpoints. On processors the most memory that each process ever had is given as well.
+//! channels last, and both evaluate in 32 bits; it never checkpoints. The most memory that each process ever had is given as well, on a GPU that
+//! of the GPU, of which neither gives anything back.
 
 use limpq as _;
 use limpq_core::{
@@ -63,6 +64,14 @@ fn peak_mib() -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.split_whitespace().next()?.parse::<f64>().ok()? / 1024.0)
+}
+
+/// Memory of a GPU that is taken, by whomever; none on other devices.
+fn gpu_mib(device: Name) -> Option<f64> {
+    let (Name::Cuda(number) | Name::LibtorchCuda(number)) = device else { return None };
+    let query = [&format!("--id={number}"), "--query-gpu=memory.used", "--format=csv,noheader,nounits"];
+    let output = Command::new("nvidia-smi").args(query).output().ok()?;
+    String::from_utf8_lossy(&output.stdout).trim().parse().ok()
 }
 
 /// When each step was done.
@@ -197,6 +206,7 @@ fn main() {
     let (input, classes): (Shape, usize) = (argument("--input", "3x32x32"), argument("--classes", "10"));
     let (batch, steps, rounds): (usize, usize, usize) =
         (argument("--batch", "16"), argument("--steps", "3"), argument("--rounds", "5"));
+    let before = gpu_mib(device);
     let network = registry::build::<dyn Model>(&model, &toml::Table::new()).unwrap_or_else(|error| stop(error));
     let subject = Subject {
         graph: Arc::new(network.graph(input, classes).unwrap_or_else(|error| stop(error))),
@@ -225,14 +235,16 @@ fn main() {
         let said = String::from_utf8_lossy(&output.stderr);
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| stop(said))
     };
-    let (mut ours, mut peers, mut memory) = (vec![], vec![], vec![]);
+    let (mut ours, mut peers, mut memory, mut held) = (vec![], vec![], vec![], None);
     for _ in 0..rounds {
         ours.push(subject.measure());
+        held = before.and_then(|before| Some(gpu_mib(device)? - before));
         let peer = theirs();
         peers.push(peer.rates);
         memory.push(peer.peak_mib);
     }
-    let memory = (!device.to_string().contains("cuda")).then(|| (peak_mib(), median(memory)));
+    let ours_mib = if matches!(device, Name::Cuda(_) | Name::LibtorchCuda(_)) { held } else { peak_mib() };
+    let memory = (ours_mib, median(memory));
     println!(
         "{model} {input}, batch {batch}, {device}: images (x passes) per second, median of {rounds} (least to most)\n"
     );
@@ -248,7 +260,7 @@ fn main() {
         let ratio = median(of(&ours)) / median(of(&peers));
         println!("| {kind} | {} | {} | {ratio:.2} |", shown(&ours), shown(&peers));
     }
-    if let Some((Some(ours), theirs)) = memory {
+    if let (Some(ours), theirs) = memory {
         println!("| peak memory, MiB | {ours:.0} | {theirs:.0} | {:.2} |", ours / theirs);
     }
     let file: String = argument("--json", "");
@@ -258,7 +270,7 @@ fn main() {
             "arithmetic": subject.arithmetic, "gradient_checkpointing": subject.gradient_checkpointing,
             "machine": argument::<String>("--machine", ""), "commit": argument::<String>("--commit", ""),
             "limpq": ours, "pytorch": peers,
-            "peak_mib": memory.map(|(limpq, pytorch)| serde_json::json!({"limpq": limpq, "pytorch": pytorch})),
+            "peak_mib": {"limpq": memory.0, "pytorch": memory.1},
         });
         let text = serde_json::to_string_pretty(&text).expect("numbers and names");
         fs::write(&file, text + "\n").unwrap_or_else(|error| stop(format!("{file}: {error}")));
