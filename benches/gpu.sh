@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests and benches on a machine with a GPU that has neither a Rust toolchain nor a network.
 #
-#     benches/gpu.sh pack        here: builds everything with the features tch and cuda into target/gpu.tar.xz
+#     benches/gpu.sh pack        here: builds everything for libtorch and cuda into target/gpu.tar.xz
 #     benches/gpu.sh run DIR     there, in a checkout with that file at the same place: under 9 minutes, results in DIR
 #
 # `make llvm libtorch` must have been run here. There, PyTorch 2.11 with CUDA must be what `$LIMPQ_PYTHON` imports (python3 if that
@@ -13,15 +13,15 @@ archive=target/gpu.tar.xz
 pack() {
     export LIBTORCH=$PWD/.venv-libtorch/libtorch LIBTORCH_BYPASS_VERSION_CHECK=1 XDG_DATA_HOME=$PWD/.llvm
     export LD_LIBRARY_PATH=$LIBTORCH/lib
-    local features=tch,cuda stage
+    local stage
     stage=$(mktemp -d)
     # The programs that cargo names in a build's messages.
     local programs='.executable // empty'
-    cargo test --features "$features" --test main --no-run --message-format json | jq -r "$programs" >"$stage/built"
-    cargo bench --features "$features" --bench operations --bench training --no-run --message-format json |
+    cargo test --features tch,cuda-untuned --test main --no-run --message-format json | jq -r "$programs" >"$stage/built"
+    cargo bench --features tch,cuda --bench operations --bench training --no-run --message-format json |
         jq -r "$programs" >>"$stage/built"
     # The tests of kernels are those of the libraries.
-    local of_libraries=limpq-core/tch,limpq-core/cuda,limpq-plugins/tch,limpq-plugins/cuda
+    local of_libraries=limpq-core/tch,limpq-core/cuda-untuned,limpq-plugins/tch,limpq-plugins/cuda-untuned
     cargo test -p limpq-core -p limpq-plugins --features "$of_libraries" --lib --no-run --message-format json |
         jq -r "$programs" >>"$stage/built"
     while read -r program; do
@@ -37,7 +37,8 @@ pack() {
 }
 
 run() {
-    local out=$1 python=${LIMPQ_PYTHON:-python3} root
+    local root torch
+    out=$1 python=${LIMPQ_PYTHON:-python3}
     mkdir -p "$out" target/gpu
     tar -C target/gpu -xf "$archive"
     root=$(cat target/gpu/root)
@@ -47,7 +48,6 @@ run() {
     fi
     mkdir -p target/debug
     cp target/gpu/limpq target/debug/limpq
-    local torch
     torch=$("$python" -c 'import os, torch; print(os.path.dirname(torch.__file__))')
     export LD_LIBRARY_PATH=$torch/lib:$(printf '%s:' "$torch"/../nvidia/*/lib)/usr/local/cuda/lib64:/usr/local/nvidia/lib64
     export CUDA_PATH=${CUDA_PATH:-/usr/local/cuda} CARGO_MANIFEST_DIR=$root
@@ -56,18 +56,40 @@ run() {
         nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv
         "$python" -c 'import torch; print("PyTorch", torch.__version__, "CUDA", torch.version.cuda)'
     } | tee "$out/machine.txt"
-    local device name machine
     machine=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -1)
-    for device in libtorch:cuda:0 cuda:0; do
-        name=${device//:/-}
-        LIMPQ_TEST_DEVICE=$device part "$out/$name-kernels.txt" 35 target/gpu/limpq_core kernels::
-        LIMPQ_TEST_DEVICE=$device part "$out/$name-fused.txt" 35 target/gpu/limpq_plugins fused::
-        LIMPQ_TEST_DEVICE=$device part "$out/$name-tests.txt" 70 target/gpu/main parity fused quantizers:: sensitivities::
-        part "$out/$name-operations.txt" 40 target/gpu/operations --device "$device" --json "$out/$name-operations.json"
-        part "$out/$name-training.txt" 80 env LIMPQ_PYTHON="$python" target/gpu/training --device "$device" \
-            --model resnet18 --input 3x224x224 --classes 1000 --batch 64 --steps 10 --rounds 1 \
-            --machine "$machine" --commit "$(cat target/gpu/commit)" --json "$out/$name-training.json"
-    done
+    commit=$(cat target/gpu/commit)
+    # The limits add up to 535 seconds. cuda times kernels for each new shape, in tests it does not.
+    tests libtorch:cuda:0 25 45
+    trained libtorch:cuda:0 resnet18-64 60 --model resnet18 --batch 64 --rounds 3
+    trained libtorch:cuda:0 resnet18-256-bfloat16 45 --model resnet18 --batch 256 --arithmetic bfloat16
+    trained libtorch:cuda:0 resnet50-64 40 --model resnet50 --batch 64
+    operations libtorch:cuda:0 25
+    tests cuda:0 60 60
+    trained cuda:0 resnet18-64 145 --model resnet18 --batch 64
+    operations cuda:0 30
+}
+
+# tests DEVICE SECONDS SECONDS: of kernels, and of networks against PyTorch's numbers.
+tests() {
+    local name=${1//:/-}
+    export LIMPQ_TEST_DEVICE=$1
+    part "$out/$name-kernels.txt" $(($2 / 2)) target/gpu/limpq_core kernels::
+    part "$out/$name-fused.txt" $(($2 / 2)) target/gpu/limpq_plugins fused::
+    part "$out/$name-tests.txt" "$3" target/gpu/main parity fused quantizers:: sensitivities::
+    unset LIMPQ_TEST_DEVICE
+}
+
+# trained DEVICE NAME SECONDS ARGUMENTS...: speed and memory of training at ImageNet's size, against PyTorch.
+trained() {
+    local device=$1 name=${1//:/-}-$2 seconds=$3
+    shift 3
+    part "$out/$name.txt" "$seconds" env LIMPQ_PYTHON="$python" target/gpu/training --device "$device" --input 3x224x224 \
+        --classes 1000 --steps 8 --rounds 1 --machine "$machine" --commit "$commit" --json "$out/$name.json" "$@"
+}
+
+# operations DEVICE SECONDS: speed of single operations.
+operations() {
+    part "$out/${1//:/-}-operations.txt" "$2" target/gpu/operations --device "$1" --json "$out/${1//:/-}-operations.json"
 }
 
 # part FILE SECONDS COMMAND...: its output into the file; what fails or runs out of time does not keep the next from running.

@@ -232,7 +232,13 @@ impl Device {
             Some((Tensor::<1>::ones([2], &place).sum().into_scalar::<f32>(), place))
         });
         match opened {
-            Ok(Some((2.0, place))) => Ok(place),
+            Ok(Some((2.0, place))) => {
+                #[cfg(feature = "cuda-untuned")]
+                if cfg!(feature = "cuda") && matches!(self, Self::Cuda(_)) {
+                    super::tuned::say();
+                }
+                Ok(place)
+            }
             Ok(Some((sum, _))) => Err(not_there(format!("it says that 1 + 1 is {sum}"))),
             Ok(None) => Err(not_there("libtorch finds no such GPU".into())),
             Err(why) => Err(not_there(why)),
@@ -253,13 +259,16 @@ impl Device {
             Self::LibtorchCuda(number) => {
                 Ok(Box::new(move || (tch::Cuda::device_count() > number as i64).then(|| Place::libtorch_cuda(number))))
             }
-            #[cfg(feature = "cuda")]
-            Self::Cuda(number) => Ok(Box::new(move || Some(Place::cuda(number)))),
+            #[cfg(feature = "cuda-untuned")]
+            Self::Cuda(number) => {
+                super::tuned::keep_kernels();
+                Ok(Box::new(move || Some(Place::cuda(number))))
+            }
             #[cfg(feature = "cubecl-cpu")]
             Self::CubeclCpu => Ok(Box::new(|| Some(Place::cpu()))),
             #[cfg(not(feature = "tch"))]
             Self::Libtorch | Self::LibtorchCuda(_) => Err(DeviceError::NotBuilt { device: self, feature: "tch" }),
-            #[cfg(not(feature = "cuda"))]
+            #[cfg(not(feature = "cuda-untuned"))]
             Self::Cuda(_) => Err(DeviceError::NotBuilt { device: self, feature: "cuda" }),
             #[cfg(not(feature = "cubecl-cpu"))]
             Self::CubeclCpu => Err(DeviceError::NotBuilt { device: self, feature: "cubecl-cpu" }),
@@ -295,7 +304,7 @@ mod tests {
     fn a_device_that_is_not_built_in_names_its_feature() {
         let features = [
             ("libtorch", "tch", cfg!(feature = "tch")),
-            ("cuda:0", "cuda", cfg!(feature = "cuda")),
+            ("cuda:0", "cuda", cfg!(feature = "cuda-untuned")),
             ("cubecl:cpu", "cubecl-cpu", cfg!(feature = "cubecl-cpu")),
         ];
         for (name, feature, built) in features {
@@ -329,7 +338,7 @@ mod tests {
         says(|| 1.0, "they say that there are 1 of them");
     }
 
-    #[cfg(feature = "cuda")]
+    #[cfg(feature = "cuda-untuned")]
     #[test]
     fn a_gpu_beyond_the_last_is_refused() {
         let error = Device::Cuda(63).open().unwrap_err().to_string();

@@ -16,6 +16,8 @@ mod record;
 mod shelf;
 mod stages;
 mod summary;
+#[cfg(feature = "cuda-untuned")]
+mod tuned;
 
 pub use config::{Config, Evaluate, Limit, Plugin, Refine, SearchOptions};
 pub use device::{Device, DeviceError, Devices};

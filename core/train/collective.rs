@@ -71,12 +71,12 @@ pub(crate) fn have_all_reduce(devices: &[Device]) -> bool {
     devices.len() > 1 && !twice && devices.iter().all(is_cuda)
 }
 
-#[cfg(feature = "cuda")]
+#[cfg(feature = "cuda-untuned")]
 fn is_cuda(device: &Device) -> bool {
     matches!(device.as_dispatch(), burn::backend::DispatchDevice::Cube(burn_cubecl::CubeDevice::Cuda(_)))
 }
 
-#[cfg(not(feature = "cuda"))]
+#[cfg(not(feature = "cuda-untuned"))]
 fn is_cuda(_: &Device) -> bool {
     false
 }
@@ -190,7 +190,7 @@ mod tests {
     }
 
     /// Needs a GPU, `LIMPQ_TEST_DEVICE=cuda:0`, and NCCL. One rank is all that one GPU allows.
-    #[cfg(feature = "cuda")]
+    #[cfg(feature = "cuda-untuned")]
     #[test]
     fn an_all_reduce_of_one_gpu_leaves_its_numbers() {
         let name = std::env::var("LIMPQ_TEST_DEVICE").unwrap_or_default();

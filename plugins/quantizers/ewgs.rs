@@ -113,7 +113,7 @@ fn scaled_round(values: Tensor<2>, factor: f64) -> Tensor<2> {
 
 /// Backward passes of burn's own operations are linear in the gradient, and so is what they compose to. This one is not, as the
 /// sign of g counts: it is an operation of its own, on each backend that runs are made on.
-#[backend_extension(Flex, Cube: cfg(feature = "cuda"), LibTorch: cfg(feature = "tch"), Autodiff)]
+#[backend_extension(Flex, Cube: cfg(feature = "cuda-untuned"), LibTorch: cfg(feature = "tch"), Autodiff)]
 trait ScaledRound: Backend {
     /// The forward pass, which knows nothing of the factor.
     fn scaled_round(values: FloatTensor<Self>, _factor: f64) -> FloatTensor<Self> {
@@ -122,7 +122,7 @@ trait ScaledRound: Backend {
 }
 
 impl ScaledRound for Flex {}
-#[cfg(feature = "cuda")]
+#[cfg(feature = "cuda-untuned")]
 impl ScaledRound for burn::backend::Cube {}
 #[cfg(feature = "tch")]
 impl ScaledRound for burn::backend::LibTorch {}

@@ -1,8 +1,9 @@
 //! 2-D convolution. burn computes the gradients of its weights by a convolution whose kernel is as large as an image.
 //!
-//! libtorch computes its own gradients, the CPU has products of matrices in both directions; other processors keep what burn
-//! does.
+//! libtorch computes its own gradients, the CPU has products of matrices in both directions; GPUs keep what burn does.
 
+#[cfg(feature = "cubecl")]
+mod cube;
 mod flex;
 #[cfg(feature = "tch")]
 mod libtorch;
@@ -58,9 +59,6 @@ trait Convolution: Backend {
     }
 }
 
-#[cfg(feature = "cubecl")]
-impl Convolution for burn::backend::Cube {}
-
 /// Forward and backward.
 trait Differentiable: Convolution {
     /// What the backward pass needs of the forward one.
@@ -79,28 +77,6 @@ trait Differentiable: Convolution {
         wanted: [bool; 2],
         window: Window,
     ) -> [Option<FloatTensor<Self>>; 2];
-}
-
-#[cfg(feature = "cubecl")]
-impl Differentiable for burn::backend::Cube {
-    type Saved = [FloatTensor<Self>; 2];
-
-    fn forward(
-        images: FloatTensor<Self>,
-        kernel: FloatTensor<Self>,
-        window: Window,
-    ) -> (FloatTensor<Self>, Self::Saved) {
-        (Self::convolution(images.clone(), kernel.clone(), window), [images, kernel])
-    }
-
-    fn backward(
-        saved: Self::Saved,
-        gradient: FloatTensor<Self>,
-        wanted: [bool; 2],
-        window: Window,
-    ) -> [Option<FloatTensor<Self>>; 2] {
-        backward_of_burn::<Self>(saved, gradient, wanted, window)
-    }
 }
 
 /// The backward pass as burn does it.
