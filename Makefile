@@ -11,7 +11,7 @@ SHELL := /bin/bash
 .PHONY: help demo test libtorch llvm fuzz setup
 
 # Debian packages of the tests: HiGHS is built from source (cmake) and its bindings are generated (clang, libclang-dev); the
-# feature cuda compiles kernels with LLVM.
+# device cuda compiles kernels with LLVM.
 PACKAGES := cmake clang libclang-dev coinor-libcbc-dev
 LLVM_PACKAGES := llvm-22-dev libpolly-22-dev libz3-dev libzstd-dev zlib1g-dev libxml2-dev
 
@@ -60,9 +60,9 @@ test:
 	$(call heading,the same on a GPU)
 	@if nvidia-smi -L 2>/dev/null | grep -q GPU; then \
 		$(call on,cuda:0); \
-		$(call on,libtorch:cuda:0); \
+		export NVIDIA_TF32_OVERRIDE=0; $(call on,libtorch:cuda:0); \
 	else \
-		echo 'no GPU here: the feature cuda was built, and its tests were not run'; \
+		echo 'no GPU here: the kernels of the device cuda were built, and their tests were not run on one'; \
 	fi
 	$(call heading,the search without tensors)
 	cargo clippy --no-default-features -- -D warnings

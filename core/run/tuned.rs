@@ -1,6 +1,5 @@
 //! What the device `cuda` finds out on a machine and keeps on its disk: which of several kernels is fastest for each shape, and
-//! the kernels that it compiled. One file for each kind of GPU. While it is there, kernels are the same in each run, and so are
-//! numbers.
+//! the kernels that it compiled. One file for each kind of GPU. While it is there, kernels are the same in each run.
 
 use burn_cubecl::cubecl::{
     config::{CubeClRuntimeConfig, RuntimeConfig, cache::CacheConfig},
@@ -9,49 +8,57 @@ use burn_cubecl::cubecl::{
 use etcetera::BaseStrategy;
 use std::{
     collections::BTreeSet,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
-    sync::Once,
+    sync::{Once, OnceLock},
 };
 
-/// Has kernels kept, unless somebody configured burn's kernels before. To be called before the first tensor.
+/// Whether the file was there before the first device was opened, which makes it.
+static BEFORE: OnceLock<bool> = OnceLock::new();
+
+/// Has kernels kept where they belong, unless a `cubecl.toml` or the environment says where. To be called before the first tensor.
 pub(super) fn keep_kernels() {
-    let mut config = CubeClRuntimeConfig::from_current_dir().override_from_env();
-    config.environment.name = gpus();
-    config.environment.path = CacheConfig::Directory(folder());
-    #[cfg(feature = "cuda")]
-    {
-        config.compilation.cache = true;
-    }
-    CubeClRuntimeConfig::try_set(config);
+    BEFORE.get_or_init(|| {
+        let mut config = CubeClRuntimeConfig::from_current_dir().override_from_env();
+        if config.environment.name == environment::DEFAULT {
+            config.environment.name = gpus();
+        }
+        if matches!(config.environment.path, CacheConfig::Target) {
+            config.environment.path = CacheConfig::Directory(folder());
+        }
+        #[cfg(feature = "cuda")]
+        {
+            config.compilation.cache = true;
+        }
+        CubeClRuntimeConfig::try_set(config);
+        environment::path().exists()
+    });
 }
 
-/// Says once what keeping kernels means for this run.
+/// Says once what keeping kernels means for this run. To be called after the first device was opened.
 pub(super) fn say() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let file = environment::path();
-        let kept = file.parent().map_or(Ok(()), fs::create_dir_all);
-        if let Some(notice) = notice(&file, kept) {
+        if let Some(notice) = notice(&file, BEFORE.get() == Some(&true), file.exists()) {
             eprintln!("{notice}");
         }
     });
 }
 
 /// What a run with this file has to wait for, in words; nothing if an earlier one has waited.
-fn notice(file: &Path, kept: io::Result<()>) -> Option<String> {
+fn notice(file: &Path, before: bool, now: bool) -> Option<String> {
+    let file = file.display();
     let why = "cuda: for each shape in the network several kernels are timed and the fastest is taken";
-    match kept {
-        Err(error) => Some(format!(
-            "{why}, which takes minutes in each run: what is found cannot be kept in {}: {error}",
-            file.display()
+    match (before, now) {
+        (true, _) => None,
+        (false, true) => Some(format!(
+            "{why}: the first steps on this machine take minutes. What is found is kept in {file}; later runs of this network \
+             start at once and take the same kernels"
         )),
-        Ok(()) if file.exists() => None,
-        Ok(()) => Some(format!(
-            "{why}: the first steps on this machine take minutes. What is found is kept in {}; later runs start at once and take \
-             the same kernels",
-            file.display()
-        )),
+        (false, false) => {
+            Some(format!("{why}, which takes minutes in each run: {file}, where that is kept, cannot be written"))
+        }
     }
 }
 
@@ -88,14 +95,12 @@ mod tests {
 
     #[test]
     fn the_first_run_is_told_that_it_waits_and_later_ones_are_not() {
-        let home = tempfile::tempdir().unwrap();
-        let file = home.path().join("NVIDIA_H100.db");
-        let first = notice(&file, Ok(())).unwrap();
+        let file = Path::new("cache/limpq/NVIDIA_H100.db");
+        let first = notice(file, false, true).unwrap();
         assert!(first.contains("the first steps on this machine take minutes"), "{first}");
-        assert!(first.contains(file.to_str().unwrap()), "{first}");
-        fs::write(&file, "").unwrap();
-        assert_eq!(notice(&file, Ok(())), None);
-        let never = notice(&file, Err(io::ErrorKind::PermissionDenied.into())).unwrap();
-        assert!(never.contains("in each run") && never.contains("permission denied"), "{never}");
+        assert!(first.contains("is kept in cache/limpq/NVIDIA_H100.db;"), "{first}");
+        assert_eq!(notice(file, true, true), None);
+        let never = notice(file, false, false).unwrap();
+        assert!(never.contains("in each run: cache/limpq/NVIDIA_H100.db, where that is kept, cannot be"), "{never}");
     }
 }

@@ -1,5 +1,6 @@
 //! What training makes small: cross entropy against smoothed labels, and the distance to a teacher's scores.
 
+use super::kernels::total;
 use burn::tensor::{Device, Tensor, TensorData, activation::log_softmax, activation::softmax};
 
 /// One-hot targets `[batch, classes]` with a share spread evenly over all classes.
@@ -14,7 +15,7 @@ pub fn smoothed(labels: &[usize], classes: usize, smoothing: f64, device: &Devic
 /// Cross entropy of scores against targets, both `[batch, classes]`; mean over the batch.
 pub fn cross_entropy(scores: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
     let [batch, _] = scores.dims();
-    (log_softmax(scores, 1) * targets).sum().div_scalar(-(batch as f64))
+    total(log_softmax(scores, 1) * targets).div_scalar(-(batch as f64))
 }
 
 /// Knowledge distillation (Hinton et al., 2015): Kullback-Leibler divergence from the teacher's distribution to the
@@ -23,7 +24,7 @@ pub fn distillation(scores: Tensor<2>, teacher: Tensor<2>, temperature: f64) -> 
     let [batch, _] = scores.dims();
     let soft = |scores: Tensor<2>| scores.div_scalar(temperature);
     let distance = log_softmax(soft(teacher.clone()), 1) - log_softmax(soft(scores), 1);
-    (softmax(soft(teacher), 1) * distance).sum().mul_scalar(temperature * temperature / batch as f64)
+    total(softmax(soft(teacher), 1) * distance).mul_scalar(temperature * temperature / batch as f64)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use super::{
     Network,
+    kernels::total,
     recipe::{Optimizer, Recipe},
 };
 use burn::{
@@ -112,7 +113,7 @@ struct Squares<'a> {
 impl ModuleVisitor for Squares<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let Some(gradient) = self.gradients.get::<D>(param.id) else { return };
-        let square = gradient.square().sum();
+        let square = total(gradient.square());
         self.sum = Some(match self.sum.take() {
             Some(sum) => sum + square,
             None => square,

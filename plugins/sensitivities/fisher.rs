@@ -21,7 +21,7 @@
 use burn::tensor::Tensor;
 use limpq_core::{
     search::BitWidth,
-    train::{ByLayer, Lab, Role, Sensitivity, TrainError, cross_entropy, smoothed},
+    train::{ByLayer, Lab, Role, Sensitivity, TrainError, cross_entropy, kernels::total, smoothed},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -95,7 +95,7 @@ impl Sensitivity for Fisher {
 
 /// Sum of (gradient * error)^2.
 fn score(gradient: Tensor<4>, values: Tensor<4>, quantized: Tensor<4>) -> f64 {
-    let sum: f32 = (gradient * (quantized - values)).square().sum().into_scalar();
+    let sum: f32 = total((gradient * (quantized - values)).square()).into_scalar();
     sum.into()
 }
 

@@ -19,8 +19,10 @@ mod sums;
 mod tests;
 #[cfg(feature = "tch")]
 mod torch;
+mod total;
 
 pub use batch_norm::{Normalised, batch_norm, batch_norm_evaluated};
 pub use convolution::{Window, convolution};
 pub(super) use layout::in_memory_order;
 pub use relu::relu;
+pub use total::total;
