@@ -15,23 +15,16 @@ pack() {
     export LD_LIBRARY_PATH=$LIBTORCH/lib
     local stage
     stage=$(mktemp -d)
-    # The programs that cargo names in a build's messages.
-    local programs='.executable // empty'
-    cargo test --features tch,cuda-untuned --test main --no-run --message-format json | jq -r "$programs" >"$stage/built"
-    cargo bench --features tch,cuda --bench operations --bench training --no-run --message-format json |
-        jq -r "$programs" >>"$stage/built"
-    # The tests of kernels are those of the libraries.
-    local of_libraries=limpq-core/tch,limpq-core/cuda-untuned,limpq-plugins/tch,limpq-plugins/cuda-untuned
-    cargo test -p limpq-core -p limpq-plugins --features "$of_libraries" --lib --no-run --message-format json |
-        jq -r "$programs" >>"$stage/built"
-    while read -r program; do
-        cp "$program" "$stage/$(basename "$program" | sed 's/-[0-9a-f]*$//')"
-    done <"$stage/built"
-    strip "$stage"/{main,operations,training,limpq_core,limpq_plugins}
+    # The programs that cargo names in a build's messages. Each is mostly the compiler of kernels: two of them fit.
+    local programs='select(.target.name == $name) | .executable // empty'
+    cargo test --features tch,cuda-untuned --test main --no-run --message-format json |
+        jq -r --arg name main "$programs" | xargs -I{} cp {} "$stage/main"
+    cargo bench --features tch,cuda --bench gpu --no-run --message-format json |
+        jq -r --arg name gpu "$programs" | xargs -I{} cp {} "$stage/gpu"
+    strip "$stage"/{main,gpu}
     pwd >"$stage/root"
     git describe --always --dirty >"$stage/commit"
-    # The programs have most in common: a long memory makes one of five.
-    tar -C "$stage" -c main operations training limpq_core limpq_plugins root commit | xz -T1 -6 --lzma2=preset=6,dict=512MiB >"$archive"
+    tar -C "$stage" -c main gpu root commit | xz -T2 --x86 --lzma2=preset=6,dict=256MiB >"$archive"
     rm -r "$stage"
     ls -lh "$archive"
 }
@@ -57,25 +50,23 @@ run() {
     machine=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -1)
     commit=$(cat target/gpu/commit)
     # The limits add up to 510 seconds. cuda times kernels for each new shape, in tests it does not.
-    tests libtorch:cuda:0 20 40
+    tests libtorch:cuda:0 60
     trained libtorch:cuda:0 resnet18-64 45 --model resnet18 --batch 64 --rounds 3
     trained libtorch:cuda:0 resnet18-256-bfloat16 45 --model resnet18 --batch 256 --arithmetic bfloat16
     trained libtorch:cuda:0 resnet50-64 40 --model resnet50 --batch 64
     trained libtorch:cuda:0 mobilenet_v1-64 30 --model mobilenet_v1 --batch 64
     operations libtorch:cuda:0 25
-    tests cuda:0 40 50
+    tests cuda:0 90
     trained cuda:0 resnet18-64 145 --model resnet18 --batch 64
     operations cuda:0 30
 }
 
-# tests DEVICE SECONDS SECONDS: of kernels, and of networks against PyTorch's numbers.
+# tests DEVICE SECONDS: operations, quantizers, and networks against PyTorch's numbers.
 tests() {
     local name=${1//:/-}
     # PyTorch's numbers are those of whole 32-bit products.
     export LIMPQ_TEST_DEVICE=$1 NVIDIA_TF32_OVERRIDE=0
-    part "$out/$name-kernels.txt" $(($2 / 2)) target/gpu/limpq_core kernels::
-    part "$out/$name-fused.txt" $(($2 / 2)) target/gpu/limpq_plugins fused::
-    part "$out/$name-tests.txt" "$3" target/gpu/main parity fused quantizers:: sensitivities::
+    part "$out/$name-tests.txt" "$2" target/gpu/main kernels:: parity:: fused:: quantizers:: sensitivities::
     unset LIMPQ_TEST_DEVICE NVIDIA_TF32_OVERRIDE
 }
 
@@ -83,13 +74,13 @@ tests() {
 trained() {
     local device=$1 name=${1//:/-}-$2 seconds=$3
     shift 3
-    part "$out/$name.txt" "$seconds" env LIMPQ_PYTHON="$python" target/gpu/training "$@" --device "$device" --input 3x224x224 \
+    part "$out/$name.txt" "$seconds" env LIMPQ_PYTHON="$python" target/gpu/gpu training "$@" --device "$device" --input 3x224x224 \
         --classes 1000 --steps 8 --rounds 1 --machine "$machine" --commit "$commit" --json "$out/$name.json"
 }
 
 # operations DEVICE SECONDS: speed of single operations.
 operations() {
-    part "$out/${1//:/-}-operations.txt" "$2" target/gpu/operations --device "$1" --json "$out/${1//:/-}-operations.json"
+    part "$out/${1//:/-}-operations.txt" "$2" target/gpu/gpu operations --device "$1" --json "$out/${1//:/-}-operations.json"
 }
 
 # part FILE SECONDS COMMAND...: its output into the file; what fails or runs out of time does not keep the next from running.

@@ -234,7 +234,8 @@ fn stop(message: impl ToString) -> ! {
     exit(2)
 }
 
-fn main() {
+/// Called by `gpu.rs` as well.
+pub fn main() {
     let name: Name =
         argument("--device").map_or(Ok(Name::Flex), |name| name.parse()).unwrap_or_else(|error| stop(error));
     let rounds = argument("--rounds").map_or(Ok(30), |rounds| rounds.parse()).unwrap_or_else(|error| stop(error));

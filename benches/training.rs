@@ -197,7 +197,8 @@ fn stop(message: impl ToString) -> ! {
     exit(2)
 }
 
-fn main() {
+/// Called by `gpu.rs` as well.
+pub fn main() {
     let Ok(python) = env::var("LIMPQ_PYTHON") else {
         println!("set LIMPQ_PYTHON to a Python with torch and torchvision; nothing is measured");
         return;
@@ -236,10 +237,14 @@ fn main() {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| stop(said))
     };
     let (mut ours, mut peers, mut memory, mut held) = (vec![], vec![], vec![], None);
-    for _ in 0..rounds {
+    for turn in 1..=rounds {
+        // Said at once, should the bench be stopped before its end.
+        let say = |who: &str, rates: &Rates| eprintln!("turn {turn}, {who}: {:.1?}", rates.all());
         ours.push(subject.measure());
+        say("limpq", &ours[turn - 1]);
         held = before.and_then(|before| Some(gpu_mib(device)? - before));
         let peer = theirs();
+        say("PyTorch", &peer.rates);
         peers.push(peer.rates);
         memory.push(peer.peak_mib);
     }

@@ -19,6 +19,7 @@ mod fused;
 mod house;
 mod infeasible;
 mod interrupts;
+mod kernels;
 mod latency;
 mod licences;
 mod limpq_reference;

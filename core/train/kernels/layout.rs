@@ -7,11 +7,7 @@ use burn::{
 
 /// What does not care for the order of values, done in the order in which a convolution with a kernel of so many weights takes
 /// them; taking them in another order would copy them there and back.
-pub(in crate::train) fn in_memory_order(
-    values: Tensor<4>,
-    weights: usize,
-    work: impl FnOnce(Tensor<2>) -> Tensor<2>,
-) -> Tensor<4> {
+pub fn in_memory_order(values: Tensor<4>, weights: usize, work: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<4> {
     let shape = values.dims();
     let [batch, channels, height, width] = shape;
     let count = shape.iter().product();

@@ -15,14 +15,12 @@ pub mod cube;
 mod layout;
 mod relu;
 mod sums;
-#[cfg(test)]
-mod tests;
 #[cfg(feature = "tch")]
 mod torch;
 mod total;
 
 pub use batch_norm::{Normalised, batch_norm, batch_norm_evaluated};
 pub use convolution::{Window, convolution};
-pub(super) use layout::in_memory_order;
+pub use layout::in_memory_order;
 pub use relu::relu;
 pub use total::total;

@@ -1,15 +1,17 @@
 //! Operations against burn's own, forward and backward, on the device that `LIMPQ_TEST_DEVICE` names.
 
-use super::{Normalised, Window, batch_norm, batch_norm_evaluated, convolution, in_memory_order, relu};
+use crate::fixtures;
 use burn::tensor::{
     Device, Distribution, Tensor,
     module::{batch_norm_train, conv2d},
     ops::ConvOptions,
 };
+use limpq_core::train::kernels::{
+    Normalised, Window, batch_norm, batch_norm_evaluated, convolution, in_memory_order, relu,
+};
 
 fn device() -> Device {
-    let name = std::env::var("LIMPQ_TEST_DEVICE").unwrap_or_else(|_| "flex".to_owned());
-    name.parse::<crate::run::Device>().unwrap().open().unwrap().autodiff()
+    fixtures::device().autodiff()
 }
 
 fn random<const D: usize>(shape: [usize; D], (low, high): (f64, f64)) -> Tensor<D> {
