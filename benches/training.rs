@@ -9,8 +9,8 @@
 //! Ours is what a run does: images from memory, all passes of a step, the optimizer, the watcher. `benches/training.py` is
 //! PyTorch's side. They take turns; each turn gives the median of its steps after one that warms up, and the table has the
 //! median, the least and the most of the turns. Joint training counts images x passes. In bfloat16 PyTorch trains under autocast with
-//! channels last, and both evaluate in 32 bits; it never checkpoints. The most memory that each process ever had is given as well; on a GPU that
-//! which it holds at its end, on `cuda` with what choosing kernels took.
+//! channels last, and both evaluate in 32 bits; it never checkpoints. The most memory that each process ever had is given as
+//! well; on a GPU the memory that it holds at its end, on `cuda` with what choosing kernels took.
 
 use limpq as _;
 use limpq_core::{

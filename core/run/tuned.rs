@@ -56,9 +56,10 @@ fn notice(file: &Path, before: bool, now: bool) -> Option<String> {
             "{why}: the first steps on this machine take minutes. What is found is kept in {file}; later runs of this network \
              start at once and take the same kernels"
         )),
-        (false, false) => {
-            Some(format!("{why}, which takes minutes in each run: {file}, where that is kept, cannot be written"))
-        }
+        (false, false) => Some(format!(
+            "{why}, which takes minutes in each run: {file}, where that is kept, cannot be written. Let XDG_CACHE_HOME name a \
+                 folder of a local disk that can"
+        )),
     }
 }
 
@@ -102,5 +103,6 @@ mod tests {
         assert_eq!(notice(file, true, true), None);
         let never = notice(file, false, false).unwrap();
         assert!(never.contains("in each run: cache/limpq/NVIDIA_H100.db, where that is kept, cannot be"), "{never}");
+        assert!(never.ends_with("Let XDG_CACHE_HOME name a folder of a local disk that can"), "{never}");
     }
 }

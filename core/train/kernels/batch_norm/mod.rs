@@ -7,6 +7,9 @@
 //! dx = gamma r (g - sum(g)/n - (x - m) r^2 sum(g (x - m))/n)
 //! ```
 //!
+//! In evaluation m and v are numbers of other images, and y is one operation; with gradients, which only sensitivities ask for,
+//! it is composed of burn's.
+//!
 //! libtorch computes its own gradients. On the CPU and on burn's GPUs each direction goes over a channel two or three times;
 //! burn composes some ten passes.
 
