@@ -1,9 +1,6 @@
 //! How activations lie in memory.
 
-use burn::{
-    backend::DispatchDevice,
-    tensor::{Device, Tensor},
-};
+use burn::tensor::{Device, Tensor};
 
 /// What does not care for the order of values, done in the order in which a convolution with a kernel of so many weights takes
 /// them; taking them in another order would copy them there and back.
@@ -22,9 +19,9 @@ pub fn in_memory_order(values: Tensor<4>, weights: usize, work: impl FnOnce(Tens
 fn channels_last(device: &Device, values: usize, weights: usize) -> bool {
     match device.as_dispatch() {
         #[cfg(feature = "cubecl")]
-        DispatchDevice::Cube(_) => true,
+        burn::backend::DispatchDevice::Cube(_) => true,
         #[cfg(feature = "tch")]
-        DispatchDevice::LibTorch(device) => {
+        burn::backend::DispatchDevice::LibTorch(device) => {
             super::torch::channels_last(*device != burn::backend::libtorch::LibTorchDevice::Cpu, values, weights)
         }
         _ => {
