@@ -14,6 +14,7 @@ pub mod registry;
 #[cfg(feature = "train")]
 pub mod run;
 pub mod search;
+pub mod settings;
 #[cfg(feature = "train")]
 pub mod train;
 

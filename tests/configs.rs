@@ -64,6 +64,56 @@ fn wrong_configs_point_at_line_and_column() {
     assert!(set.contains("expected KEY=VALUE"), "{set}");
 }
 
+/// A mistake is blamed on the setting that brought it, and on the file only where the mistake is there.
+#[test]
+fn mistakes_in_settings_are_not_blamed_on_the_file() {
+    let said = |text: &str, sets: &[&str]| {
+        let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+        Config::parse("tiny.toml", text, &sets).unwrap_err().to_string()
+    };
+    for (set, key) in [
+        ("model={name=\"resnet20\",widht=3}", "model.widht: unknown field"),
+        ("bits=[4,0]", "bits[1]: bit-width must be 1..=32, got 0"),
+        ("bits=[4,4]", "bits: "),
+        ("pretrain={epochs=\"x\"}", "pretrain.epochs: invalid type"),
+        ("search={alpha=-1}", "search.alpha: "),
+        ("search.layers.\"layer1.*\"=\"2\"", "search.layers.layer1.*: cannot read the rule"),
+        ("search.budgets.bitop=w3a3", "search.budgets.bitop: no cost is called"),
+        ("solver=3", "solver: invalid type"),
+        // Nothing is wrong with the quantizer but beside this.
+        ("sensitivity.name=learned_step", "quantizer.name: sensitivity \"learned_step\" asks for"),
+    ] {
+        let text = TINY.replace("\"lsq\"", "\"dorefa\"").replace("\"learned_step\"", "\"random\"");
+        let error = said(&text, &["seed=7", set, "pretrain.batch_size=32"]);
+        assert!(error.starts_with(&format!("--set {set}: {key}")), "{set}: {error}");
+    }
+    let wrong = TINY.replace("seed = 5", "seed = 'x'");
+    assert!(said(&wrong, &["model.width=8"]).starts_with("tiny.toml:2:1: seed: "));
+    // The last of several that bring it.
+    assert!(said(TINY, &["seed=1", "seed=x", "seed=y"]).starts_with("--set seed=y: seed: "));
+}
+
+/// Keys that the crate `config` took for places in a list (rust-cli/config-rs#619).
+#[test]
+fn a_key_is_no_place_in_a_list() {
+    for key in ["bits[0]", "bits[99999999999]", "bits[-1]", "a[-1]", "search.share[99999999999]"] {
+        let error = Config::parse("tiny.toml", TINY, &[format!("{key}=1")]).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("cannot read --set \"{key}=1\": \"{key}\" is no key")), "{error}");
+        assert!(error.contains("A list is given as a whole, for example bits=[4,2]"), "{error}");
+    }
+}
+
+#[test]
+fn a_stage_without_epochs_needs_no_batches() {
+    let parse = |sets: &[&str]| {
+        let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+        Config::parse("tiny.toml", TINY, &sets).map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(parse(&["pretrain.epochs=0", "pretrain.batch_size=1"]), Ok(()));
+    let error = parse(&["pretrain.batch_size=1"]).unwrap_err();
+    assert!(error.contains("pretrain.batch_size: must be at least 2"), "{error}");
+}
+
 #[test]
 fn a_resolved_config_has_every_default_and_reads_back() {
     let config = tiny(&["search.alpha=1.5"]);

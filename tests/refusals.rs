@@ -84,12 +84,20 @@ mod arguments {
 
     #[test]
     fn wrong_settings() {
-        let with = |set| ["--budget", "size=9x", "--set", set];
+        fn with(set: &str) -> [&str; 4] {
+            ["--budget", "size=9x", "--set", set]
+        }
         refused(&with("solvr.gap=1"), &["unknown key \"solvr\" (did you mean \"solver\"?)"]);
         refused(&with("model.widht=8"), &["widht", "`width`"]);
         refused(&with("model.width=wide"), &["model \"resnet20\": width: invalid type"]);
         refused(&with("cost.bitops.of=weights"), &["a cost that no --budget is on", "unknown key \"bitops\""]);
         refused(&with("solver=highs"), &["solver.OPTION"]);
+        // Neither room for so many values nor a panic (rust-cli/config-rs#619).
+        for key in ["a[99999999999]", "model.a[-1]", "model.width[0]"] {
+            refused(&with(&format!("{key}=1")), &[&format!("\"{key}\" is no key"), "A list is given as a whole"]);
+        }
+        refused(&with(&format!("{}=1", vec!["a"; 30_000].join("."))), &["is no key"]);
+        refused(&with(&format!("model.width={}", "[".repeat(60_000))), &["model \"resnet20\": width: invalid type"]);
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod stages;
 mod summary;
 #[cfg(feature = "cuda-untuned")]
 mod tuned;
+mod variables;
 
 pub use config::{Config, Evaluate, Limit, Plugin, Refine, SearchOptions};
 pub use device::{Device, DeviceError, Devices};
@@ -27,3 +28,4 @@ pub use folder::{Folder, FolderError};
 pub use read::ConfigError;
 pub use shelf::CheckpointOptions;
 pub use summary::{Entrant, Summary};
+pub use variables::VariableError;

@@ -1,13 +1,17 @@
-//! Configs are read strictly from TOML, environment variables and `key=value` pairs; errors point at line and column.
+//! Configs are read strictly from TOML, environment variables and `key=value` pairs; errors point at line and column, or at
+//! what was laid over the file.
 
-use super::config::{Config, Plugin};
+use super::{
+    config::{Config, Plugin},
+    variables::{Variable, VariableError, variables},
+};
 use crate::{
     options::{self, OptionsError},
     registry::{self, Kind},
     search::CostModel,
+    settings::{Setting, SettingError},
     train::{Keep, Recipe, Split},
 };
-use serde::Deserialize;
 use std::path::Path;
 
 /// What is wrong with a config.
@@ -32,17 +36,28 @@ pub enum ConfigError {
     /// A key or value is wrong.
     #[error("{place}: {error}")]
     Value {
-        /// `file:line:column`, or the `--set` that it came from.
+        /// `file:line:column`, or the setting or environment variable that it came from.
         place: String,
         /// What is wrong.
         error: OptionsError,
     },
-    /// A `--set` that is not `key=value`.
-    #[error("cannot read --set {0:?}: expected KEY=VALUE, for example search.alpha=1.5")]
-    Set(String),
-    /// Layers could not be merged.
-    #[error("cannot merge the config with --set: {0}")]
-    Merge(String),
+    /// A setting that is not `key=value`.
+    #[error("cannot read --set {text:?}: {error}")]
+    Set {
+        /// The setting.
+        text: String,
+        /// What is wrong.
+        error: SettingError,
+    },
+    /// An environment variable that is no setting.
+    #[error(transparent)]
+    Variable(#[from] VariableError),
+}
+
+/// A setting that is laid over the file, and where it came from.
+struct Override {
+    shown: String,
+    setting: Setting,
 }
 
 impl Config {
@@ -50,7 +65,7 @@ impl Config {
     /// checks everything, plugins' own options included. Every default is written out in what it returns.
     ///
     /// # Errors
-    /// Point at the line and column of the file, or at the pair.
+    /// Point at the line and column of the file, at the variable, or at the pair.
     pub fn read(path: &Path, sets: &[String]) -> Result<Self, ConfigError> {
         let shown = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read { path: shown.clone(), error })?;
@@ -62,27 +77,48 @@ impl Config {
     /// # Errors
     /// As [`Self::read`].
     pub fn parse(path: &str, text: &str, sets: &[String]) -> Result<Self, ConfigError> {
+        Self::layered(path, text, variables(std::env::vars_os())?, sets)
+    }
+
+    fn layered(path: &str, text: &str, variables: Vec<Variable>, sets: &[String]) -> Result<Self, ConfigError> {
         let syntax = |error: toml::de::Error| ConfigError::Syntax { path: path.to_owned(), message: error.to_string() };
-        text.parse::<toml::Table>().map_err(syntax)?;
-        let merge = |error: config::ConfigError| ConfigError::Merge(error.to_string());
-        let environment = config::Environment::with_prefix("LIMPQ").prefix_separator("__").separator("__");
-        let mut layers = config::Config::builder()
-            .add_source(config::File::from_str(text, config::FileFormat::Toml))
-            .add_source(environment.try_parsing(true));
-        for set in sets {
-            let (key, value) = set.split_once('=').ok_or_else(|| ConfigError::Set(set.clone()))?;
-            layers = layers.set_override(key.trim(), value_of(value.trim())).map_err(merge)?;
-        }
-        let mut merged: toml::Table = layers.build().and_then(config::Config::try_deserialize).map_err(merge)?;
-        if merged.contains_key("weights") {
-            let pretrain = merged.entry("pretrain").or_insert_with(|| toml::Table::new().into());
+        let file = text.parse::<toml::Table>().map_err(syntax)?;
+        let variable = |Variable { name, value, setting }: Variable| {
+            let shown = format!("environment variable {name}={value}");
+            Ok(Override { shown, setting })
+        };
+        let pair = |text: &String| {
+            let setting = Setting::parse(text).map_err(|error| ConfigError::Set { text: text.clone(), error })?;
+            Ok(Override { shown: format!("--set {text}"), setting })
+        };
+        let overrides = variables.into_iter().map(variable).chain(sets.iter().map(pair));
+        let overrides: Vec<Override> = overrides.collect::<Result<_, ConfigError>>()?;
+        let without = |left_out: usize| {
+            let kept = overrides.iter().enumerate().filter(|(place, _)| *place != left_out);
+            Self::over(file.clone(), kept.map(|(_, kept)| &kept.setting))
+        };
+        Self::over(file.clone(), overrides.iter().map(|kept| &kept.setting)).map_err(|error| {
+            // What brought the value, or else that without which nothing is wrong: some mistakes are in two values together.
+            let brought = overrides.iter().rev().find(|one| brings(&one.setting, &error.path));
+            let alone = || (0..overrides.len()).rev().find(|&place| without(place).is_ok());
+            let place = match brought.or_else(|| alone().map(|place| &overrides[place])) {
+                Some(to_blame) => to_blame.shown.clone(),
+                None => locate(path, text, &error.path),
+            };
+            ConfigError::Value { place, error }
+        })
+    }
+
+    fn over<'a>(mut table: toml::Table, settings: impl Iterator<Item = &'a Setting>) -> Result<Self, OptionsError> {
+        settings.for_each(|setting| setting.lay_over(&mut table));
+        if table.contains_key("weights") {
+            let pretrain = table.entry("pretrain").or_insert_with(|| toml::Table::new().into());
             if let Some(pretrain) = pretrain.as_table_mut() {
                 pretrain.entry("epochs").or_insert(toml::Value::Integer(0));
             }
         }
-        let place = |error: OptionsError| ConfigError::Value { place: locate(path, text, sets, &error.path), error };
-        let mut config: Self = options::parse(&merged).map_err(place)?;
-        config.resolve().map_err(place)?;
+        let mut config: Self = options::parse(&table)?;
+        config.resolve()?;
         Ok(config)
     }
 
@@ -177,32 +213,40 @@ fn stage_fault(section: &str, recipe: &Recipe, split: &Split) -> Option<(&'stati
     None
 }
 
-/// A value as TOML if it reads as such (`3`, `true`, `[4, 2]`), else as text.
-fn value_of(text: &str) -> config::Value {
-    #[derive(Deserialize)]
-    struct Holder {
-        value: config::Value,
+/// Whether a setting has the value that a dotted path leads to.
+fn brings(setting: &Setting, path: &str) -> bool {
+    fn has(value: &toml::Value, rest: &str) -> bool {
+        match value {
+            _ if rest.is_empty() || rest.starts_with('[') => true,
+            toml::Value::Table(table) => {
+                table.iter().any(|(key, value)| after(rest, key).is_some_and(|r| has(value, r)))
+            }
+            _ => false,
+        }
     }
-    let holder = toml::from_str::<Holder>(&format!("value = {text}"));
-    holder.map_or_else(|_| config::Value::from(text), |holder| holder.value)
+    let rest = setting.path.iter().try_fold(path, |rest, key| after(rest, key));
+    rest.is_some_and(|rest| has(&setting.value, rest))
 }
 
-/// Where a key stands: the pair or the environment variable that set it, or line and column in the file; the nearest enclosing table if it is missing.
-fn locate(path: &str, text: &str, sets: &[String], key: &str) -> String {
-    if let Some(set) = sets.iter().find(|set| set.split('=').next().map(str::trim) == Some(key)) {
-        return format!("--set {set}");
+/// What is left of a dotted path behind a key, which may have dots of its own.
+fn after<'p>(path: &'p str, key: &str) -> Option<&'p str> {
+    let rest = path.strip_prefix(key)?;
+    match rest.strip_prefix('.') {
+        Some(rest) => Some(rest),
+        None => (rest.is_empty() || rest.starts_with('[')).then_some(rest),
     }
-    let variable = format!("LIMPQ__{}", key.replace('.', "__"));
-    if let Some((name, value)) = std::env::vars().find(|(name, _)| name.eq_ignore_ascii_case(&variable)) {
-        return format!("environment variable {name}={value}");
-    }
+}
+
+/// Line and column of a key in the file; of the nearest enclosing table if it is missing.
+fn locate(path: &str, text: &str, key: &str) -> String {
     let mut offset = None;
     if let Ok(document) = toml::de::DeTable::parse(text) {
-        let mut table = Some(document.get_ref());
-        for part in key.split('.').map(|part| part.split('[').next().unwrap_or(part)) {
-            let Some((name, value)) = table.and_then(|table| table.get_key_value(part)) else { break };
+        let (mut table, mut rest) = (Some(document.get_ref()), key);
+        while let Some((name, value, behind)) = table
+            .and_then(|table| table.iter().find_map(|(name, value)| Some((name, value, after(rest, name.get_ref())?))))
+        {
             offset = Some(name.span().start);
-            table = value.get_ref().as_table();
+            (table, rest) = (value.get_ref().as_table(), behind);
         }
     }
     let Some(offset) = offset else { return path.to_owned() };
@@ -210,4 +254,42 @@ fn locate(path: &str, text: &str, sets: &[String], key: &str) -> String {
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
     format!("{path}:{line}:{column}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_setting_that_has_the_value_is_to_blame() {
+        let brought = |setting: &str, path: &str| brings(&Setting::parse(setting).unwrap(), path);
+        for (setting, path) in [
+            ("model.width=x", "model.width"),
+            ("model={width='x'}", "model.width"),
+            ("bits=[4,0]", "bits[1]"),
+            ("bits=[4,0]", "bits"),
+            ("search={layers={'layer4.*'='2'}}", "search.layers.layer4.*"),
+            ("search.layers.'layer4.*'=2", "search.layers.layer4.*"),
+            ("model=3", "model"),
+        ] {
+            assert!(brought(setting, path), "{setting} brings {path}");
+        }
+        for (setting, path) in [
+            ("model.width=3", "model.name"),
+            ("model.width=3", "model"),
+            ("model.wid=3", "model.width"),
+            ("model={stem='a'}", "model.width"),
+            ("seed=3", ""),
+        ] {
+            assert!(!brought(setting, path), "{setting} does not bring {path}");
+        }
+    }
+
+    #[test]
+    fn keys_with_dots_are_found_in_the_file() {
+        let text = "[search]\nshare = []\n[search.layers]\n  \"layer4.*\" = 'w3'\n";
+        assert_eq!(locate("a.toml", text, "search.layers.layer4.*"), "a.toml:4:3");
+        assert_eq!(locate("a.toml", text, "search.layers.other"), "a.toml:3:9");
+        assert_eq!(locate("a.toml", text, "bits"), "a.toml");
+    }
 }

@@ -5,6 +5,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use limpq_core::graph::{Graph, Model, Shape};
 use limpq_core::registry::{self, nearest};
 use limpq_core::search::Accounting;
+use limpq_core::settings::Setting;
 
 /// Images have no more rows or columns than this, so that products of sizes stay far from overflow.
 const LARGEST_SIDE: usize = 1 << 14;
@@ -64,7 +65,8 @@ impl Settings {
     pub fn new(arguments: &[String]) -> anyhow::Result<Self> {
         let mut all = toml::Table::new();
         for argument in arguments {
-            merge(&mut all, one(argument)?);
+            let setting = Setting::parse(argument).with_context(|| format!("cannot read --set {argument:?}"))?;
+            setting.lay_over(&mut all);
         }
         Ok(Self(all))
     }
@@ -100,49 +102,12 @@ impl Settings {
     }
 }
 
-fn one(argument: &str) -> anyhow::Result<toml::Table> {
-    let (key, value) = argument
-        .split_once('=')
-        .filter(|(key, _)| !key.trim().is_empty())
-        .with_context(|| format!("cannot read --set {argument:?}: expected KEY=VALUE, for example model.width=8"))?;
-    let text = toml::Value::String(value.trim().to_owned());
-    let read = |value: &str| format!("{key} = {value}").parse::<toml::Table>();
-    match read(value).ok().filter(|_| !value.contains('\n')) {
-        Some(table) => Ok(table),
-        None => read(&text.to_string()).with_context(|| format!("cannot read the key of --set {argument:?}")),
-    }
-}
-
-fn merge(into: &mut toml::Table, from: toml::Table) {
-    for (key, value) in from {
-        match (into.get_mut(&key), value) {
-            (Some(toml::Value::Table(old)), toml::Value::Table(new)) => merge(old, new),
-            (_, value) => {
-                into.insert(key, value);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn settings(arguments: &[&str]) -> anyhow::Result<Settings> {
         Settings::new(&arguments.iter().map(|&argument| argument.to_owned()).collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn later_settings_win_and_keep_their_types() {
-        let set = settings(&["model.width=8", "model.stem=small", "solver.gap = 0.5", "model.width=16"]).unwrap();
-        let wanted = "model = { width = 16, stem = 'small' }\nsolver = { gap = 0.5 }".parse::<toml::Table>().unwrap();
-        assert_eq!(set.into_table(), wanted);
-    }
-
-    #[test]
-    fn a_value_cannot_bring_further_keys() {
-        let table = settings(&["a=1\nb=2"]).unwrap().into_table();
-        assert_eq!(table["a"].as_str(), Some("1\nb=2"));
     }
 
     #[test]
