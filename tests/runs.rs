@@ -71,6 +71,17 @@ const ARTIFACTS: [&str; 7] = [
     "config.toml",
 ];
 
+/// There are 1442 images to train on.
+#[test]
+fn a_stage_that_trains_nothing_has_no_batch_that_is_too_large() {
+    let home = tempfile::tempdir().unwrap();
+    let sets = ["sensitivity.name=random", "pretrain.epochs=0", "finetune.epochs=0", "pretrain.batch_size=10000"];
+    run(&tiny(&sets), home.path(), &Stages::default()).unwrap();
+    let sets = [&sets[..], &["pretrain.epochs=1"]].concat();
+    let error = run(&tiny(&sets), &home.path().join("other"), &Stages::default()).unwrap_err().to_string();
+    assert!(error.contains("images, fewer than a batch of 10000; lower [pretrain] batch_size"), "{error}");
+}
+
 #[test]
 fn the_same_config_and_seed_give_the_same_bits_and_a_new_budget_only_solves_again() {
     let home = tempfile::tempdir().unwrap();

@@ -168,7 +168,7 @@ impl Bench<'_> {
         let Job { stage, label, recipe, .. } = *job;
         let images = self.data.train.len();
         let per_epoch = images / recipe.batch_size;
-        if per_epoch == 0 {
+        if per_epoch == 0 && recipe.epochs > 0 {
             let (stage, batch_size) = (stage.to_owned(), recipe.batch_size);
             return Err(TrainError::TooFewImages { stage, images, batch_size });
         }

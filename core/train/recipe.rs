@@ -126,7 +126,9 @@ impl Recipe {
         let fault = |key, value: f64, allowed: &str| Some((key, format!("must be {allowed}, got {value}")));
         match self {
             r if !(r.fraction > 0.0 && r.fraction <= 1.0) => fault("fraction", r.fraction, "above 0 and at most 1"),
-            r if r.batch_size < 2 => {
+            // Without epochs it is the number of images that quantizers are calibrated with.
+            r if r.batch_size == 0 => fault("batch_size", 0.0, "at least 1"),
+            r if r.batch_size < 2 && r.epochs > 0 => {
                 fault("batch_size", r.batch_size as f64, "at least 2 (batch-norm needs a variance)")
             }
             r if !positive(r.learning_rate) => fault("learning_rate", r.learning_rate, "a positive number"),
@@ -179,5 +181,7 @@ mod tests {
         let recipe = Recipe { momentum: 1.5, ..Recipe::default() };
         assert_eq!(recipe.fault(), Some(("momentum", "must be in 0..1, got 1.5".into())));
         assert_eq!(Recipe::default().fault(), None);
+        let at = |epochs, batch_size| Recipe { epochs, batch_size, ..Recipe::default() }.fault().map(|fault| fault.0);
+        assert_eq!((at(1, 1), at(0, 1), at(0, 0)), (Some("batch_size"), None, Some("batch_size")));
     }
 }
