@@ -6,7 +6,7 @@ use crate::{
     graph::GraphError,
     registry::RegistryError,
     search::{IndicatorsError, PolicyError, SearchError},
-    train::{DatasetError, StateError, TrainError, WeightsError},
+    train::{DatasetError, StateError, ThreadsError, TrainError, WeightsError},
 };
 
 /// Why a run ended early. Artifacts of finished stages stay; the same command goes on after them.
@@ -21,6 +21,8 @@ pub enum RunError {
     Graph(#[from] GraphError),
     #[error(transparent)]
     Device(#[from] DeviceError),
+    #[error(transparent)]
+    Threads(#[from] ThreadsError),
     #[error("cannot read this program's own file, which is part of what results depend on: {0}")]
     Program(std::io::Error),
     #[error(transparent)]

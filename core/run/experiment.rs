@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     search::{Named, Policy, Search},
-    train::{Bench, Nowhere, Progress, Quantizer},
+    train::{Bench, Nowhere, Progress, Quantizer, start_threads},
 };
 use std::{
     path::{Path, PathBuf},
@@ -42,6 +42,7 @@ pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summa
 /// # Errors
 /// As [`run`].
 pub fn run_in(config: &Config, place: Place, progress: &dyn Progress) -> Result<Summary, RunError> {
+    start_threads()?;
     let folder = Folder::open(place.folder)?.beside(place.others);
     let data = config.data()?;
     let model = config.model.build::<dyn crate::graph::Model>()?;

@@ -7,6 +7,7 @@ use crate::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::io::{self, Write};
 
 /// When a stage saves where it is, beside the end of each epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -72,7 +73,11 @@ impl Checkpoints for Shelf<'_> {
             match found {
                 Ok(checkpoint) => {
                     for Damaged { path, why } in damaged {
-                        eprintln!("warning: {path} is passed over: {why}; an earlier checkpoint serves, {name}");
+                        // There may be no stderr any more.
+                        let _ = writeln!(
+                            io::stderr(),
+                            "warning: {path} is passed over: {why}; an earlier checkpoint serves, {name}"
+                        );
                     }
                     return Ok(Some(checkpoint));
                 }
@@ -84,7 +89,7 @@ impl Checkpoints for Shelf<'_> {
             Some(Damaged { why, .. }) => Err(Damaged { path: paths.join(" and "), why }),
             None => {
                 for name in self.strangers(label) {
-                    eprintln!("warning: {name} is not on this run's record and is not used");
+                    let _ = writeln!(io::stderr(), "warning: {name} is not on this run's record and is not used");
                 }
                 Ok(None)
             }

@@ -41,7 +41,7 @@ pub(super) fn say() {
     ONCE.call_once(|| {
         let file = environment::path();
         if let Some(notice) = notice(&file, BEFORE.get() == Some(&true), file.exists()) {
-            eprintln!("{notice}");
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{notice}\n").as_bytes());
         }
     });
 }

@@ -25,6 +25,14 @@ pub enum DatasetError {
         /// What was found and what was expected.
         why: String,
     },
+    /// A batch that the system has no memory for.
+    #[error("cannot hold {images} images at once: the system has no {mib} MiB for them; lower batch_size")]
+    Memory {
+        /// How many images.
+        images: usize,
+        /// What they take.
+        mib: usize,
+    },
     /// An image that its data set was told to leave out; no reason to stop.
     #[error("{path} is left out: {why}")]
     LeftOut {

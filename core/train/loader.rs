@@ -106,9 +106,10 @@ impl Loader {
         let (sender, decoded) = channel();
         let start = |_| {
             let (shared, sender) = (shared.clone(), sender.clone());
-            thread::spawn(move || shared.work(&sender))
+            thread::Builder::new().spawn(move || shared.work(&sender)).ok()
         };
-        let workers = (0..workers).map(start).collect();
+        // Where the system allows fewer threads those do, and without any the images are decoded when they are asked for.
+        let workers = (0..workers).map_while(start).collect();
         Self { shared, batch_size, at: 0, early: BTreeMap::new(), decoded, workers }
     }
 
@@ -117,6 +118,9 @@ impl Loader {
         loop {
             if let Some(decoded) = self.early.remove(&place) {
                 return decoded;
+            }
+            if self.workers.is_empty() {
+                return self.shared.image(place);
             }
             let Ok((other, decoded)) = self.decoded.recv() else { self.workers_failed() };
             self.early.insert(other, decoded);
@@ -144,7 +148,14 @@ impl Iterator for Loader {
             return None;
         }
         let mut batch = Batch::default();
-        batch.pixels.reserve_exact(places.len() * self.shared.elements);
+        match room(places.len(), self.shared.elements) {
+            Ok(pixels) => batch.pixels = pixels,
+            Err(error) => {
+                self.at = self.shared.picks.len();
+                self.shared.stop();
+                return Some(Err(error));
+            }
+        }
         let mut left_out = None;
         for place in places {
             match self.decoded(place) {
@@ -184,6 +195,14 @@ impl Drop for Loader {
     }
 }
 
+/// Room for so many images, if the system has it.
+fn room(images: usize, elements: usize) -> Result<Vec<f32>, DatasetError> {
+    let (mut pixels, numbers) = (vec![], images.saturating_mul(elements));
+    let mib = numbers.saturating_mul(size_of::<f32>()) >> 20;
+    pixels.try_reserve_exact(numbers).map_err(|_| DatasetError::Memory { images, mib })?;
+    Ok(pixels)
+}
+
 /// What workers and the loader both hold.
 struct Shared {
     samples: Arc<dyn Samples>,
@@ -209,14 +228,18 @@ impl Shared {
         let _stop = StopOnPanic(self);
         while let Some(places) = self.take() {
             for place in places {
-                let Pick { index, draw } = self.picks[place];
-                let mut pixels = vec![0f32; self.elements];
-                let decoded = self.samples.image(index, draw, &mut pixels).map(|()| pixels);
-                if sender.send((place, decoded)).is_err() {
+                if sender.send((place, self.image(place))).is_err() {
                     return;
                 }
             }
         }
+    }
+
+    fn image(&self, place: usize) -> Decoded {
+        let Pick { index, draw } = self.picks[place];
+        let mut pixels = room(1, self.elements)?;
+        pixels.resize(self.elements, 0.0);
+        self.samples.image(index, draw, &mut pixels).map(|()| pixels)
     }
 
     /// The next picks that nobody has; waits until they are in reach.

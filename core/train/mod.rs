@@ -21,6 +21,7 @@ mod sensitivity;
 mod split;
 mod state;
 mod step;
+mod threads;
 mod weights;
 
 pub use checkpoint::{Best, Checkpoint, Checkpoints, Nowhere};
@@ -41,6 +42,7 @@ pub(crate) use sensitivity::preflight;
 pub use sensitivity::{Sensitivity, Unindicated};
 pub use split::Split;
 pub use state::{Array, State, StateError};
+pub use threads::{ThreadsError, start_threads};
 pub use weights::{Loaded, Weights, WeightsError};
 
 crate::registry::kind!(Dataset, "dataset");

@@ -7,18 +7,31 @@
 
 use super::{loader::Batch, network::Network};
 use burn::{module::Module, tensor::Device};
+use std::{
+    sync::{Mutex, PoisonError},
+    thread,
+};
 
 /// Works on every task at once and gives the results in the tasks' order. The first is done by the calling thread, which is
-/// the only one if there is one task.
+/// the only one if there is one task. It also does those that no thread could be started for.
 pub(super) fn each<T: Send, R: Send>(tasks: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let mut tasks = tasks.into_iter();
-    let Some(first) = tasks.next() else { return vec![] };
-    std::thread::scope(|scope| {
-        let work = &work;
-        let others: Vec<_> = tasks.map(|task| scope.spawn(move || work(task))).collect();
-        let mut results = vec![work(first)];
-        results
-            .extend(others.into_iter().map(|other| other.join().unwrap_or_else(|why| std::panic::resume_unwind(why))));
+    let tasks: Vec<Mutex<Option<T>>> = tasks.into_iter().map(|task| Mutex::new(Some(task))).collect();
+    let one = |place: usize| {
+        let task = tasks[place].lock().unwrap_or_else(PoisonError::into_inner).take();
+        work(task.expect("each task is done once"))
+    };
+    if tasks.is_empty() {
+        return vec![];
+    }
+    thread::scope(|scope| {
+        let one = &one;
+        let start = |place| thread::Builder::new().spawn_scoped(scope, move || one(place));
+        let others: Vec<_> = (1..tasks.len()).map(start).collect();
+        let mut results = vec![one(0)];
+        results.extend(others.into_iter().zip(1..).map(|(other, place)| match other {
+            Ok(other) => other.join().unwrap_or_else(|why| std::panic::resume_unwind(why)),
+            Err(_) => one(place),
+        }));
         results
     })
 }

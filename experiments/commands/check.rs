@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::Args;
-use limpq_core::{graph::Model, run::Config, search::Solver};
+use limpq_core::{graph::Model, run::Config, search::Solver, train::start_threads};
 use std::{io::Write, path::PathBuf};
 
 /// Read a config, open its data and lay out its network, without training anything.
@@ -22,6 +22,7 @@ impl Check {
     /// Whatever would stop the run before its first stage.
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let config = Config::read(&self.config, &self.set)?;
+        start_threads()?;
         let data = config.data()?;
         let graph = config
             .model

@@ -74,6 +74,29 @@ fn batches_come_in_order_whatever_the_number_of_workers() {
     }
 }
 
+/// As where no thread can be started: `ulimit -u`, the pids limit of a container.
+#[test]
+fn without_any_worker_the_batches_are_the_same() {
+    let order: Vec<usize> = (0..LENGTH).rev().collect();
+    let new = || loader(Numbered::default(), Pick::drawn(&order, 5), 16, 2);
+    let with: Vec<Batch> = new().map(Result::unwrap).collect();
+    let mut without = new();
+    without.shared.stop();
+    without.workers.drain(..).for_each(|worker| worker.join().unwrap());
+    assert!(without.map(Result::unwrap).eq(with));
+}
+
+#[test]
+fn images_that_no_memory_can_hold_are_an_error() {
+    let new = |batch_size| {
+        Loader::new(Arc::new(Numbered::default()), 1 << 50, Pick::plain(&[1, 2, 3]), count(batch_size), count(1))
+    };
+    let mut loader = new(2);
+    let error = loader.next().unwrap().unwrap_err().to_string();
+    assert_eq!(error, "cannot hold 2 images at once: the system has no 8589934592 MiB for them; lower batch_size");
+    assert!(loader.next().is_none());
+}
+
 #[test]
 fn draws_depend_on_epoch_and_image_alone() {
     let whole = Pick::drawn(&[4, 8, 15], 1);
