@@ -1,9 +1,13 @@
 //! Results as files, in the form that a file's extension asks for.
 
 use crate::plot::Picture;
+use anyhow::Context;
 use limpq_core::artifact;
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,14 +56,55 @@ impl<'a> Files<'a> {
     ) -> anyhow::Result<()> {
         for &(path, form) in &self.0 {
             match form {
-                Form::Json => artifact::write_json(path, json)?,
-                Form::Csv => artifact::write(path, csv()?.as_bytes())?,
-                Form::Svg => artifact::write(path, picture()?.svg()?.as_bytes())?,
-                Form::Png => artifact::write(path, &picture()?.png()?)?,
+                Form::Json => write_json(path, json)?,
+                Form::Csv => write(path, csv()?.as_bytes())?,
+                Form::Svg => write(path, picture()?.svg()?.as_bytes())?,
+                Form::Png => write(path, &picture()?.png()?)?,
             }
         }
         Ok(())
     }
+}
+
+/// Writes a file that the user has named, in one step. Where it is a symbolic link, the link stays and what it leads to is
+/// replaced.
+///
+/// # Errors
+/// A full disk, a folder that cannot be written to, what is there and is no regular file.
+pub fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    Ok(artifact::write(&behind_links(path)?, content)?)
+}
+
+/// Writes a value as indented JSON, as [`write()`] does.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
+    Ok(artifact::write_json(&behind_links(path)?, value)?)
+}
+
+/// Where a path leads to. A file that is to be replaced takes its place by a rename, which would replace a link itself, or a
+/// device.
+fn behind_links(path: &Path) -> anyhow::Result<PathBuf> {
+    /// As many as Linux follows.
+    const MOST: usize = 40;
+    let shown = path.display();
+    let mut place = path.to_owned();
+    for _ in 0..MOST {
+        match fs::symlink_metadata(&place) {
+            Ok(found) if found.is_symlink() => {
+                let target = fs::read_link(&place).with_context(|| format!("cannot write {shown}"))?;
+                place = place.parent().unwrap_or(Path::new("")).join(target);
+            }
+            Ok(found) if !found.is_file() => {
+                let what = if found.is_dir() { "a directory" } else { "no regular file" };
+                anyhow::bail!("cannot write {shown}: {} is {what}; choose another name", place.display())
+            }
+            // There is nothing yet, or nothing that can be looked at, which writing will find out.
+            _ => return Ok(place),
+        }
+    }
+    anyhow::bail!("cannot write {shown}: too many symbolic links lead on from it")
 }
 
 /// Rows as CSV.
@@ -73,4 +118,53 @@ pub fn csv(headings: &[String], rows: impl IntoIterator<Item = Vec<String>>) -> 
         csv.write_record(row)?;
     }
     Ok(String::from_utf8(csv.into_inner()?)?)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn links_stay_and_what_they_lead_to_is_replaced() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |name: &str| home.path().join(name);
+        fs::create_dir(at("there")).unwrap();
+        fs::write(at("there/old.csv"), "old").unwrap();
+        symlink("there/old.csv", at("near.csv")).unwrap();
+        symlink("../near.csv", at("there/around.csv")).unwrap();
+        symlink(at("there/new.csv"), at("dangling.csv")).unwrap();
+        for (link, target) in
+            [("near.csv", "there/old.csv"), ("there/around.csv", "there/old.csv"), ("dangling.csv", "there/new.csv")]
+        {
+            write(&at(link), link.as_bytes()).unwrap();
+            assert!(fs::symlink_metadata(at(link)).unwrap().is_symlink(), "{link}");
+            assert!(fs::symlink_metadata(at(target)).unwrap().is_file(), "{target}");
+            assert_eq!(fs::read_to_string(at(target)).unwrap(), link);
+        }
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_replaced() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |name: &str| home.path().join(name);
+        symlink("loop.csv", at("loop.csv")).unwrap();
+        symlink("/dev/null", at("null.csv")).unwrap();
+        fs::create_dir(at("folder.csv")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket.csv")).unwrap();
+        for (name, why) in [
+            ("loop.csv", "too many symbolic links"),
+            ("null.csv", "/dev/null is no regular file"),
+            ("folder.csv", "is a directory"),
+            ("socket.csv", "is no regular file"),
+        ] {
+            let error = write(&at(name), b"x").unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("cannot write {}", at(name).display())) && error.contains(why),
+                "{error}"
+            );
+        }
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 4, "all are still there, and nothing else");
+    }
 }

@@ -1,7 +1,6 @@
 //! `limpq latency-template`: the file to fill in with what was measured on a device.
 
-use super::{Network, Settings};
-use limpq_core::artifact;
+use super::{Network, Settings, files};
 use limpq_core::search::{Candidates, Precision};
 use limpq_plugins::costs::measured::{Format, Quantity, template};
 use std::{io::Write, path::PathBuf};
@@ -58,7 +57,7 @@ impl LatencyTemplate {
             "{} is there already and may hold measurements; give another name, or remove it first",
             path.display()
         );
-        artifact::write(path, text(format).as_bytes())?;
+        files::write(path, text(format).as_bytes())?;
         let (shown, column) = (path.display(), quantity.column());
         writeln!(out, "wrote {shown}: fill in the column {column}; empty entries are layers and bits not measured")?;
         Ok(())

@@ -2,8 +2,8 @@
 
 mod report;
 
+use super::files;
 use super::question::{Asked, Question};
-use limpq_core::artifact;
 use limpq_core::search::{BudgetUse, Changed, Found, Instance, LayerBits, Ranked, Solved, changed};
 use serde::Serialize;
 use std::{
@@ -113,17 +113,15 @@ fn alternatives(
     Ok(ranked.into_iter().enumerate().map(alternative).collect())
 }
 
-type Format = fn(&Answer, &Path) -> Result<(), artifact::WriteError>;
+type Format = fn(&Answer, &Path) -> anyhow::Result<()>;
 
 /// How a file is written, by its extension.
 fn format_of(path: &Path) -> anyhow::Result<Format> {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
     match extension.as_deref() {
-        Some("json") => Ok(|answer, path| artifact::write_json(path, answer)),
-        Some("yaml" | "yml") => {
-            Ok(|answer, path| artifact::write(path, answer.found.policy.to_limpq_yaml().as_bytes()))
-        }
-        Some("csv") => Ok(|answer, path| artifact::write(path, answer.found.policy.to_csv().as_bytes())),
+        Some("json") => Ok(|answer, path| files::write_json(path, answer)),
+        Some("yaml" | "yml") => Ok(|answer, path| files::write(path, answer.found.policy.to_limpq_yaml().as_bytes())),
+        Some("csv") => Ok(|answer, path| files::write(path, answer.found.policy.to_csv().as_bytes())),
         _ => anyhow::bail!(
             "--out {}: the name must end in .json (policy and proof), .yaml (LIMPQ's bit lists) or .csv (bits of each layer)",
             path.display()

@@ -1,13 +1,10 @@
 //! The table of a study: mean and standard deviation over seeds for each entrant.
 
 use super::super::{
-    files::csv,
+    files::{self, csv},
     table::{figure, table},
 };
-use limpq_core::{
-    artifact,
-    run::{Entrant, Summary},
-};
+use limpq_core::run::{Entrant, Summary};
 use serde::Serialize;
 use std::{io::Write, path::Path};
 
@@ -197,10 +194,10 @@ impl Report {
     /// One file.
     pub fn write(&self, path: &Path, form: Form) -> anyhow::Result<()> {
         match form {
-            Form::Json => artifact::write_json(path, self)?,
-            Form::Csv => artifact::write(path, self.csv()?.as_bytes())?,
+            Form::Json => files::write_json(path, self)?,
+            Form::Csv => files::write(path, self.csv()?.as_bytes())?,
             Form::Markdown => {
-                artifact::write(path, format!("{}\n\n{}", self.markdown(), self.notes()).as_bytes())?;
+                files::write(path, format!("{}\n\n{}", self.markdown(), self.notes()).as_bytes())?;
             }
         }
         Ok(())
