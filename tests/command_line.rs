@@ -78,7 +78,7 @@ mod list_and_show {
 
     #[test]
     fn a_closed_pipe_is_no_failure() {
-        for arguments in [&["list"][..], &["profile", "resnet50"], &["profile", "resnet50", "--json"]] {
+        for arguments in [&["list"][..], &["--help"], &["--version"], &["profile", "resnet50", "--json"]] {
             let (reader, writer) = std::io::pipe().unwrap();
             drop(reader);
             let binary = assert_cmd::cargo::cargo_bin!("limpq");
@@ -90,11 +90,27 @@ mod list_and_show {
     #[test]
     fn a_full_disk_behind_stdout_is_a_failure() {
         let Ok(full) = File::options().write(true).open("/dev/full") else { return };
-        let binary = assert_cmd::cargo::cargo_bin!("limpq");
-        let output = std::process::Command::new(binary).arg("list").stdout(full).output().unwrap();
-        assert_eq!(output.status.code(), Some(1));
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        assert!(stderr.starts_with("error: cannot write to standard output: "), "{stderr}");
+        // Help and the version too, of which clap does not say so (as uutils/coreutils#10854).
+        for arguments in [&["list"][..], &["--help"], &["-h"], &["--version"], &["help", "run"], &["search", "--help"]]
+        {
+            let binary = assert_cmd::cargo::cargo_bin!("limpq");
+            let full = full.try_clone().unwrap();
+            let output = std::process::Command::new(binary).args(arguments).stdout(full).output().unwrap();
+            assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert!(stderr.starts_with("error: cannot write to standard output: "), "{stderr}");
+        }
+    }
+
+    #[test]
+    fn nobody_reads_what_goes_wrong() {
+        let Ok(full) = File::options().write(true).open("/dev/full") else { return };
+        for (arguments, code) in [(&["show", "model", "resnet19"][..], 1), (&["serch"], 2)] {
+            let binary = assert_cmd::cargo::cargo_bin!("limpq");
+            let full = full.try_clone().unwrap();
+            let status = std::process::Command::new(binary).args(arguments).stderr(full).status().unwrap();
+            assert_eq!(status.code(), Some(code), "{arguments:?}");
+        }
     }
 
     #[test]
@@ -272,6 +288,21 @@ accounting: exact
         for (key, field) in [("weight_bits: ", "weight_bits"), ("act_bits: ", "act_bits")] {
             let wanted: Vec<_> = printed["policy"].as_array().unwrap().iter().map(|l| l[field].to_string()).collect();
             assert_eq!(list(key), wanted);
+        }
+    }
+
+    /// The file that a link leads to is what is meant.
+    #[cfg(unix)]
+    #[test]
+    fn writes_through_links() {
+        let (folder, path) = with_indicators();
+        for name in ["policy.json", "policy.yaml", "policy.csv"] {
+            let (link, target) = (folder.path().join(name), folder.path().join(format!("target-{name}")));
+            std::fs::write(&target, "old").unwrap();
+            std::os::unix::fs::symlink(&target, &link).unwrap();
+            easy(&path).arg("--out").arg(&link).assert().success();
+            assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink(), "{name}");
+            assert!(std::fs::read_to_string(&target).unwrap().contains("bits"), "{name}");
         }
     }
 

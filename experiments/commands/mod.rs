@@ -131,10 +131,16 @@ impl Command {
 /// Exits with 1 when a command fails and 2 when its arguments cannot be understood. A reader that has seen enough and
 /// closes the pipe (`limpq list | head -1`) is no failure.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let mut out = io::stdout().lock();
-    let result = start().and_then(|()| cli.command.run(&mut out)).and_then(|()| Ok(out.flush()?));
-    let Err(error) = result else { return ExitCode::SUCCESS };
+    let result = match Cli::try_parse() {
+        Ok(cli) => {
+            let mut out = io::stdout().lock();
+            start().and_then(|()| cli.command.run(&mut out))
+        }
+        Err(wrong) if wrong.use_stderr() => wrong.exit(),
+        // Help or the version, which `exit` would end well however little of it could be printed.
+        Err(asked_for) => asked_for.print().map_err(Into::into),
+    };
+    let Err(error) = result.and_then(|()| Ok(io::stdout().flush()?)) else { return ExitCode::SUCCESS };
     // Not `error.downcast_ref`, which would find the cause of an error about a file.
     let printing = error.chain().next().and_then(|error| error.downcast_ref::<io::Error>());
     if printing.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
