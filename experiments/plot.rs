@@ -22,6 +22,8 @@ use std::sync::Arc;
 const SIZE: (u32, u32) = (900, 560);
 /// PNGs have so many pixels for each unit of the SVG.
 const PNG_SCALE: f32 = 2.0;
+/// But no more than this, 256 MiB.
+const MOST_PIXELS: f32 = 67_108_864.0;
 const FONT: &str = "sans-serif";
 const INK: RGBColor = RGBColor(50, 50, 50);
 const NOTHING: RGBColor = RGBColor(225, 225, 225);
@@ -139,9 +141,10 @@ impl Picture {
         options.fontdb_mut().set_sans_serif_family("DejaVu Sans");
         let tree = usvg::Tree::from_str(&self.svg()?, &options)?;
         let (width, height) = self.size();
-        let (width, height) = (width * PNG_SCALE as u32, height * PNG_SCALE as u32);
-        let mut pixels = tiny_skia::Pixmap::new(width, height).context("a picture has pixels")?;
-        resvg::render(&tree, tiny_skia::Transform::from_scale(PNG_SCALE, PNG_SCALE), &mut pixels.as_mut());
+        let scale = PNG_SCALE.min((MOST_PIXELS / (width as f32 * height as f32)).sqrt());
+        let (width, height) = (width as f32 * scale, height as f32 * scale);
+        let mut pixels = tiny_skia::Pixmap::new(width as u32, height as u32).context("a picture has pixels")?;
+        resvg::render(&tree, tiny_skia::Transform::from_scale(scale, scale), &mut pixels.as_mut());
         Ok(pixels.encode_png()?)
     }
 }
@@ -150,11 +153,28 @@ fn text(size: f64) -> TextStyle<'static> {
     (FONT, size).into_font().color(&INK)
 }
 
-/// The range of some values with a margin; `None` when there are none.
+/// Values beyond are not drawn: plotters has 32 bits for a place.
+const LARGEST: f64 = 1e100;
+
+/// The range of some values with a margin; `None` when there are none. It is wide enough beside its numbers for ticks.
 fn range(values: impl Iterator<Item = f64>, margin: f64) -> Option<std::ops::Range<f64>> {
+    let values = values.filter(|value| value.abs() <= LARGEST);
     let (least, most) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), value| (a.min(value), b.max(value)));
-    let room = if most > least { (most - least) * margin } else { most.abs().max(1.0) * 0.05 };
+    let wide = most - least > 1e-9 * least.abs().max(most.abs());
+    let room = if wide { (most - least) * margin } else { most.abs().max(1.0) * 0.05 };
     (least <= most).then_some(least - room..most + room)
+}
+
+/// A foreign name as it may stand in a picture: without what XML cannot hold, and no longer than this.
+fn shown(name: &str) -> String {
+    const MOST: usize = 80;
+    let plain = |c: char| if c.is_control() || ('\u{fffe}'..='\u{ffff}').contains(&c) { '\u{fffd}' } else { c };
+    let mut name: String = name.chars().map(plain).collect();
+    if let Some((end, _)) = name.char_indices().nth(MOST) {
+        name.truncate(end);
+        name.push('…');
+    }
+    name
 }
 
 /// A tick's number: as few digits as tell ticks apart that are this far from zero.
@@ -210,7 +230,8 @@ fn tick_of_log(value: f64) -> String {
 
 fn draw_curves(canvas: &Canvas, title: &str, axes: &[String; 2], log_x: bool, curves: &[Curve]) -> anyhow::Result<()> {
     let place = |&(x, y): &(f64, f64)| if log_x { (x.log10(), y) } else { (x, y) };
-    let all = || curves.iter().flat_map(|curve| &curve.points).map(place);
+    let small = |&(x, y): &(f64, f64)| x.abs() <= LARGEST && y.abs() <= LARGEST;
+    let all = || curves.iter().flat_map(|curve| &curve.points).map(place).filter(small);
     let nothing = || anyhow::anyhow!("{title}: there is nothing to draw");
     let (x, y) = (range(all().map(|(x, _)| x), 0.05), range(all().map(|(_, y)| y), 0.08));
     let (x, mut y) = (x.ok_or_else(nothing)?, y.ok_or_else(nothing)?);
@@ -222,7 +243,7 @@ fn draw_curves(canvas: &Canvas, title: &str, axes: &[String; 2], log_x: bool, cu
     mesh(&mut chart, [&axes[0], &axes[1]], log_x, true)?;
     let mut labelled = vec![];
     for (curve, colour) in curves.iter().zip(COLOURS.into_iter().cycle()) {
-        let points: Vec<(f64, f64)> = curve.points.iter().map(place).collect();
+        let points: Vec<(f64, f64)> = curve.points.iter().map(place).filter(small).collect();
         let joined = match curve.look {
             Look::Line => points.clone(),
             Look::Dots => vec![],
@@ -241,8 +262,9 @@ fn draw_curves(canvas: &Canvas, title: &str, axes: &[String; 2], log_x: bool, cu
             Look::Dots => TriangleMarker::new((x + 12, y), 6, colour.filled()).into_dyn(),
             _ => DashedPathElement::new(vec![(x, y), (x + 24, y)], 24, 0, colour.stroke_width(2)).into_dyn(),
         });
-        let labels = points.iter().zip(&curve.labels).filter(|(_, label)| !label.is_empty());
-        labelled.extend(labels.map(|(&point, label)| (point, label.as_str())));
+        let labels = curve.points.iter().map(place).zip(&curve.labels);
+        let labels = labels.filter(|(point, label)| small(point) && !label.is_empty());
+        labelled.extend(labels.map(|(point, label)| (point, label.as_str())));
     }
     labels(&mut chart, &labelled)?;
     if curves.len() > 1 {
@@ -377,6 +399,28 @@ mod tests {
     fn one_point_is_enough_and_none_is_too_few() {
         curves(vec![(1.0, 0.0)]).svg().unwrap();
         assert!(curves(vec![]).svg().unwrap_err().to_string().contains("nothing to draw"));
+    }
+
+    /// plotters does not end where steps vanish beside the numbers, and panics at NaN (plotters-rs/plotters#562 and others).
+    #[test]
+    fn values_of_any_size_end() {
+        let extremes = [f64::MAX, -f64::MAX, 1e100, 1e-300, 1e16, 1e16 + 2.0, f64::INFINITY, f64::NAN, 0.0];
+        for (place, &one) in extremes.iter().enumerate() {
+            for &other in &extremes[..place] {
+                // Nothing at all to draw is an error, not a panic.
+                let _ = curves(vec![(one, other), (other, one)]).svg();
+                let _ = curves(vec![(one, 1.0), (other, 1.0)]).svg();
+                curves(vec![(one, other), (1.0, 2.0)]).svg().unwrap();
+            }
+        }
+        let near = range([1e16, 1e16 + 2.0].into_iter(), 0.0).unwrap();
+        assert!(near.start < 0.96e16 && near.end > 1.04e16, "{near:?}");
+    }
+
+    #[test]
+    fn foreign_names_are_cut_and_fit_for_xml() {
+        assert_eq!(shown("conv1\0\u{1b}[31m\u{ffff}\n"), "conv1\u{fffd}\u{fffd}[31m\u{fffd}\u{fffd}");
+        assert_eq!(shown(&"ä".repeat(1 << 20)), format!("{}…", "ä".repeat(80)));
     }
 
     #[test]

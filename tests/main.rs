@@ -11,6 +11,7 @@ mod constraints;
 mod contracts;
 mod devices;
 mod evaluation;
+mod faults;
 mod fixtures;
 mod folders;
 mod formula;

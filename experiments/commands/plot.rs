@@ -1,6 +1,6 @@
 //! `limpq plot`: the plots of a run, drawn anew from its metrics.
 
-use crate::watch::plots;
+use crate::watch::{plots, tell};
 use clap::Args;
 use std::{io::Write, path::PathBuf};
 
@@ -17,12 +17,14 @@ impl Plot {
     /// Draws what metrics.jsonl has of each stage.
     ///
     /// # Errors
-    /// A folder without metrics; files that cannot be written.
+    /// A folder without metrics; metrics that no run writes; files that cannot be read or written.
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
-        for stage in plots::stages(&self.run)? {
-            for path in plots::draw(&self.run, &stage)? {
-                writeln!(out, "written: {}", path.display())?;
-            }
+        let (written, odd) = plots::draw(&self.run)?;
+        if let Some(odd) = odd {
+            tell(&format!("warning: {odd}"));
+        }
+        for path in written {
+            writeln!(out, "written: {}", path.display())?;
         }
         Ok(())
     }

@@ -35,16 +35,18 @@ impl Run {
     /// Runs the stages and prints the summary.
     ///
     /// # Errors
-    /// Faulty configs, unreadable data, training that diverges, budgets out of reach, a full disk.
+    /// Faulty configs, unreadable data, training that diverges, budgets out of reach, a full disk; metrics or plots that could
+    /// not be kept, when all else is done.
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let config = Config::read(&self.config, &self.set)?;
         let folder = self.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&config.name));
         listen()?;
         let place = Place { folder: &folder, others: &[], replace: self.replace };
-        let summary = run_in(&config, place, &Watchers::new(&folder, self.sights))?;
+        let watchers = Watchers::new(&folder, self.sights);
+        let summary = run_in(&config, place, &watchers)?;
         print(out, &summary)?;
         writeln!(out, "\neverything is in {}", folder.display())?;
-        Ok(())
+        watchers.check()
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod report;
 
-use crate::watch::{Sights, Watchers, listen};
+use crate::watch::{Sights, Watchers, listen, tell};
 use anyhow::Context;
 use limpq_core::{
     run::{Config, Place, RunError, Summary, run_in},
@@ -80,18 +80,22 @@ impl Study {
         }
         listen()?;
         let folders: Vec<PathBuf> = cells.iter().map(|(_, _, folder, _)| folder.clone()).collect();
+        let mut faults = vec![];
         let mut report = Report { study: plan.name.clone(), cells: vec![] };
         for (place, (entrant, seed, folder, config)) in cells.into_iter().enumerate() {
-            eprintln!("[{} of {}] {entrant}, seed {seed}", place + 1, folders.len());
+            tell(&format!("[{} of {}] {entrant}, seed {seed}", place + 1, folders.len()));
             let result = match config {
                 Ok(config) => {
                     let place = Place { folder: &folder, others: &folders, replace: self.replace };
-                    finished(run_in(&config, place, &Watchers::new(&folder, self.sights)))?
+                    let watchers = Watchers::new(&folder, self.sights);
+                    let done = finished(run_in(&config, place, &watchers))?;
+                    faults.extend(watchers.check().err());
+                    done
                 }
                 Err(refused) => Err(refused),
             };
             if let Err(reason) = &result {
-                eprintln!("left out: {reason}");
+                tell(&format!("left out: {reason}"));
             }
             report.cells.push(Cell::new(entrant, seed, result));
         }
@@ -103,7 +107,7 @@ impl Study {
             writeln!(out, "written: {}", path.display())?;
         }
         writeln!(out, "\neverything is in {}", folder.display())?;
-        Ok(())
+        faults.into_iter().next().map_or(Ok(()), Err)
     }
 }
 
@@ -121,6 +125,7 @@ fn finished(result: Result<Summary, RunError>) -> anyhow::Result<Result<Summary,
             | RunError::Write(_)
             | RunError::Folder(_)
             | RunError::Damaged(_)
+            | RunError::Threads(_)
             | RunError::Program(_)),
         ) => Err(error.into()),
         Err(error) => Ok(Err(error.to_string())),
@@ -172,6 +177,9 @@ impl Plan {
 /// Nested tables as `key.key=value`, the form of `--set`.
 fn flatten(prefix: &str, table: &toml::Table, sets: &mut Vec<String>) {
     for (key, value) in table {
+        // A name such as layer4.* stands in quotes, lest its dot part it.
+        let plain = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+        let key = if plain { key.clone() } else { toml::Value::from(key.as_str()).to_string() };
         match value {
             toml::Value::Table(inner) => flatten(&format!("{prefix}{key}."), inner, sets),
             value => sets.push(format!("{prefix}{key}={value}")),
@@ -185,9 +193,11 @@ mod tests {
 
     #[test]
     fn settings_are_written_as_for_set() {
-        let table = "a.b = \"x\"\na.c = [1, 2]\nd = { e = { f = 1.5 } }\ng = true".parse().unwrap();
+        let table = "a.b = \"x\"\na.c = [1, 2]\nd = { e = { f = 1.5 } }\ng = true\nh.'i.*' = 'w3'".parse().unwrap();
         let mut sets = vec![];
         flatten("", &table, &mut sets);
-        assert_eq!(sets, ["a.b=\"x\"", "a.c=[1, 2]", "d.e.f=1.5", "g=true"]);
+        assert_eq!(sets, ["a.b=\"x\"", "a.c=[1, 2]", "d.e.f=1.5", "g=true", "h.\"i.*\"=\"w3\""]);
+        let name = limpq_core::settings::Setting::parse(&sets[4]).unwrap().path;
+        assert_eq!(name, ["h", "i.*"]);
     }
 }

@@ -12,8 +12,10 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// With about so many ticks. Ends of a logarithmic axis are above 0.
+    /// With about so many ticks. A range that is none, or reaches 0 where it must not, becomes that from 0 to 1.
     pub fn new(range: Range<f64>, log: bool, ticks: u32) -> Self {
+        let sound = range.start < range.end && (range.end - range.start).is_finite() && !(log && range.start <= 0.0);
+        let (range, log) = if sound { (range, log) } else { (0.0..1.0, false) };
         let ticks = if log { log_ticks(&range) } else { linear_ticks(&range, ticks) };
         Self { range, log, ticks }
     }
@@ -57,7 +59,9 @@ fn linear_ticks(range: &Range<f64>, most: u32) -> Vec<f64> {
 
 /// Three or more that lie about as far apart on a logarithmic axis; on a short one, those of a linear axis.
 fn log_ticks(range: &Range<f64>) -> Vec<f64> {
-    let powers = range.start.log10().floor() as i32..=range.end.log10().ceil() as i32;
+    let (first, last) = (range.start.log10().floor() as i32, range.end.log10().ceil() as i32);
+    // Of more powers than have room, some.
+    let powers = (first..=last).step_by(1 + (last - first) as usize / 12);
     let of = |digits: &[i32]| -> Vec<f64> {
         let all =
             powers.clone().flat_map(|power| digits.iter().map(move |&digit| f64::from(digit) * 10f64.powi(power)));
@@ -106,6 +110,31 @@ mod tests {
         assert_eq!(shown(0.11..0.62, true), ["0.2", "0.4", "0.6"]);
         assert_eq!(shown(0.009..60.0, true), ["0.01", "0.1", "1", "10"]);
         assert_eq!(shown(0.09..0.6, true), ["0.1", "0.2", "0.5"]);
+    }
+
+    #[test]
+    fn no_range_has_ticks_without_end() {
+        for log in [false, true] {
+            for (start, end) in [
+                (1.0, 1.0 + f64::EPSILON),
+                (1e16, 1e16 + 2.0),
+                (1e300, 1.7e308),
+                (5e-324, 1.7e308),
+                (-1.7e308, 1.7e308),
+                (0.0, f64::INFINITY),
+                (f64::NAN, f64::NAN),
+                (2.0, 1.0),
+                (0.0, 0.0),
+            ] {
+                let axis = Axis::new(start..end, log, 9);
+                assert!(axis.ticks.len() < 50, "{start} to {end}: {} ticks", axis.ticks.len());
+                axis.ticks.iter().for_each(|&tick| assert!(axis.figure(tick).len() < 30));
+                for value in [-f64::MAX, 0.0, start, f64::MAX] {
+                    let place = axis.map(&value, (200, 0));
+                    assert!((0..=200).contains(&place), "{value} of {start} to {end} at {place}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Charts side by side that share their horizontal axis and the legend above them.
 
-use super::{COLOURS, Canvas, INK, axis::Axis, range, text, tick};
+use super::{COLOURS, Canvas, INK, axis::Axis, range, shown, text, tick};
 use plotters::{
     prelude::*,
     style::text_anchor::{HPos, Pos, VPos},
@@ -119,12 +119,13 @@ impl Panels {
     fn head(&self, canvas: &Canvas) -> anyhow::Result<()> {
         let left = Pos::new(HPos::Left, VPos::Center);
         let (mut x, y) = (px(MARGIN + 8), px(2 * ROW + 2));
-        canvas.draw_text(&self.title, &font(17.0).pos(left), (x, px(ROW)))?;
+        canvas.draw_text(&shown(&self.title), &font(17.0).pos(left), (x, px(ROW)))?;
         let style = font(13.0).pos(left);
         for (name, colour) in &self.keys {
+            let name = shown(name);
             canvas.draw(&PathElement::new(vec![(x, y), (x + px(24), y)], colour.rgb().stroke_width(3 * FINE)))?;
-            canvas.draw_text(name, &style, (x + px(30), y))?;
-            x += px(52) + canvas.estimate_text_size(name, &style)?.0 as i32;
+            canvas.draw_text(&name, &style, (x + px(30), y))?;
+            x += px(52) + canvas.estimate_text_size(&name, &style)?.0 as i32;
         }
         Ok(())
     }
@@ -133,7 +134,7 @@ impl Panels {
 impl Panel {
     fn draw(&self, area: &Canvas, x: Range<f64>, (width, height): (u32, u32)) -> anyhow::Result<()> {
         let axis = Axis::new(self.y.clone(), self.log_y, (height / 36).clamp(3, 9));
-        area.draw_text(&self.title, &font(12.0).pos(Pos::new(HPos::Left, VPos::Top)), (px(8), px(4)))?;
+        area.draw_text(&shown(&self.title), &font(12.0).pos(Pos::new(HPos::Left, VPos::Top)), (px(8), px(4)))?;
         let mut chart = ChartBuilder::on(area)
             .margin_top(px(22))
             .margin_right(px(14))

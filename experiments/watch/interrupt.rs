@@ -15,7 +15,7 @@ pub fn listen() -> anyhow::Result<()> {
         if INTERRUPTED.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nfinishing this step, then saving; Ctrl-C again ends at once");
+        super::tell("\nfinishing this step, then saving; Ctrl-C again ends at once");
     })
     .context("cannot listen for Ctrl-C")
 }

@@ -4,15 +4,16 @@
 //! A stage that goes on does the steps after its checkpoint again, so lines beyond it are removed first. Lines are on the disk
 //! before a checkpoint is kept. Thus each step has one line in the end, however often a run was killed.
 
+use super::Faults;
 use limpq_core::{
     artifact,
     train::{Progress, Step, StepSize, Validation},
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    cell::RefCell,
-    fs::{self, File},
-    io::{self, BufRead, BufReader, Write},
+    cell::{Cell, RefCell},
+    fs::{self, File, Metadata},
+    io::{self, BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -124,26 +125,57 @@ impl From<(usize, &[StepSize])> for Record {
     }
 }
 
-/// The records of a run. Lines that are none, such as half a line at the end, are passed over.
+/// What a line holds: a record, or nothing that is one.
+pub type Line = Option<Box<Record>>;
+
+/// Longer lines hold no record, and are not read as a whole.
+const LONGEST: u64 = 16 << 20;
+
+/// The lines of a run's file. The last one is passed over as long as it has no end: it is being written, or its writer was
+/// killed.
 ///
 /// # Errors
-/// When the file cannot be opened.
-pub fn records(folder: &Path) -> io::Result<impl Iterator<Item = Record>> {
-    let lines = BufReader::new(File::open(folder.join(NAME))?).split(b'\n').map_while(Result::ok);
-    Ok(lines.filter_map(|line| serde_json::from_slice(&line).ok()))
+/// When the file cannot be opened or is no regular file; when it cannot be read on.
+pub fn lines(path: &Path) -> io::Result<impl Iterator<Item = io::Result<Line>> + use<>> {
+    regular(&fs::metadata(path)?)?;
+    let (mut file, mut line) = (BufReader::new(File::open(path)?), vec![]);
+    Ok(std::iter::from_fn(move || {
+        line.clear();
+        match file.by_ref().take(LONGEST).read_until(b'\n', &mut line) {
+            Err(error) => return Some(Err(error)),
+            Ok(0) => return None,
+            Ok(_) => {}
+        }
+        if line.last() == Some(&b'\n') {
+            return Some(Ok(serde_json::from_slice(&line).ok()));
+        }
+        match file.skip_until(b'\n') {
+            Err(error) => Some(Err(error)),
+            Ok(0) => None,
+            Ok(_) => Some(Ok(None)),
+        }
+    }))
+}
+
+/// Refuses what may have no end or block for ever.
+fn regular(file: &Metadata) -> io::Result<()> {
+    let odd = || io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file");
+    if file.is_file() { Ok(()) } else { Err(odd()) }
 }
 
 /// Writes the file.
 pub struct Metrics {
     path: PathBuf,
     open: RefCell<Option<Open>>,
-    warned: RefCell<bool>,
+    faults: Faults,
+    warned: Cell<bool>,
 }
 
 impl Metrics {
     /// For the run in a folder, which need not be there before the first stage starts.
-    pub fn new(folder: &Path) -> Self {
-        Self { path: folder.join(NAME), open: RefCell::default(), warned: RefCell::new(false) }
+    pub fn new(folder: &Path, faults: &Faults) -> Self {
+        let (open, warned) = (RefCell::default(), Cell::new(false));
+        Self { path: folder.join(NAME), open, faults: faults.clone(), warned }
     }
 
     fn write(&self, record: Record) {
@@ -160,10 +192,7 @@ impl Metrics {
         if let Err(error) = result
             && !self.warned.replace(true)
         {
-            eprintln!(
-                "warning: cannot write {}: {error}; the run goes on, but lines are missing there",
-                self.path.display()
-            );
+            self.faults.add(format!("{} cannot be written: {error}; lines are missing there", self.path.display()));
         }
     }
 }
@@ -248,18 +277,19 @@ impl Open {
     }
 }
 
-/// Removes the lines of a stage after a step, and what is no whole line.
+/// Removes the lines of a stage after a step, and what is no whole line. Nothing that a link leads to is written to.
 fn cut(path: &Path, stage: &str, done: usize) -> io::Result<()> {
     #[derive(Deserialize)]
     struct Place {
         stage: String,
         step: usize,
     }
-    let file = match File::open(path) {
-        Ok(file) => file,
+    match fs::symlink_metadata(path) {
+        Ok(found) => regular(&found)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
-    };
+    }
+    let file = File::open(path)?;
     let (mut lines, mut line) = (BufReader::new(file), vec![]);
     // Lines up to the first that goes, and those after it that stay.
     let (mut before, mut after, mut going) = (0, vec![], false);

@@ -13,7 +13,13 @@ use interrupt::Interrupt;
 use limpq_core::train::{Progress, Step, StepSize, Validation};
 use metrics::Metrics;
 use plots::Plots;
-use std::path::Path;
+use std::{
+    cell::RefCell,
+    fs,
+    io::{self, Write, stderr},
+    path::Path,
+    rc::Rc,
+};
 use tensorboard::TensorBoard;
 
 /// What of a run is kept to be looked at, beside its metrics. No result depends on it.
@@ -27,61 +33,130 @@ pub struct Sights {
     no_plots: bool,
 }
 
-/// A stage as part of a file's name.
-fn stage_file(stage: &str) -> String {
-    stage.replace(' ', "-")
+/// A stage as part of a file's name; none if a file of that name might lie elsewhere, or nowhere.
+fn stage_file(stage: &str) -> Option<String> {
+    let plain = stage.chars().all(|c| c.is_alphanumeric() || "-_. ".contains(c));
+    (plain && (1..=100).contains(&stage.len()) && !stage.starts_with('.')).then(|| stage.replace(' ', "-"))
+}
+
+/// Makes a folder within a run's folder unless it is there. A link in its place is refused, since it leads elsewhere.
+fn own_folder(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{} is no folder", path.display()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir(path),
+        Err(error) => Err(error),
+    }
+}
+
+/// Says something on stderr, where there may be nobody any more to read it.
+pub fn tell(words: &str) {
+    let _ = writeln!(stderr(), "{words}");
+}
+
+/// What could not be kept of a run that was to be looked at. The run goes on without it, but does not end well.
+#[derive(Clone, Debug, Default)]
+pub struct Faults(Rc<RefCell<Vec<String>>>);
+
+impl Faults {
+    fn add(&self, fault: String) {
+        tell(&format!("warning: {fault}; the run goes on"));
+        self.0.borrow_mut().push(fault);
+    }
+
+    /// That there are none.
+    ///
+    /// # Errors
+    /// Names them all.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let faults = self.0.borrow();
+        anyhow::ensure!(
+            faults.is_empty(),
+            "the run is done and its results are kept, but not all that was to be looked at: {}. `limpq plot` draws the plots \
+             again from what metrics there are",
+            faults.join("; ")
+        );
+        Ok(())
+    }
 }
 
 /// Several watchers as one.
-pub struct Watchers(Vec<Box<dyn Progress>>);
+pub struct Watchers {
+    all: Vec<Box<dyn Progress>>,
+    faults: Faults,
+}
 
 impl Watchers {
     /// Those of the run in a folder.
     pub fn new(folder: &Path, sights: Sights) -> Self {
         let mut all: Vec<Box<dyn Progress>> = vec![Box::new(Interrupt)];
         all.extend(terminal::watchers());
-        all.push(Box::new(Metrics::new(folder)));
+        let faults = Faults::default();
+        all.push(Box::new(Metrics::new(folder, &faults)));
         if sights.tensorboard {
-            all.push(Box::new(TensorBoard::new(folder)));
+            all.push(Box::new(TensorBoard::new(folder, &faults)));
         }
         // After the metrics, which they are drawn from.
         if !sights.no_plots {
-            all.push(Box::new(Plots::new(folder)));
+            all.push(Box::new(Plots::new(folder, &faults)));
         }
-        Self(all)
+        Self { all, faults }
+    }
+
+    /// That everything that was to be looked at is there, when the run is over.
+    ///
+    /// # Errors
+    /// Names what is not.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.faults.check()
     }
 }
 
 impl Progress for Watchers {
     fn start(&self, label: &str, steps: usize, done: usize) {
-        self.0.iter().for_each(|watcher| watcher.start(label, steps, done));
+        self.all.iter().for_each(|watcher| watcher.start(label, steps, done));
     }
 
     fn finish(&self) {
-        self.0.iter().for_each(|watcher| watcher.finish());
+        self.all.iter().for_each(|watcher| watcher.finish());
     }
 
     fn note(&self, note: &str) {
-        self.0.iter().for_each(|watcher| watcher.note(note));
+        self.all.iter().for_each(|watcher| watcher.note(note));
     }
 
     fn step(&self, step: &Step) {
-        self.0.iter().for_each(|watcher| watcher.step(step));
+        self.all.iter().for_each(|watcher| watcher.step(step));
     }
 
     fn validated(&self, validation: &Validation) {
-        self.0.iter().for_each(|watcher| watcher.validated(validation));
+        self.all.iter().for_each(|watcher| watcher.validated(validation));
     }
 
     fn step_sizes(&self, step: usize, sizes: &[StepSize]) {
-        self.0.iter().for_each(|watcher| watcher.step_sizes(step, sizes));
+        self.all.iter().for_each(|watcher| watcher.step_sizes(step, sizes));
     }
 
     fn saving(&self) {
-        self.0.iter().for_each(|watcher| watcher.saving());
+        self.all.iter().for_each(|watcher| watcher.saving());
     }
 
     fn interrupted(&self) -> bool {
-        self.0.iter().any(|watcher| watcher.interrupted())
+        self.all.iter().any(|watcher| watcher.interrupted())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_names_a_file_in_its_folder_or_none() {
+        assert_eq!(stage_file("fine-tune found").as_deref(), Some("fine-tune-found"));
+        assert_eq!(stage_file("infoq v1.5").as_deref(), Some("infoq-v1.5"));
+        let long = "x".repeat(101);
+        for stage in ["", ".", "..", "../../x", "/x", "a/b", "a\\b", ".hidden", "a\0", "a\u{1b}[31m", "a\n", &long] {
+            assert_eq!(stage_file(stage), None, "{stage:?}");
+        }
     }
 }

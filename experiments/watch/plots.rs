@@ -1,15 +1,17 @@
 //! Plots under `plots/` in a run's folder, drawn from `metrics.jsonl` when a stage ends: the loss at each bit-width with the
 //! validation accuracy, and the step sizes of every layer.
 
-use super::{
-    metrics::{Record, records},
-    stage_file,
-};
+mod read;
+
+use super::{Faults, metrics::Record, own_folder, stage_file};
 use crate::plot::{Colour, Line, Panel, Panels, Picture, Stroke};
 use anyhow::Context;
 use limpq_core::{artifact, search::Precision, train::Progress};
+use read::Histories;
 use std::{
     cell::RefCell,
+    collections::BTreeMap,
+    io::ErrorKind,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -21,12 +23,13 @@ pub const NAME: &str = "plots";
 pub struct Plots {
     folder: PathBuf,
     stage: RefCell<String>,
+    faults: Faults,
 }
 
 impl Plots {
     /// For the run in a folder.
-    pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), stage: RefCell::default() }
+    pub fn new(folder: &Path, faults: &Faults) -> Self {
+        Self { folder: folder.to_owned(), stage: RefCell::default(), faults: faults.clone() }
     }
 }
 
@@ -36,51 +39,31 @@ impl Progress for Plots {
     }
 
     fn finish(&self) {
-        if let Err(error) = draw(&self.folder, &self.stage.borrow()) {
-            eprintln!("warning: there are no plots of {}: {error:#}; the run goes on", self.stage.borrow());
+        let stage = self.stage.borrow();
+        if let Err(error) = draw_stage(&self.folder, &stage) {
+            self.faults.add(format!("there are no plots of {stage}: {error:#}"));
         }
     }
 }
 
-/// The stages that a run has metrics of.
+/// Draws every stage that a run has metrics of. What was drawn, and what is odd about the metrics, in words.
 ///
 /// # Errors
-/// A folder without metrics.
-pub fn stages(folder: &Path) -> anyhow::Result<Vec<String>> {
-    let mut stages: Vec<String> = vec![];
-    for record in read(folder)? {
-        if !stages.contains(&record.stage) {
-            stages.push(record.stage);
-        }
+/// A folder without metrics; metrics that no run writes; files that cannot be read or written.
+pub fn draw(folder: &Path) -> anyhow::Result<(Vec<PathBuf>, Option<String>)> {
+    let Histories { stages, odd, .. } = Histories::read(folder, None)?;
+    let mut written = vec![];
+    for (stage, history) in &stages {
+        written.extend(history.draw(folder, stage)?);
     }
-    Ok(stages)
+    Ok((written, odd))
 }
 
 /// Draws what there is of a stage. Pictures of what is not there any more are removed.
-///
-/// # Errors
-/// A folder without metrics; files that cannot be written.
-pub fn draw(folder: &Path, stage: &str) -> anyhow::Result<Vec<PathBuf>> {
-    let mut history = History::default();
-    read(folder)?.filter(|record| record.stage == stage).for_each(|record| history.add(record));
-    let mut written = vec![];
-    for (what, picture) in [("loss", history.loss(stage)), ("step-sizes", history.step_sizes(stage))] {
-        let path = |form: &str| folder.join(NAME).join(format!("{}-{what}.{form}", stage_file(stage)));
-        let Some(picture) = picture else {
-            let mut old = [path("svg"), path("png")].into_iter().filter(|path| path.exists());
-            old.try_for_each(std::fs::remove_file).context("cannot remove an old plot")?;
-            continue;
-        };
-        artifact::write(&path("svg"), picture.svg()?.as_bytes())?;
-        artifact::write(&path("png"), &picture.png()?)?;
-        written.extend([path("svg"), path("png")]);
-    }
-    Ok(written)
-}
-
-fn read(folder: &Path) -> anyhow::Result<impl Iterator<Item = Record>> {
-    let shown = folder.display();
-    records(folder).with_context(|| format!("cannot read {shown}/metrics.jsonl; is {shown} the folder of a run?"))
+fn draw_stage(folder: &Path, stage: &str) -> anyhow::Result<()> {
+    let histories = Histories::read(folder, Some(stage))?;
+    let history = histories.stages.into_iter().next().map(|(_, history)| history).unwrap_or_default();
+    history.draw(folder, stage).map(drop)
 }
 
 /// Values over steps, by name, in the order in which names came up.
@@ -103,10 +86,12 @@ impl<K: PartialEq> Series<K> {
 
 /// What is drawn of a stage.
 #[derive(Default)]
-struct History {
+pub(super) struct History {
     loss: Series<String>,
     validation: Vec<(f64, f64)>,
     tensors: Vec<Tensor>,
+    /// Their places by layer and role.
+    places: BTreeMap<(String, String), usize>,
 }
 
 /// The step sizes of one tensor.
@@ -118,12 +103,13 @@ struct Tensor {
 }
 
 impl Tensor {
-    fn panel(&self) -> Option<Panel> {
+    /// With at most so many points of each line.
+    fn panel(&self, most: usize) -> Option<Panel> {
         let tensor = if self.role == "act" { "activations" } else { "weights" };
         let lines = self.lines.0.iter().map(|(bits, points)| Line {
             colour: colour(Some(*bits)),
             stroke: Stroke::Plain,
-            points: points.clone(),
+            points: thinned(points, most),
         });
         let (title, y) = (format!("{}, {tensor}", self.layer), positive_range(&self.lines)?);
         Some(Panel { title, log_y: false, y, lines: lines.collect() })
@@ -131,7 +117,8 @@ impl Tensor {
 }
 
 impl History {
-    fn add(&mut self, record: Record) {
+    /// Adds what a line says.
+    pub fn add(&mut self, record: Record) {
         let step = record.step as f64;
         for pass in record.passes {
             self.loss.add(pass.bits, (step, pass.loss.into()));
@@ -140,21 +127,43 @@ impl History {
             self.validation.push((step, 100.0 * measured.accuracy));
         }
         for size in record.step_sizes {
-            let same = |tensor: &Tensor| tensor.layer == size.layer && tensor.role == size.tensor;
-            let place = self.tensors.iter().position(same).unwrap_or_else(|| {
-                let (layer, role) = (size.layer, size.tensor);
-                self.tensors.push(Tensor { layer, role, lines: Series::default() });
+            let place = *self.places.entry((size.layer, size.tensor)).or_insert_with_key(|(layer, role)| {
+                self.tensors.push(Tensor { layer: layer.clone(), role: role.clone(), lines: Series::default() });
                 self.tensors.len() - 1
             });
             self.tensors[place].lines.add(size.bits, (step, size.value.unwrap_or(f64::NAN)));
         }
     }
 
+    /// Draws it. Pictures of what it does not have are removed.
+    pub fn draw(&self, folder: &Path, stage: &str) -> anyhow::Result<Vec<PathBuf>> {
+        let file = stage_file(stage).with_context(|| format!("{stage:?} is no plain name of a file"))?;
+        let plots = folder.join(NAME);
+        let path = |what: &str, form: &str| plots.join(format!("{file}-{what}.{form}"));
+        let pictures = [("loss", self.loss(stage)), ("step-sizes", self.step_sizes(stage))];
+        if plots.exists() || pictures.iter().any(|(_, picture)| picture.is_some()) {
+            own_folder(&plots).with_context(|| format!("cannot draw into {}", plots.display()))?;
+        }
+        let mut written = vec![];
+        for (what, picture) in pictures {
+            let (svg, png) = (path(what, "svg"), path(what, "png"));
+            match picture {
+                Some(picture) => {
+                    artifact::write(&svg, picture.svg()?.as_bytes())?;
+                    artifact::write(&png, &picture.png()?)?;
+                    written.extend([svg, png]);
+                }
+                None => [svg, png].iter().try_for_each(|old| remove(old))?,
+            }
+        }
+        Ok(written)
+    }
+
     /// The loss by bits, a running mean over the noise of single batches; below it the validation accuracy.
     fn loss(&self, stage: &str) -> Option<Picture> {
         let mut lines = vec![];
         for (bits, points) in &self.loss.0 {
-            let (colour, few, noisy) = (colour(whole(bits)), thinned(points), points.len() > 30);
+            let (colour, few, noisy) = (colour(whole(bits)), thinned(points, POINTS), points.len() > 30);
             let strong = if noisy { smoothed(&few) } else { few.clone() };
             if noisy {
                 // Behind all others.
@@ -168,7 +177,8 @@ impl History {
         let mut panels = vec![Panel { title: title.into(), log_y: false, y, lines }];
         if let Some((least, most)) = extremes(self.validation.iter().map(|point| point.1)) {
             let y = (least - 2.0).max(0.0)..(most + 2.0).min(100.0);
-            let lines = vec![Line { colour: Colour::Ink, stroke: Stroke::Dotted, points: self.validation.clone() }];
+            let lines =
+                vec![Line { colour: Colour::Ink, stroke: Stroke::Dotted, points: thinned(&self.validation, POINTS) }];
             panels.push(Panel { title: "accuracy on validation images, %".into(), log_y: false, y, lines });
         }
         let keys = self.loss.0.iter().map(|(bits, _)| (bits.clone(), colour(whole(bits)))).collect();
@@ -178,7 +188,9 @@ impl History {
 
     /// A panel for each layer and tensor, a line for each bit-width. Weights and activations of a layer stand side by side.
     fn step_sizes(&self, stage: &str) -> Option<Picture> {
-        let mut panels: Vec<Panel> = self.tensors.iter().filter_map(Tensor::panel).collect();
+        let lines: usize = self.tensors.iter().map(|tensor| tensor.lines.0.len()).sum();
+        let most = (ALL_POINTS / lines.max(1)).clamp(2, POINTS);
+        let mut panels: Vec<Panel> = self.tensors.iter().filter_map(|tensor| tensor.panel(most)).collect();
         if panels.is_empty() {
             return None;
         }
@@ -197,6 +209,15 @@ impl History {
     }
 }
 
+fn remove(old: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(old) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove the old plot {}", old.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The bit-width that a pass has everywhere: 4 of `w4a4`.
 fn whole(bits: &str) -> Option<u64> {
     let precision: Precision = bits.parse().ok()?;
@@ -211,23 +232,30 @@ fn colour(bits: Option<u64>) -> Colour {
 /// The range of what is above 0. It is never so small that a step size which hardly moves seems to.
 fn positive_range(lines: &Series<u64>) -> Option<Range<f64>> {
     let values = lines.0.iter().flat_map(|(_, points)| points).map(|point| point.1);
-    let (least, most) = extremes(values.filter(|&value| value > 0.0))?;
+    let (least, most) = extremes(values.filter(|&value| value > 1.0 / LARGEST))?;
     let (middle, half) = ((least * most).sqrt(), (most / least).sqrt().max(1.1));
     Some(middle / half.powf(1.1)..middle * half.powf(1.1))
 }
 
+/// A range may reach so far from 0; what lies beyond is drawn at its edge.
+const LARGEST: f64 = 1e30;
+
+/// The least and the greatest value that a range may reach.
 fn extremes(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
-    values.fold(None, |found, value| match found {
+    values.filter(|value| value.abs() <= LARGEST).fold(None, |found, value| match found {
         None => Some((value, value)),
         Some((least, most)) => Some((value.min(least), value.max(most))),
     })
 }
 
-/// At most so many points are drawn of a line; each is the mean of as many.
+/// At most so many points are drawn of a line.
 const POINTS: usize = 300;
+/// And so many of all step sizes.
+const ALL_POINTS: usize = 300_000;
 
-fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    points.chunks(points.len().div_ceil(POINTS).max(1)).map(mean).collect()
+/// At most so many points, each the mean of as many.
+fn thinned(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
+    points.chunks(points.len().div_ceil(most).max(1)).map(mean).collect()
 }
 
 /// The running mean over a twentieth of the points on either side; near the ends over fewer, but as many on both sides, since
@@ -269,10 +297,10 @@ mod tests {
     #[test]
     fn long_lines_are_thinned_to_means() {
         let points: Vec<(f64, f64)> = (0..3000).map(|step| (f64::from(step), f64::from(step % 10))).collect();
-        let few = thinned(&points);
+        let few = thinned(&points, 300);
         assert_eq!((few.len(), few[0], few[299]), (300, (4.5, 4.5), (2994.5, 4.5)));
-        assert_eq!(thinned(&points[..300]), points[..300]);
-        assert_eq!(thinned(&[]), []);
+        assert_eq!(thinned(&points[..300], 300), points[..300]);
+        assert_eq!(thinned(&[], 300), []);
     }
 
     #[test]

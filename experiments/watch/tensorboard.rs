@@ -4,15 +4,16 @@
 //! step are cut off, so that each step is there once. Several files rather than one, since TensorBoard, when it is open
 //! meanwhile, goes on to the next file but does not see that one was cut.
 
-use super::stage_file;
+use super::{Faults, own_folder, stage_file};
 use limpq_core::train::{Progress, Step, StepSize, Validation};
 use prost::Message;
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     fs::{self, File},
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     rc::Rc,
+    time::{SystemTime, UNIX_EPOCH},
 };
 use syntaxdot_summary::SummaryWriter;
 
@@ -25,7 +26,8 @@ const START: &str = "events.out.tfevents.";
 pub struct TensorBoard {
     folder: PathBuf,
     open: RefCell<Option<Open>>,
-    warned: RefCell<bool>,
+    faults: Faults,
+    warned: Cell<bool>,
 }
 
 struct Open {
@@ -35,8 +37,9 @@ struct Open {
 
 impl TensorBoard {
     /// For the run in a folder.
-    pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.join(NAME), open: RefCell::default(), warned: RefCell::new(false) }
+    pub fn new(folder: &Path, faults: &Faults) -> Self {
+        let (open, warned) = (RefCell::default(), Cell::new(false));
+        Self { folder: folder.join(NAME), open, faults: faults.clone(), warned }
     }
 
     fn write(&self, step: usize, scalars: impl IntoIterator<Item = (String, f64)>) {
@@ -49,7 +52,7 @@ impl TensorBoard {
     /// Does something to the file of the stage. After an error nothing is added to it any more: half an event would make
     /// those after it unreadable.
     fn attempt(&self, what: impl FnOnce(&mut Open) -> io::Result<()>) {
-        let result = self.open.borrow_mut().as_mut().map_or(Ok(()), what);
+        let result = self.open.borrow_mut().as_mut().map_or(Ok(()), |open| clock().and_then(|()| what(open)));
         self.check(result);
     }
 
@@ -59,16 +62,15 @@ impl TensorBoard {
         self.open.take();
         if !self.warned.replace(true) {
             let folder = self.folder.display();
-            eprintln!(
-                "warning: cannot write event files in {folder}: {error}; the run goes on, but events are missing there"
-            );
+            self.faults.add(format!("event files in {folder} cannot be written: {error}; events are missing there"));
         }
     }
 }
 
 impl Progress for TensorBoard {
     fn start(&self, label: &str, _: usize, done: usize) {
-        let open = Open::new(&self.folder.join(stage_file(label)), done);
+        let odd = || io::Error::new(io::ErrorKind::InvalidInput, format!("{label:?} is no plain name of a folder"));
+        let open = stage_file(label).ok_or_else(odd).and_then(|stage| Open::new(&self.folder, &stage, done));
         self.check(open.map(|open| drop(self.open.replace(Some(open)))));
     }
 
@@ -102,13 +104,22 @@ impl Progress for TensorBoard {
 }
 
 impl Open {
-    fn new(folder: &Path, done: usize) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
-        cut(folder, done)?;
+    fn new(folder: &Path, stage: &str, done: usize) -> io::Result<Self> {
+        own_folder(folder)?;
+        let folder = folder.join(stage);
+        own_folder(&folder)?;
+        cut(&folder, done)?;
+        clock()?;
         let file = File::create(folder.join(format!("{START}{done:010}")))?;
         let file = Rc::new(RefCell::new(BufWriter::new(file)));
         Ok(Self { events: SummaryWriter::new(Unflushed(file.clone()))?, file })
     }
+}
+
+/// The writer unwraps the time since 1970.
+fn clock() -> io::Result<()> {
+    let early = |_| io::Error::other("the system's clock stands before 1970");
+    SystemTime::now().duration_since(UNIX_EPOCH).map(drop).map_err(early)
 }
 
 /// The writer flushes after each number; this does not.
@@ -127,12 +138,16 @@ impl Write for Unflushed {
 /// Cuts off a stage's events after a step, and removes files that hold no others.
 fn cut(folder: &Path, done: usize) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
+        let entry = entry?;
+        let path = entry.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let Some(from) = name.strip_prefix(START).and_then(|from| from.parse::<usize>().ok()) else { continue };
         if from >= done {
             fs::remove_file(&path)?;
             continue;
+        }
+        if !entry.file_type()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} is no regular file", path.display())));
         }
         let bytes = fs::read(&path)?;
         let kept: usize = events(&bytes).take_while(|(event, _)| event.step <= done as i64).map(|(_, size)| size).sum();
@@ -231,7 +246,7 @@ mod tests {
     #[test]
     fn events_are_read_back_with_their_numbers() {
         let home = tempfile::tempdir().unwrap();
-        let watcher = TensorBoard::new(home.path());
+        let watcher = TensorBoard::new(home.path(), &Faults::default());
         go(&watcher, 0, 1);
         watcher.finish();
         let bytes = fs::read(home.path().join("tensorboard/fine-tune-found/events.out.tfevents.0000000000")).unwrap();
@@ -253,20 +268,20 @@ mod tests {
     #[test]
     fn a_stage_that_goes_on_has_each_step_once() {
         let home = tempfile::tempdir().unwrap();
-        let watcher = TensorBoard::new(home.path());
+        let watcher = TensorBoard::new(home.path(), &Faults::default());
         go(&watcher, 0, 5);
         watcher.saving();
         // Killed in the middle of an event.
         let first = home.path().join("tensorboard/fine-tune-found/events.out.tfevents.0000000000");
         File::options().append(true).open(&first).unwrap().write_all(&[24, 0, 0]).unwrap();
         fs::write(first.with_file_name("notes.txt"), "of somebody else").unwrap();
-        go(&TensorBoard::new(home.path()), 3, 9);
-        go(&TensorBoard::new(home.path()), 6, 8);
+        go(&TensorBoard::new(home.path(), &Faults::default()), 3, 9);
+        go(&TensorBoard::new(home.path(), &Faults::default()), 6, 8);
         fs::remove_file(first.with_file_name("notes.txt")).unwrap();
         let name = |from: usize| format!("events.out.tfevents.{from:010}");
         let expected = [(name(0), true, vec![1, 2, 3]), (name(3), true, vec![4, 5, 6]), (name(6), true, vec![7, 8])];
         assert_eq!(files(home.path()), expected);
-        go(&TensorBoard::new(home.path()), 0, 2);
+        go(&TensorBoard::new(home.path(), &Faults::default()), 0, 2);
         assert_eq!(files(home.path()), [(name(0), true, vec![1, 2])]);
     }
 
@@ -274,10 +289,10 @@ mod tests {
     fn a_folder_that_cannot_be_made_stops_nothing() {
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join("tensorboard"), "").unwrap();
-        let watcher = TensorBoard::new(home.path());
+        let watcher = TensorBoard::new(home.path(), &Faults::default());
         go(&watcher, 0, 2);
         watcher.saving();
         watcher.finish();
-        assert!(*watcher.warned.borrow() && home.path().join("tensorboard").is_file());
+        assert!(watcher.faults.check().is_err() && home.path().join("tensorboard").is_file());
     }
 }

@@ -19,8 +19,17 @@ fn go(metrics: &Metrics, stage: &str, done: usize, end: usize) {
     metrics.finish();
 }
 
+fn watcher(folder: &Path) -> Metrics {
+    Metrics::new(folder, &Faults::default())
+}
+
+/// The records of a file that has no other lines.
+fn records(folder: &Path) -> Vec<Record> {
+    lines(&folder.join(NAME)).unwrap().map(|line| *line.unwrap().expect("a record")).collect()
+}
+
 fn places(folder: &Path) -> Vec<(String, usize)> {
-    records(folder).unwrap().map(|record| (record.stage, record.step)).collect()
+    records(folder).into_iter().map(|record| (record.stage, record.step)).collect()
 }
 
 fn counted(stages: &[(&str, usize)]) -> Vec<(String, usize)> {
@@ -30,7 +39,7 @@ fn counted(stages: &[(&str, usize)]) -> Vec<(String, usize)> {
 #[test]
 fn lines_say_what_happened() {
     let home = tempfile::tempdir().unwrap();
-    let metrics = Metrics::new(home.path());
+    let metrics = watcher(home.path());
     metrics.start("indicators", 20, 0);
     metrics.step(&step(1));
     let value = |role, value| StepSize { layer: "conv1".into(), role, bits: BitWidth::new(4).unwrap(), value };
@@ -49,7 +58,7 @@ fn lines_say_what_happened() {
             r#"{"stage":"indicators","step":1,"epoch":0,"validation":{"accuracy":0.5,"top5":0.75,"loss":null,"images":8,"best":true}"#,
         ]
     );
-    let read: Vec<Record> = records(home.path()).unwrap().collect();
+    let read = records(home.path());
     assert_eq!((read.len(), read[0].passes[1].loss, read[1].step_sizes[1].value), (3, 2.5, None));
     assert!(read.iter().all(|record| record.time > 1.7e9), "seconds since 1970");
 }
@@ -57,17 +66,17 @@ fn lines_say_what_happened() {
 #[test]
 fn a_stage_that_goes_on_has_each_step_once() {
     let home = tempfile::tempdir().unwrap();
-    let metrics = Metrics::new(home.path());
+    let metrics = watcher(home.path());
     go(&metrics, "pretrain", 0, 5);
     go(&metrics, "indicators", 0, 7);
     // Killed in the middle of a line.
     let mut file = File::options().append(true).open(home.path().join(NAME)).unwrap();
     file.write_all(br#"{"stage":"indicators","step":8,"#).unwrap();
     assert_eq!(places(home.path()), counted(&[("pretrain", 5), ("indicators", 7)]));
-    go(&Metrics::new(home.path()), "indicators", 4, 9);
+    go(&watcher(home.path()), "indicators", 4, 9);
     assert_eq!(places(home.path()), counted(&[("pretrain", 5), ("indicators", 9)]));
     // From its start again; other stages keep their lines.
-    go(&Metrics::new(home.path()), "pretrain", 0, 3);
+    go(&watcher(home.path()), "pretrain", 0, 3);
     assert_eq!(places(home.path()), counted(&[("indicators", 9), ("pretrain", 3)]));
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "nothing else is left behind");
 }
@@ -75,7 +84,7 @@ fn a_stage_that_goes_on_has_each_step_once() {
 #[test]
 fn lines_are_in_the_file_before_a_checkpoint_and_when_a_run_ends_early() {
     let home = tempfile::tempdir().unwrap();
-    let metrics = Metrics::new(home.path());
+    let metrics = watcher(home.path());
     metrics.start("pretrain", 20, 0);
     metrics.step(&step(1));
     metrics.saving();
@@ -89,8 +98,12 @@ fn lines_are_in_the_file_before_a_checkpoint_and_when_a_run_ends_early() {
 fn a_file_that_cannot_be_written_stops_nothing() {
     let home = tempfile::tempdir().unwrap();
     fs::create_dir(home.path().join(NAME)).unwrap();
-    go(&Metrics::new(home.path()), "pretrain", 0, 3);
+    let faults = Faults::default();
+    go(&Metrics::new(home.path(), &faults), "pretrain", 0, 3);
     assert!(home.path().join(NAME).is_dir());
+    let error = faults.check().unwrap_err().to_string();
+    let named = format!("{} cannot be written: it is no regular file", home.path().join(NAME).display());
+    assert!(error.contains(&named), "{error}");
     // What cannot be written now stays pending, and nothing of it is in the file.
     let mut open = Open::new(&home.path().join("other"), "pretrain").unwrap();
     open.add((&step(1)).into());
@@ -101,4 +114,34 @@ fn a_file_that_cannot_be_written_stops_nothing() {
     open.flush().unwrap();
     let text = fs::read_to_string(home.path().join("other")).unwrap();
     assert_eq!(text.lines().count(), 2, "{text}");
+}
+
+#[test]
+fn lines_that_hold_no_record_are_told_apart_from_the_end() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join(NAME);
+    let record = r#"{"stage":"pretrain","step":1,"time":0.5}"#;
+    let long = "x".repeat(LONGEST as usize + 1);
+    let nested = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+    let negative = r#"{"stage":"pretrain","step":-1,"time":0}"#;
+    let text = format!("{record}\n\n{long}\n{nested}\n{negative}\n\u{feff}\n{record}\n{record}");
+    fs::write(&path, text).unwrap();
+    let read: Vec<bool> = lines(&path).unwrap().map(|line| line.unwrap().is_some()).collect();
+    assert_eq!(read, [true, false, false, false, false, false, true], "the last line has no end");
+}
+
+#[cfg(unix)]
+#[test]
+fn links_and_other_files_are_neither_followed_nor_waited_for() {
+    let home = tempfile::tempdir().unwrap();
+    let (path, other) = (home.path().join(NAME), home.path().join("other"));
+    fs::write(&other, "of somebody else").unwrap();
+    std::os::unix::fs::symlink(&other, &path).unwrap();
+    let faults = Faults::default();
+    go(&Metrics::new(home.path(), &faults), "pretrain", 0, 3);
+    assert!(faults.check().is_err());
+    assert_eq!(fs::read_to_string(&other).unwrap(), "of somebody else");
+    fs::remove_file(&path).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    assert_eq!(lines(&path).err().unwrap().to_string(), "it is no regular file");
 }
