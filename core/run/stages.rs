@@ -14,7 +14,9 @@ use crate::{
         ConstraintsError, INDICATORS_SCHEMA, Indicators, Instance, InstanceError, Policy, Precision, Provenance,
         Refined, Rules, SearchError, refine,
     },
-    train::{Bench, Job, Keep, Lab, Loaded, Network, Plan, Quantizer, Score, State, TrainError, Trained, Update},
+    train::{
+        Bench, Job, Keep, Lab, Loaded, Network, Plan, Quantizer, Score, State, TrainError, Trained, Update, all_finite,
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::{cell::OnceCell, sync::Arc};
@@ -67,6 +69,11 @@ impl Stages<'_> {
                 self.train((folder, "pretrained", &key), &job, &plan, &start, plan.no_bits())?.state()
             }
         };
+        let name = match (recipe.epochs, &self.config.weights) {
+            (0, Some(_)) => "the given network",
+            _ => "the pre-trained network",
+        };
+        self.bench.check_finite(name, &plan, &state, self.config.indicators.batch_size)?;
         folder.keep(NAME, &key, &state.to_bytes())?;
         self.shelf(folder, &key).clear("pretrain")?;
         Ok(state)
@@ -94,6 +101,7 @@ impl Stages<'_> {
             spread: OnceCell::new(),
         };
         let layers = metric.measure(&lab)?;
+        all_finite(&layers)?;
         let indicators = Indicators {
             schema: INDICATORS_SCHEMA,
             model: Some(self.graph.model.clone()),
@@ -152,6 +160,7 @@ impl Stages<'_> {
         let calibration = self.bench.first_batch(self.config.finetune.batch_size)?;
         let measured_on = self.bench.some_training_images(images);
         self.bench.progress.start("refine", evaluations, 0);
+        let mut first = true;
         let measure = |searched: &[Precision]| -> Result<f64, TrainError> {
             self.bench.stop_if_asked("refining the policy")?;
             let mut searched = searched.iter().copied();
@@ -162,6 +171,15 @@ impl Stages<'_> {
             let network = Network::new(&plan, state, self.bench.device)?;
             let network = if network.is_uncalibrated() { network.calibrate(calibration.clone()) } else { network };
             let score = self.bench.evaluate_on(&network, &bits, &self.bench.data.train, &measured_on)?;
+            // A swap whose loss is not finite is not taken. The found policy's own is what all are compared with.
+            if std::mem::take(&mut first) && !score.loss.is_finite() {
+                self.bench.progress.finish();
+                let why = format!("its loss on {} training images is {}", score.images, score.loss);
+                return Err(TrainError::NotFinite {
+                    network: "the network at the found bits, before fine-tuning,".to_owned(),
+                    why,
+                });
+            }
             self.bench.progress.note(&format!("loss {:.4}", score.loss));
             Ok(score.loss)
         };
@@ -210,7 +228,7 @@ impl Stages<'_> {
         let bits = bits.into_iter().map(Some).collect::<Vec<_>>();
         let job = Job { stage: "finetune", label, recipe, teacher: pretrained, update: Update::default() };
         let network = self.train((folder, file, &key), &job, &plan, &start, bits.clone())?;
-        let (network, score) = self.evaluate(network, &bits)?;
+        let (network, score) = self.evaluate(&format!("the network of {label}"), network, &bits)?;
         folder.keep(&name, &key, &network.state().to_bytes())?;
         folder.keep(&result, &key, &json(&score))?;
         self.shelf(folder, &key).clear(label)?;
@@ -220,18 +238,28 @@ impl Stages<'_> {
     pub fn full_precision(&self, pretrained: &State) -> Result<Score, RunError> {
         let plan = Plan::full_precision(self.graph.clone(), self.quantizer.clone());
         let network = Network::new(&plan, pretrained, self.bench.device)?;
-        Ok(self.evaluate(network, &plan.no_bits())?.1)
+        Ok(self.evaluate("the pre-trained network", network, &plan.no_bits())?.1)
     }
 
-    /// Score on the test set, and the network that reached it: its batch-norm statistics may have been estimated anew.
-    fn evaluate(&self, network: Network, bits: &crate::train::Bits) -> Result<(Network, Score), RunError> {
+    /// Score on the test set, and the network that reached it: its batch-norm statistics may have been estimated anew. `name` is
+    /// what an error calls it.
+    fn evaluate(
+        &self,
+        name: &str,
+        network: Network,
+        bits: &crate::train::Bits,
+    ) -> Result<(Network, Score), TrainError> {
+        let named = |error| match error {
+            TrainError::NotFinite { why, .. } => TrainError::NotFinite { network: name.to_owned(), why },
+            other => other,
+        };
         let images = self.config.evaluate.batch_norm_images.min(self.bench.data.train.len());
         if images == 0 {
-            let score = self.bench.evaluate(&network, bits)?;
+            let score = self.bench.evaluate(&network, bits).map_err(named)?;
             return Ok((network, score));
         }
-        let (network, batch_norm_images) = self.bench.reestimate(&network, bits, images)?;
-        let score = Score { batch_norm_images, ..self.bench.evaluate(&network, bits)? };
+        let (network, batch_norm_images) = self.bench.reestimate(&network, bits, images).map_err(named)?;
+        let score = Score { batch_norm_images, ..self.bench.evaluate(&network, bits).map_err(named)? };
         Ok((network, score))
     }
 

@@ -33,14 +33,25 @@ impl Bench<'_> {
     /// Accuracy and loss on the test set with every layer at the given bits.
     ///
     /// # Errors
-    /// Unreadable samples; [`TrainError::InterruptedMeasuring`].
+    /// Unreadable samples; [`TrainError::InterruptedMeasuring`]; [`TrainError::NotFinite`] for a loss that is not.
     pub fn evaluate(&self, network: &Network, bits: &Bits) -> Result<Score, TrainError> {
         let all: Vec<usize> = (0..self.data.test.len()).collect();
         let go_on = || self.stop_if_asked("measuring accuracy on the test images");
-        self.measured(network, bits, &self.data.test, &all, &go_on)
+        let (score, place) = self.measured(network, bits, &self.data.test, &all, &go_on)?;
+        match place {
+            None => Ok(score),
+            Some(place) => {
+                let why = format!(
+                    "its loss on the test images is {}; the first values that are not finite are {place}",
+                    score.loss
+                );
+                Err(TrainError::NotFinite { network: "the network".to_owned(), why })
+            }
+        }
     }
 
-    /// Accuracy and loss on some samples of a set with every layer at the given bits. Is not interrupted.
+    /// Accuracy and loss on some samples of a set with every layer at the given bits; the loss may be NaN or infinite. Is not
+    /// interrupted.
     ///
     /// # Errors
     /// Unreadable samples.
@@ -51,9 +62,10 @@ impl Bench<'_> {
         set: &Arc<dyn Samples>,
         indices: &[usize],
     ) -> Result<Score, TrainError> {
-        self.measured(network, bits, set, indices, &|| Ok(()))
+        Ok(self.measured(network, bits, set, indices, &|| Ok(()))?.0)
     }
 
+    /// The score; and where values are not finite for the first batch whose loss is not.
     fn measured(
         &self,
         network: &Network,
@@ -61,12 +73,13 @@ impl Bench<'_> {
         set: &Arc<dyn Samples>,
         indices: &[usize],
         go_on: &dyn Fn() -> Result<(), TrainError>,
-    ) -> Result<Score, TrainError> {
+    ) -> Result<(Score, Option<String>), TrainError> {
         let (devices, shape) = (self.devices(), self.data.shape);
         let network = network.clone().computing(Arithmetic::Float32);
         let networks: Vec<Network> = devices.iter().map(|device| parallel::copy(&network, device, false)).collect();
         let mut batches = self.loader(set, Pick::plain(indices), BATCH);
         let (mut first, mut top5, mut loss, mut used) = (0usize, 0usize, 0f64, 0usize);
+        let mut not_finite = None;
         loop {
             go_on()?;
             // A batch for each device; sums are in the order of the batches, whoever measured them.
@@ -80,18 +93,20 @@ impl Bench<'_> {
                 loss += part.loss;
                 first += part.first;
                 top5 += part.top5;
+                not_finite = not_finite.or(part.not_finite);
             }
         }
         let share = |count: usize| count as f64 / used.max(1) as f64;
         let loss = loss / used.max(1) as f64;
-        Ok(Score { accuracy: share(first), top5: share(top5), loss, images: used, batch_norm_images: 0 })
+        let score = Score { accuracy: share(first), top5: share(top5), loss, images: used, batch_norm_images: 0 };
+        Ok((score, not_finite))
     }
 
     /// The network with batch-norm statistics that are the mean over so many training images, run at the given bits; and
     /// how many images that were, since some may be left out.
     ///
     /// # Errors
-    /// Unreadable samples; [`TrainError::InterruptedMeasuring`].
+    /// Unreadable samples; [`TrainError::InterruptedMeasuring`]; [`TrainError::NotFinite`] for statistics that are not.
     pub fn reestimate(&self, network: &Network, bits: &Bits, images: usize) -> Result<(Network, usize), TrainError> {
         let network = network.clone().valid();
         let places = self.some_training_images(images);
@@ -105,7 +120,13 @@ impl Bench<'_> {
                 network.observe(images, bits, 1.0 / f64::from(batches));
             }
         }
-        Ok((network, used))
+        match network.overflowed_statistics() {
+            None => Ok((network, used)),
+            Some(place) => {
+                let why = format!("estimated anew on training images, its batch-norm statistics overflow: {place}");
+                Err(TrainError::NotFinite { network: "the network".to_owned(), why })
+            }
+        }
     }
 }
 
@@ -115,14 +136,19 @@ struct Part {
     first: usize,
     top5: usize,
     loss: f64,
+    /// Where, if the loss is not finite.
+    not_finite: Option<String>,
 }
 
 fn part(network: &Network, bits: &Bits, batch: Batch, shape: Shape, device: &Device) -> Part {
     let (images, labels) = batch.on(shape, device);
-    let scores = network.forward(images, bits, false);
+    let scores = network.forward(images.clone(), bits, false);
     let [count, classes] = scores.dims();
     let mean: f32 = cross_entropy(scores.clone(), smoothed(&labels, classes, 0.0, device)).into_scalar();
-    let mut part = Part { images: count, first: 0, top5: 0, loss: f64::from(mean) * count as f64 };
+    let place = || network.not_finite(images, bits, false).unwrap_or_else(|| "the logits".to_owned());
+    let not_finite = (count > 0 && !mean.is_finite()).then(place);
+    let loss = if count > 0 { f64::from(mean) * count as f64 } else { 0.0 };
+    let mut part = Part { images: count, first: 0, top5: 0, loss, not_finite };
     for (scores, &label) in host(scores).chunks(classes).zip(&labels) {
         let rank = rank(scores, label);
         part.first += usize::from(rank == 0);

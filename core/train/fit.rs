@@ -2,17 +2,20 @@
 //! optimizer.
 
 use super::{
-    Data, DatasetError, Loader, NoIndicator, Pick, Plan, Samples, State,
+    Data, DatasetError, Loader, NoIndicator, Pick, Plan, Role, Samples, State,
     checkpoint::{Best, Checkpoint, Checkpoints},
     joint::Update,
     network::{Bits, Network},
     optimizer::{clip_norm, only, optimizer},
     progress::{Progress, Step, Validation},
-    recipe::Recipe,
+    recipe::{Keep, Recipe},
     state::StateError,
     step::{Gradients, Passes},
 };
-use crate::artifact::{Damaged, WriteError};
+use crate::{
+    artifact::{Damaged, WriteError},
+    search::BitWidth,
+};
 use burn::tensor::{Bytes, Device, Tensor};
 use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -33,7 +36,12 @@ pub enum TrainError {
     /// The loss, or a number of the network, is no number any more.
     #[error(
         "{what} in step {step} of {stage} at learning rate {learning_rate}; the first numbers that are not finite are \
-         {place}. Lower [{stage}] learning_rate, or set clip_value = 1.0 there. {}",
+         {place}. {} {}",
+        match learned {
+            true => format!("Lower [{stage}] learning_rate, or set clip_value = 1.0 there."),
+            false => "Nothing had been learned yet: the network that the stage starts from, or the images, are too large for \
+                      32-bit floats.".to_owned(),
+        },
         .kept.map_or_else(|| "No checkpoint had been made".to_owned(), |step| format!("The checkpoint of step {step} stays"))
     )]
     Diverged {
@@ -47,8 +55,35 @@ pub enum TrainError {
         learning_rate: f64,
         /// Where, in words.
         place: String,
+        /// Whether the stage had changed the network before.
+        learned: bool,
         /// The step of the last checkpoint, if there is one.
         kept: Option<usize>,
+    },
+    /// A network that computes NaN or infinity, whatever it was made by.
+    #[error("{network} is not finite: {why}. No result is written of it")]
+    NotFinite {
+        /// Which network.
+        network: String,
+        /// What was found, and where.
+        why: String,
+    },
+    /// A sensitivity that is NaN or infinite.
+    #[error(
+        "the sensitivity of the {} of layer {layer} at {bits} bits is {value}. Either the network overflows 32-bit floats when \
+         this tensor is quantized, as it does if its values, or those of the batch-norm before it, are very large or very small: \
+         rescale them. Or the metric is not defined for this network: take another one",
+        .role.plural()
+    )]
+    NotMeasurable {
+        /// The layer.
+        layer: String,
+        /// Which of its tensors.
+        role: Role,
+        /// The bit-width.
+        bits: BitWidth,
+        /// What was measured.
+        value: f64,
     },
     /// Somebody asked the run to end.
     #[error("stopped after step {step} of {steps} of {stage}, which is saved. The same command goes on from there")]
@@ -158,7 +193,8 @@ impl Bench<'_> {
     /// it must depend on the step alone.
     ///
     /// # Errors
-    /// Unreadable samples; a loss that is no number; checkpoints that cannot be written; [`TrainError::Interrupted`].
+    /// Unreadable samples; a network that is not finite, before, after, or in any step; checkpoints that cannot be written;
+    /// [`TrainError::Interrupted`].
     pub fn fit(
         &self,
         job: &Job,
@@ -174,6 +210,10 @@ impl Bench<'_> {
         }
         let steps = per_epoch * recipe.epochs;
         let mut run = self.resume(job, network)?;
+        if let (0, Some(unusable)) = (run.done, run.network.state().unusable()) {
+            let network = format!("the network that {label} starts from");
+            return Err(TrainError::NotFinite { network, why: unusable.to_string() });
+        }
         run.network = run.network.computing(recipe.arithmetic);
         let devices = self.devices();
         let teachers = self.teachers(job, run.network.plan(), &devices)?;
@@ -196,7 +236,12 @@ impl Bench<'_> {
                 passes.gradients(&run.network, &teachers, &devices, batch);
             if let Some((pass, place)) = diverged {
                 let what = format!("the loss became {}", scored[pass].loss);
-                return Err(self.diverged(job, what, step + 1, learning_rate, place));
+                return Err(self.diverged(job, what, (step + 1, step > 0), learning_rate, place));
+            }
+            if let Some(place) = run.network.overflowed_statistics() {
+                let what = "batch-norm's running statistics overflowed".to_owned();
+                let place = format!("in the running statistics: {place}");
+                return Err(self.diverged(job, what, (step + 1, step > 0), learning_rate, place));
             }
             if job.update.frozen_weights {
                 summed = only(&run.network.quantization_parameters(), summed);
@@ -211,6 +256,12 @@ impl Bench<'_> {
             self.after_step(job, &mut run, epoch, (per_epoch, steps), &bits[0])?;
         }
         self.progress.finish();
+        let judged = recipe.keep == Keep::Best && self.data.validation.is_some() && steps > 0;
+        if judged && run.best.is_none() {
+            let network = format!("the network of every epoch of {label}");
+            let why = "its loss on the validation images never is, so that there is no best epoch".to_owned();
+            return Err(TrainError::NotFinite { network, why });
+        }
         Ok(Trained { network: run.network, best: run.best })
     }
 
@@ -229,45 +280,50 @@ impl Bench<'_> {
             self.progress.step_sizes(done, &run.network.step_sizes());
         }
         let ends_epoch = done.is_multiple_of(per_epoch);
+        let interrupted = || done < steps && self.progress.interrupted();
+        if !ends_epoch && !interrupted() && !self.checkpoints.due(done) {
+            return Ok(());
+        }
+        let state = run.network.state();
+        if let Some(tensor) = state.not_finite() {
+            let learning_rate = job.recipe.learning_rate_at(done - 1, steps, per_epoch);
+            let place = format!("those of {tensor}");
+            return Err(self.diverged(job, "the network overflowed".to_owned(), (done, true), learning_rate, place));
+        }
         if let (true, Some(validation)) = (ends_epoch, &self.data.validation) {
             let all: Vec<usize> = (0..validation.len()).collect();
             let score = self.evaluate_on(&run.network, bits, validation, &all)?;
-            let best = run.best.as_ref().is_none_or(|best| score.accuracy > best.score.accuracy);
+            // The accuracy of a network whose logits are not finite is that of guessing, which may be the highest so far.
+            let best =
+                score.loss.is_finite() && run.best.as_ref().is_none_or(|best| score.accuracy > best.score.accuracy);
             if best {
-                run.best = Some(Best { epoch, score, state: run.network.state() });
+                run.best = Some(Best { epoch, score, state: state.clone() });
             }
             self.progress.validated(&Validation { done, epoch, score, best });
         }
-        let interrupted = done < steps && self.progress.interrupted();
-        if ends_epoch || interrupted || self.checkpoints.due(done) {
-            let state = run.network.state();
-            match state.not_finite() {
-                None => {
-                    let optimizer = run.optimizer.into_bytes().expect("memory holds the optimizer's numbers").to_vec();
-                    let checkpoint = Checkpoint { step: done, state, optimizer, best: run.best.clone() };
-                    self.progress.saving();
-                    self.checkpoints.keep(job.label, &checkpoint)?;
-                }
-                Some(tensor) if done == steps || interrupted => {
-                    let learning_rate = job.recipe.learning_rate_at(done - 1, steps, per_epoch);
-                    let place = format!("those of {tensor}");
-                    return Err(self.diverged(job, "the network overflowed".to_owned(), done, learning_rate, place));
-                }
-                // Nothing to go on from. It shows in the next loss, too, and there the first layer can be named.
-                Some(_) => {}
-            }
-        }
-        if interrupted {
+        let optimizer = run.optimizer.into_bytes().expect("memory holds the optimizer's numbers").to_vec();
+        let checkpoint = Checkpoint { step: done, state, optimizer, best: run.best.clone() };
+        self.progress.saving();
+        self.checkpoints.keep(job.label, &checkpoint)?;
+        if interrupted() {
             self.progress.finish();
             return Err(TrainError::Interrupted { stage: job.label.to_owned(), step: done, steps });
         }
         Ok(())
     }
 
-    fn diverged(&self, job: &Job, what: String, step: usize, learning_rate: f64, place: String) -> TrainError {
+    /// The error of a step, counted from 1; `learned` is whether the network had been changed by then.
+    fn diverged(
+        &self,
+        job: &Job,
+        what: String,
+        (step, learned): (usize, bool),
+        learning_rate: f64,
+        place: String,
+    ) -> TrainError {
         self.progress.finish();
         let kept = self.checkpoints.latest(job.label).ok().flatten().map(|checkpoint| checkpoint.step);
-        TrainError::Diverged { stage: job.stage.to_owned(), what, step, learning_rate, place, kept }
+        TrainError::Diverged { stage: job.stage.to_owned(), what, step, learning_rate, place, learned, kept }
     }
 
     /// Ends what has no checkpoints if somebody asked for it; `doing` says what it is.

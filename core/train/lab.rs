@@ -88,7 +88,7 @@ impl<'a> Lab<'a> {
     /// `label` is shown to people.
     ///
     /// # Errors
-    /// Those of `number`; [`TrainError::InterruptedMeasuring`].
+    /// Those of `number`; [`TrainError::InterruptedMeasuring`]; [`TrainError::NotMeasurable`].
     pub fn each(
         &self,
         label: &str,
@@ -102,15 +102,15 @@ impl<'a> Lab<'a> {
             let value = number(place, role, bits)?;
             self.bench.progress.note(&format!("{} {} {bits}: {value:.3e}", layers[place].name, role.name()));
             Ok(value)
-        })?;
+        });
         self.bench.progress.finish();
-        Ok(by_layer)
+        by_layer
     }
 
     /// The same for numbers that are there already.
     ///
     /// # Errors
-    /// Those of `number`.
+    /// Those of `number`; [`TrainError::NotMeasurable`].
     pub fn by_layer(
         &self,
         number: &mut dyn FnMut(usize, Role, BitWidth) -> Result<f64, TrainError>,
@@ -118,7 +118,7 @@ impl<'a> Lab<'a> {
         let mut by_layer = ByLayer::new();
         for (place, layer) in self.graph.layers().iter().enumerate().filter(|(_, layer)| !layer.fixed) {
             let mut of = |role: Role| {
-                let one = |bits: BitWidth| Ok((bits, number(place, role, bits)?));
+                let one = |bits: BitWidth| Ok((bits, finite(&layer.name, role, bits, number(place, role, bits)?)?));
                 self.candidates.iter().map(one).collect::<Result<BTreeMap<_, _>, TrainError>>()
             };
             let indicators = LayerIndicators { weight: of(Role::Weight)?, act: of(Role::Act)? };
@@ -172,13 +172,16 @@ impl<'a> Lab<'a> {
     /// The indicators that a network's step sizes stand for.
     ///
     /// # Errors
-    /// When the quantizer has none.
+    /// When the quantizer has none; [`TrainError::NotMeasurable`].
     pub fn indicators(&self, network: &Network) -> Result<ByLayer, TrainError> {
         let mut by_layer = ByLayer::new();
         for (index, layer) in network.plan().layers.iter().enumerate().filter(|(_, layer)| !layer.fixed) {
             let of = |role: Role| {
                 uniform_precisions(self.candidates.iter())
-                    .map(|bits| Ok((bits.weight, network.indicator(index, role, bits)?)))
+                    .map(|bits| {
+                        let value = network.indicator(index, role, bits)?;
+                        Ok((bits.weight, finite(&layer.name, role, bits.weight, value)?))
+                    })
                     .collect::<Result<BTreeMap<_, _>, TrainError>>()
             };
             let indicators = LayerIndicators { weight: of(Role::Weight)?, act: of(Role::Act)? };
@@ -186,6 +189,27 @@ impl<'a> Lab<'a> {
         }
         Ok(by_layer)
     }
+}
+
+/// A measured number, if it is one. NaN compares with nothing, so that whoever takes it for a number may take it for harmless.
+fn finite(layer: &str, role: Role, bits: BitWidth, value: f64) -> Result<f64, TrainError> {
+    match value.is_finite() {
+        true => Ok(value),
+        false => Err(TrainError::NotMeasurable { layer: layer.to_owned(), role, bits, value }),
+    }
+}
+
+/// Whether a sensitivity measured finite numbers only, however it collected them.
+///
+/// # Errors
+/// [`TrainError::NotMeasurable`].
+pub(crate) fn all_finite(measured: &ByLayer) -> Result<(), TrainError> {
+    for (layer, LayerIndicators { weight, act }) in measured {
+        for (role, values) in [(Role::Weight, weight), (Role::Act, act)] {
+            values.iter().try_for_each(|(&bits, &value)| finite(layer, role, bits, value).map(drop))?;
+        }
+    }
+    Ok(())
 }
 
 /// The seed of a repeat. Not the run's seed plus the repeat, which would be another run's seed.
@@ -229,6 +253,22 @@ mod tests {
         assert_eq!(over(&sets, mean), set(3.0, 5.0));
         // ((1-3)^2 + 0 + (5-3)^2) / 2 = 4.
         assert_eq!(over(&sets, deviation), set(2.0, 0.0));
+    }
+
+    #[test]
+    fn what_is_not_finite_is_named() {
+        let set = |weight: f64, act: f64| {
+            let of = |value| BTreeMap::from([(BitWidth::new(8).unwrap(), 1.0), (BitWidth::new(2).unwrap(), value)]);
+            ByLayer::from([("layer1.0.conv2".to_owned(), LayerIndicators { weight: of(weight), act: of(act) })])
+        };
+        assert!(all_finite(&set(-0.5, 0.0)).is_ok());
+        for (weight, act, start) in [
+            (f64::NAN, 1.0, "the sensitivity of the weights of layer layer1.0.conv2 at 2 bits is NaN"),
+            (1.0, f64::INFINITY, "the sensitivity of the activations of layer layer1.0.conv2 at 2 bits is inf"),
+        ] {
+            let error = all_finite(&set(weight, act)).unwrap_err().to_string();
+            assert!(error.starts_with(start), "{error}");
+        }
     }
 
     #[test]

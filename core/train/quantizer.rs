@@ -25,7 +25,7 @@ impl Role {
     }
 
     /// `weights` or `activations`, for people.
-    fn plural(self) -> &'static str {
+    pub(super) fn plural(self) -> &'static str {
         match self {
             Self::Weight => "weights",
             Self::Act => "activations",

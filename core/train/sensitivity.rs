@@ -11,8 +11,11 @@ use crate::registry::{self, Kind};
 pub trait Sensitivity: Send + Sync {
     /// The indicators of every searchable layer at every candidate.
     ///
+    /// [`Lab::each`] and [`Lab::by_layer`] refuse what is not finite at once, and a run refuses it in whatever is given back. So
+    /// give NaN where a measurement fails; `NaN.max(0.0)` is 0, the most harmless number there is.
+    ///
     /// # Errors
-    /// Training that diverges; a quantizer that has no indicator.
+    /// Training that diverges; a quantizer that has no indicator; [`TrainError::NotMeasurable`].
     fn measure(&self, lab: &Lab) -> Result<ByLayer, TrainError>;
 
     /// Whether it asks the quantizer for importance indicators ([`Lab::indicators`]). Then a quantizer that has none is

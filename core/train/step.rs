@@ -108,7 +108,7 @@ impl Passes<'_> {
         let scored = scored.read();
         let bad = scored.iter().position(|[loss, _]| !loss.is_finite());
         let diverged = bad.map(|pass| {
-            let place = network.not_finite(images, &self.bits[pass]);
+            let place = network.not_finite(images, &self.bits[pass], true);
             (pass, place.unwrap_or_else(|| "the scores themselves".to_owned()))
         });
         Share { gradients: gradients.grads(), scored, diverged }

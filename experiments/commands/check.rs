@@ -2,10 +2,16 @@
 
 use anyhow::Context;
 use clap::Args;
-use limpq_core::{graph::Model, run::Config, search::Solver, train::start_threads};
-use std::{io::Write, path::PathBuf};
+use limpq_core::{
+    graph::Model,
+    run::Config,
+    search::Solver,
+    train::{Bench, Nowhere, Plan, Quantizer, start_threads},
+};
+use std::{io::Write, path::PathBuf, sync::Arc};
 
-/// Read a config, open its data and lay out its network, without training anything.
+/// Read a config, open its data and lay out its network, without training anything. Given weights that are taken as they are
+/// are tried on a batch.
 #[derive(Args, Debug)]
 pub struct Check {
     /// The experiment's TOML file.
@@ -35,7 +41,21 @@ impl Check {
         constraints.preflight(config.solver.build::<dyn Solver>()?.as_ref())?;
         let weights = config.weights.as_ref().map(|weights| weights.load(&graph, config.seed)).transpose()?;
         let stated = constraints.state()?;
-        config.device.open(config.mixed_precision())?;
+        let devices = config.device.open(config.mixed_precision())?;
+        if let (Some(weights), 0) = (&weights, config.pretrain.epochs) {
+            let bench = Bench {
+                data: &data,
+                device: &devices[0],
+                others: &[],
+                seed: config.seed,
+                workers: config.split.workers(),
+                progress: &(),
+                checkpoints: &Nowhere,
+            };
+            let quantizer: Arc<dyn Quantizer> = config.quantizer.build::<dyn Quantizer>()?.into();
+            let plan = Plan::full_precision(Arc::new(graph.clone()), quantizer);
+            bench.check_finite("the given network", &plan, &weights.state, config.indicators.batch_size)?;
+        }
         write!(out, "{}", config.to_toml())?;
         writeln!(out)?;
         let (train, test) = (data.train.len(), data.test.len());

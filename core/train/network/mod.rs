@@ -24,6 +24,7 @@ pub use plan::{Bits, Plan};
 use plan::{norm_name, step_name};
 use std::cell::Cell;
 use trunk::Trunk;
+pub(super) use walk::EPSILON;
 use walk::rows;
 
 /// Weights of one layer; a fully connected layer is a 1x1 convolution of the flattened input.
@@ -266,6 +267,20 @@ impl Network {
             }
         }
         state
+    }
+
+    /// The first batch-norm whose running statistics are not finite, in words. They show in no loss of training, since it
+    /// normalises with the batch's own statistics.
+    ///
+    /// Variances are looked at alone: one is finite only if the mean of the same values is. For all of them together that is one
+    /// number, 0 or NaN.
+    pub fn overflowed_statistics(&self) -> Option<String> {
+        let variances = || self.norms.iter().flatten().map(|norm| norm.variance.value_sync().inner());
+        let all: Vec<Tensor<1>> = variances().map(|variance| variance.clone() - variance).collect();
+        if all.is_empty() || host(Tensor::cat(all, 0).sum())[0] == 0.0 {
+            return None;
+        }
+        self.state().unusable().map(|unusable| unusable.to_string())
     }
 
     fn weights_index(&self, layer: &Layer) -> usize {

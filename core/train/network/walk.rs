@@ -20,7 +20,8 @@ use burn::{
     },
 };
 
-const EPSILON: f64 = 1e-5;
+/// What batch-norm adds to a variance, as PyTorch does.
+pub const EPSILON: f64 = 1e-5;
 pub(super) const MOMENTUM: f64 = 0.1;
 
 impl Network {
@@ -60,11 +61,12 @@ impl Network {
         });
     }
 
-    /// The first numbers on the way from images to scores that are not finite, in words.
-    pub fn not_finite(&self, images: Tensor<4>, bits: &Bits) -> Option<String> {
+    /// The first values of a forward pass, before the logits, that are not finite, in words. `training` is as in
+    /// [`Self::forward`], but no running statistics move.
+    pub fn not_finite(&self, images: Tensor<4>, bits: &Bits, training: bool) -> Option<String> {
         let mut place = None;
         let finite = |tensor: &Tensor<4>| host(tensor.clone()).iter().all(|value| value.is_finite());
-        self.walk(images, bits, Some(MOMENTUM), &mut |layer, input, kernel| {
+        self.walk(images, bits, training.then_some(0.0), &mut |layer, input, kernel| {
             let name = &self.plan.layers[layer].name;
             if place.is_none() && !finite(&kernel) {
                 place = Some(format!("the weights of layer {name}"));

@@ -7,7 +7,11 @@
 
 mod file;
 
-use super::state::{Array, State};
+use super::{
+    finite::Unusable,
+    network::EPSILON,
+    state::{Array, State},
+};
 use crate::{graph::Graph, hash, registry::nearest};
 use file::Entry;
 use schemars::JsonSchema;
@@ -147,7 +151,15 @@ impl Weights {
             })?;
             state.insert(name, Array { shape, values });
         }
-        Ok(Loaded { state: State(state), sha256 })
+        let state = State(state);
+        if let Some(Unusable { tensor, place, value }) = state.unusable() {
+            let why = format!(
+                "holds {value} at place {place}. A variance is never negative, and batch-norm divides by the root of it after \
+                 adding {EPSILON}: the file is damaged, or this tensor is something else"
+            );
+            return Err(WeightsError::Tensor { path, name: tensor, why });
+        }
+        Ok(Loaded { state, sha256 })
     }
 
     /// The tensors of one state dict by their plain names, counters left out.
