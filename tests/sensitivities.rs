@@ -31,7 +31,7 @@ fn measured(home: &Path, sets: &[&str]) -> Indicators {
 fn measured_sensitivities_work_with_quantizers_without_indicators() {
     let home = tempfile::tempdir().unwrap();
     for quantizer in ["dorefa", "pact"] {
-        for sensitivity in ["fisher", "loss_drop", "infoq"] {
+        for sensitivity in ["fisher", "loss_drop", "infoq", "mutual_information_drop"] {
             let sets = [format!("quantizer.name={quantizer}"), format!("sensitivity.name={sensitivity}")];
             let found = measured(home.path(), &[&sets[0], &sets[1]]);
             let sum = |bits: u64| {
@@ -54,6 +54,9 @@ fn options_of_sensitivities_change_what_is_measured() {
         ("infoq", "projections=3"),
         ("infoq", "bins=5"),
         ("infoq", "images=100"),
+        ("mutual_information_drop", "projections=3"),
+        ("mutual_information_drop", "bins=5"),
+        ("mutual_information_drop", "images=100"),
         ("learned_step", "gradients=\"mean\""),
         ("learned_step", "random_pass=\"separate\""),
         ("learned_step", "random_passes=0"),

@@ -1,35 +1,38 @@
 //! InfoQ (Akbulut et al., AAAI 2026, arXiv 2508.04753): a layer is sensitive if quantizing it changes the information that
 //! flows through the rest of the network.
 //!
-//! From the paper: one layer at a time goes down to b bits in the pre-trained network, without training; the score is the
-//! change of mutual information in the layers behind it, estimated by slicing; an integer program adds the scores up.
-//!
-//! Our choices, where we could not read the paper's or differ from it: weights and activations are scored apart, as
-//! this search chooses them apart; the tensor goes from 8 bits to b while everything else stays in full precision; the
-//! information is the one about the classes; and it is estimated as follows.
+//! One layer at a time goes from 8 bits down to b in the pre-trained network, without training, while all other layers stay at 8
+//! bits. With J the observed layers behind it and SI sliced mutual information, its score is, as equations 3 and 4 of the paper
+//! are quoted by a third party (we could not read the paper's own):
 //!
 //! ```text
-//! SI(X; C) = mean over directions u of I(u.X; C)                        sliced information
-//! I(t; C)  = sum over bins k and classes c of p(k,c) ln( p(k,c) / (p(k) p(c)) )
-//! score    = sum over later layers j of |SI_8(X_j; C) - SI_b(X_j; C)|
+//!            1   mean over j in J of |SI_8(X_j; C) - SI_b(X_j; C)|
+//! score_b =  - * --------------------------------------------------
+//!            b             mean over j in J of SI_8(X_j; C)
 //! ```
 //!
-//! X_j is what a later layer reads (all of them, and at the end the scores), flattened; u are random unit vectors, the same for
-//! every measurement (Goldfeld and Greenewald, NeurIPS 2021, slice both variables; classes need none). Bins hold equally many
-//! images; equal values share a bin. The estimate is too high by about (bins - 1)(classes - 1)/(2 images) nats for
-//! every tensor alike, which the difference cancels for the most part. Numbers below that are noise: take more images.
+//! An integer program adds the scores up.
 //!
-//! Weights and activations are on one scale: give `search.alpha = 1`. Works with every quantizer.
+//! Our choices, where the quotation does not say or where this search differs: weights and activations are scored apart, as this
+//! search chooses them apart, so that a layer's other tensor stays at 8 bits, too; stem and classifier are at their fixed 8 bits; J
+//! are all layers that run later, whose quantized inputs are observed, and the logits; the information is the one about the
+//! classes C, estimated as in `sliced_information.rs`. That estimate is too high by about (bins - 1)(classes - 1)/(2 images) nats.
+//! The difference cancels most of it, but the divisor does not: with few images all scores are too small, by about the same
+//! factor. A network whose activations say nothing about the classes has no score, which is an error.
+//!
+//! Weights and activations are on one scale: give `search.alpha = 1`. Works with every quantizer. Until October 2026 another score had
+//! this name; it is `mutual_information_drop` now.
 
-use burn::tensor::{Tensor, TensorData};
+use super::sliced_information::SlicedInformation;
+use burn::tensor::Tensor;
 use limpq_core::{
-    search::BitWidth,
-    train::{ByLayer, Lab, Network, Role, Sensitivity, TrainError},
+    graph::FIXED_BITS,
+    search::{BitWidth, Precision, uniform_precisions},
+    train::{ByLayer, Lab, Network, Plan, Role, Sensitivity, TrainError},
 };
-use rand::RngExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, num::NonZeroUsize};
+use std::num::NonZeroUsize;
 
 /// How the information is estimated.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -53,129 +56,80 @@ impl Default for Infoq {
 limpq_core::plugin!(
     Sensitivity,
     "infoq",
-    "change of sliced mutual information in later layers (InfoQ, AAAI 2026)",
+    "relative change of sliced mutual information in later layers, all others at 8 bits (InfoQ, AAAI 2026)",
     Infoq
 );
 
-/// What a layer falls from.
-const BASE: u64 = 8;
+/// What a layer falls from, and what the others are at, stem and classifier among them.
+const BASE: u64 = FIXED_BITS as u64;
 
 impl Sensitivity for Infoq {
     fn measure(&self, lab: &Lab) -> Result<ByLayer, TrainError> {
         let base = BitWidth::new(BASE).expect("8 is a bit-width");
-        let others = lab.candidates.iter().filter(|&bits| bits != base);
-        let network = lab.calibrated(std::iter::once(base).chain(others))?;
+        let network = network(lab, base)?;
         // One batch: bins are over all images.
         let (images, labels) = lab.batches("infoq", 1, self.images.get())?.remove(0);
-        let mut flow = Flow {
-            infoq: self,
-            network: &network,
-            images,
-            labels,
-            classes: lab.graph.classes,
-            random: lab.bench.random("infoq directions"),
-            directions: BTreeMap::new(),
+        let random = lab.bench.random("infoq directions");
+        let mut information = SlicedInformation::new(labels, lab.graph.classes, self.projections, self.bins, random);
+        let mut flows = |at: Option<(usize, Role, BitWidth)>| -> Vec<(usize, f64)> {
+            let seen = observed(&network, images.clone(), base, at);
+            seen.into_iter().map(|(layer, values)| (layer, information.of(layer, values))).collect()
         };
-        let mut before: Option<((usize, Role), Vec<f64>)> = None;
+        let all = flows(None);
+        if let Some((place, _)) = all.iter().find(|(_, information)| !information.is_finite()) {
+            let layer = lab.graph.layers().into_iter().nth(*place);
+            let what = layer
+                .map_or("the logits".to_owned(), |layer| format!("the activations that layer {} reads", layer.name));
+            let (network, why) =
+                ("the network with every layer at 8 bits", format!("the first values that are not are {what}"));
+            return Err(TrainError::NotFinite { network: network.to_owned(), why });
+        }
         lab.each("infoq", &mut |layer, role, bits| {
-            let at_base = match before.take() {
-                Some((place, flows)) if place == (layer, role) => flows,
-                _ => flow.behind((layer, role, base)),
+            let behind = |flows: &[(usize, f64)]| -> Vec<f64> {
+                flows.iter().filter(|(place, _)| *place > layer).map(|(_, information)| *information).collect()
             };
-            let change = match bits == base {
-                true => 0.0,
-                false => at_base.iter().zip(flow.behind((layer, role, bits))).map(|(a, b)| (a - b).abs()).sum(),
-            };
-            before = Some(((layer, role), at_base));
-            Ok(change)
+            let now = if bits == base { behind(&all) } else { behind(&flows(Some((layer, role, bits)))) };
+            Ok(score(&behind(&all), &now, bits))
         })
     }
 }
 
-/// Measures information behind a layer.
-struct Flow<'a, R> {
-    infoq: &'a Infoq,
-    network: &'a Network,
+/// The calibrated network with every searched layer at 8 bits and at the candidates, and the others at their fixed bits.
+fn network(lab: &Lab, base: BitWidth) -> Result<Network, TrainError> {
+    let others = lab.candidates.iter().filter(|&bits| bits != base);
+    let searched: Vec<Precision> = uniform_precisions(std::iter::once(base).chain(others)).collect();
+    let layers = lab.graph.layers().into_iter();
+    let slots = layers.map(|layer| if layer.fixed { vec![searched[0]] } else { searched.clone() });
+    let plan = Plan::new(lab.graph.clone(), slots.collect(), lab.quantizer.clone());
+    let full = Network::new(&plan, lab.pretrained, lab.bench.device)?;
+    Ok(full.calibrate(lab.bench.first_batch(lab.recipe.batch_size)?))
+}
+
+/// What each layer reads, by its place, and behind the last one's the logits; all at 8 bits but for one tensor.
+fn observed(
+    network: &Network,
     images: Tensor<4>,
-    labels: Vec<usize>,
-    classes: usize,
-    random: R,
-    /// Unit vectors as columns, by layer; the scores' stand behind the last layer's.
-    directions: BTreeMap<usize, Tensor<2>>,
+    base: BitWidth,
+    at: Option<(usize, Role, BitWidth)>,
+) -> Vec<(usize, Tensor<2>)> {
+    let mut seen = vec![];
+    let logits = network.forward_with(images, &mut |layer, input, kernel| {
+        let bits = |role| match at {
+            Some((place, of, bits)) if (place, of) == (layer, role) => bits,
+            _ => base,
+        };
+        let input = network.quantized(layer, Role::Act, input, bits(Role::Act));
+        seen.push((layer, input.clone().flatten::<2>(1, 3)));
+        (input, network.quantized(layer, Role::Weight, kernel, bits(Role::Weight)))
+    });
+    seen.push((network.plan().layers.len(), logits));
+    seen
 }
 
-impl<R: rand::Rng> Flow<'_, R> {
-    /// Information about the classes in what each later layer reads and in the scores, with one tensor quantized.
-    fn behind(&mut self, (at, role, bits): (usize, Role, BitWidth)) -> Vec<f64> {
-        let network = self.network;
-        let mut seen = vec![];
-        let scores = network.forward_with(self.images.clone(), &mut |layer, input, kernel| {
-            if layer > at {
-                seen.push((layer, input.clone().flatten::<2>(1, 3)));
-            }
-            match (layer == at, role) {
-                (true, Role::Weight) => (input, network.quantized(layer, role, kernel, bits)),
-                (true, Role::Act) => (network.quantized(layer, role, input, bits), kernel),
-                (false, _) => (input, kernel),
-            }
-        });
-        seen.push((network.plan().layers.len(), scores));
-        seen.into_iter().map(|(layer, values)| self.sliced(layer, values)).collect()
-    }
-
-    /// Sliced information between rows and classes.
-    fn sliced(&mut self, layer: usize, values: Tensor<2>) -> f64 {
-        let [images, features] = values.dims();
-        let count = self.infoq.projections.get();
-        let (random, device) = (&mut self.random, values.device());
-        let directions = self.directions.entry(layer).or_insert_with(|| {
-            // Uniform numbers instead of normal ones: the sum over many features is all but normal either way.
-            let drawn: Vec<f32> = (0..features * count).map(|_| random.random_range(-1.0f32..1.0)).collect();
-            let drawn = Tensor::<2>::from_data(TensorData::new(drawn, [features, count]), &device);
-            let lengths = drawn.clone().square().sum_dim(0).sqrt().clamp_min(1e-12);
-            drawn / lengths
-        });
-        let projected = values.matmul(directions.clone()).transpose().into_data();
-        let projected: Vec<f32> = projected.try_to_vec().expect("networks hold 32-bit floats");
-        let information = projected.chunks(images).map(|values| {
-            let bins = bins(values, self.infoq.bins.get());
-            information(&bins, &self.labels, self.infoq.bins.get(), self.classes)
-        });
-        information.sum::<f64>() / count as f64
-    }
-}
-
-/// The bin of each value: its rank times `bins` over the number of values. Equal values have the lowest rank of them.
-fn bins(values: &[f32], bins: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..values.len()).collect();
-    order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
-    let mut found = vec![0; values.len()];
-    let mut first = 0;
-    for (rank, &place) in order.iter().enumerate() {
-        if values[place] != values[order[first]] {
-            first = rank;
-        }
-        found[place] = first * bins / values.len();
-    }
-    found
-}
-
-/// Mutual information of bins and classes in nats, by counting.
-fn information(bins: &[usize], labels: &[usize], bin_count: usize, classes: usize) -> f64 {
-    let mut counts = vec![vec![0f64; classes]; bin_count];
-    for (&bin, &label) in bins.iter().zip(labels) {
-        counts[bin][label] += 1.0;
-    }
-    let total = bins.len() as f64;
-    let of_class: Vec<f64> = (0..classes).map(|class| counts.iter().map(|row| row[class]).sum()).collect();
-    let mut sum = 0.0;
-    for row in &counts {
-        let of_bin: f64 = row.iter().sum();
-        for (&count, of_class) in row.iter().zip(&of_class).filter(|(count, _)| **count > 0.0) {
-            sum += count / total * (count * total / (of_bin * of_class)).ln();
-        }
-    }
-    sum
+/// The mean change over the mean information at 8 bits, over the bits. Means over the same layers: their number cancels.
+fn score(at_base: &[f64], now: &[f64], bits: BitWidth) -> f64 {
+    let change: f64 = at_base.iter().zip(now).map(|(base, now)| (base - now).abs()).sum();
+    change / at_base.iter().sum::<f64>() / bits.get() as f64
 }
 
 #[cfg(test)]
@@ -184,32 +138,53 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bins_hold_equally_many_and_equal_values_share_one() {
-        assert_eq!(bins(&[0.3, -1.0, 7.0, 0.2], 2), [1, 0, 1, 0]);
-        assert_eq!(bins(&[5.0, 5.0, 5.0, 9.0], 4), [0, 0, 0, 3]);
-        assert_eq!(bins(&[1.0, -0.0, 0.0], 3), [2, 0, 0], "the two zeros are equal");
+    fn means_are_divided_worked_by_hand() {
+        let at = |bits| BitWidth::new(bits).unwrap();
+        // Changes 0.2 and 0.1, mean 0.15; information 1.0 and 0.5, mean 0.75; 0.15/0.75/4.
+        near(score(&[1.0, 0.5], &[0.8, 0.6], at(4)), 0.05);
+        // Twice as many layers that behave alike change nothing: early layers are not favoured.
+        near(score(&[1.0, 0.5, 1.0, 0.5], &[0.8, 0.6, 0.8, 0.6], at(4)), 0.05);
+        assert!(score(&[0.0, 0.0], &[0.0, 0.0], at(4)).is_nan(), "there is nothing to lose");
     }
 
+    /// Four images whose neighbours are of different classes. Told apart, they say everything about the class. Where both
+    /// neighbours become one value, that says nothing: all information is lost behind the layer.
     #[test]
-    fn information_worked_by_hand() {
-        let ln2 = 2f64.ln();
-        near(information(&[0, 0, 1, 1], &[0, 0, 1, 1], 2, 2), ln2);
-        near(information(&[0, 1, 0, 1], &[0, 0, 1, 1], 2, 2), 0.0);
-        // p(0,0) = 1/2, p(1,0) = p(1,1) = 1/4: 1/2 ln(4/3) + 1/4 ln(2/3) + 1/4 ln 2.
-        let expected = 0.5 * (4.0f64 / 3.0).ln() + 0.25 * (2.0f64 / 3.0).ln() + 0.25 * ln2;
-        near(information(&[0, 0, 1, 1], &[0, 0, 0, 1], 2, 2), expected);
-    }
-
-    /// Four images whose neighbours are of different classes. Told apart, they say everything about the class (ln 2). With
-    /// steps of 1 both neighbours become one value, which says nothing. The classifier and the scores read it: 2 ln 2.
-    #[test]
-    fn merging_classes_costs_their_information_in_every_later_layer() {
+    fn merging_classes_costs_all_of_their_information() {
         let lamp = Lamp::new(&[(0.9, 0), (0.6, 1), (-0.6, 0), (-0.9, 1)]);
         let found = lamp.measure(&Infoq::default(), &[1, 8, 4]);
-        near(found.act[&1], 2.0 * 2f64.ln());
+        near(found.act[&1], 1.0);
         // A weight scales all values alike; no order changes.
         near(found.weight[&1], 0.0);
         // Steps of 1/8 keep the four apart, and 8 bits are what it is compared with.
         assert_eq!((found.act[&4], found.act[&8], found.weight[&8]), (0.0, 0.0, 0.0));
+        // Steps of 1/2 make 0.6 and 0.4 one, at 2 bits.
+        let lamp = Lamp::new(&[(0.6, 0), (0.4, 1), (-0.4, 0), (-0.6, 1)]);
+        near(lamp.measure(&Infoq::default(), &[2]).act[&2], 1.0 / 2.0);
+    }
+
+    /// At 8 bits 0.6 is 77/128, which makes 39.7/128 and 40.3/128 of the first two images: one value, as the classifier reads
+    /// it in steps of 1/128, that says nothing about their classes. The other two stand apart: 1/2 ln 2 in all. At 1 bit the
+    /// weight is 1, the four stay apart, and the information is ln 2. In full precision it would be ln 2 both times.
+    #[test]
+    fn all_other_tensors_are_at_8_bits() {
+        let lamp = Lamp::new(&[(66.0 / 128.0, 0), (67.0 / 128.0, 1), (0.9, 0), (-0.9, 1)]);
+        let found = lamp.measure(&Infoq::default(), &[1]);
+        // The classifier's input and the logits: (ln 2 - 1/2 ln 2) / (1/2 ln 2) = 1.
+        near(found.weight[&1], 1.0);
+    }
+
+    #[test]
+    fn infinite_activations_are_an_error() {
+        let error = Lamp::new(&[(0.9, 0), (0.6, 1)]).weighing(1e38).refused(&Infoq::default(), &[4]);
+        let start = "the network with every layer at 8 bits is not finite: the first values that are not are the activations that \
+                     layer fc reads";
+        assert!(error.starts_with(start), "{error}");
+    }
+
+    #[test]
+    fn a_network_that_says_nothing_about_the_classes_is_an_error() {
+        let error = Lamp::new(&[(0.9, 0), (0.9, 1)]).refused(&Infoq::default(), &[4]);
+        assert!(error.starts_with("the sensitivity of the weights of layer body at 4 bits is NaN"), "{error}");
     }
 }

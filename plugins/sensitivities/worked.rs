@@ -5,8 +5,8 @@ use limpq_core::{
     graph::{Builder, Conv, Graph, Shape},
     search::{BitWidth, Candidates},
     train::{
-        Array, Bench, Data, DatasetError, Grid, Lab, NoIndicator, Nowhere, Progress, Quantizer, Recipe, Role, Samples,
-        Sensitivity, State,
+        Array, Bench, ByLayer, Data, DatasetError, Grid, Lab, NoIndicator, Nowhere, Progress, Quantizer, Recipe, Role,
+        Samples, Sensitivity, State, TrainError,
     },
 };
 use std::{cell::OnceCell, collections::BTreeMap, num::NonZeroUsize, sync::Arc};
@@ -82,7 +82,25 @@ impl Lamp {
         Self { graph, state, data }
     }
 
+    /// The same with another weight. One of 1e38 is finite, and so are the logits, but 1e38 divided by a step size of less than
+    /// 1/4 is not.
+    pub(super) fn weighing(mut self, weight: f32) -> Self {
+        self.state.0.get_mut("body.weight").expect("it has one").values = vec![weight];
+        self
+    }
+
     pub(super) fn measure(&self, sensitivity: &dyn Sensitivity, bits: &[u64]) -> Found {
+        let found = self.run(sensitivity, bits).unwrap().remove("body").unwrap();
+        let plain = |values: BTreeMap<BitWidth, f64>| values.into_iter().map(|(bits, v)| (bits.get(), v)).collect();
+        Found { weight: plain(found.weight), act: plain(found.act) }
+    }
+
+    /// What it says of a network that cannot be measured.
+    pub(super) fn refused(&self, sensitivity: &dyn Sensitivity, bits: &[u64]) -> String {
+        self.run(sensitivity, bits).unwrap_err().to_string()
+    }
+
+    fn run(&self, sensitivity: &dyn Sensitivity, bits: &[u64]) -> Result<ByLayer, TrainError> {
         let candidates = Candidates::of(bits).unwrap();
         let device = crate::quantizers::worked::device();
         let lab = Lab {
@@ -103,9 +121,7 @@ impl Lamp {
             joint: OnceCell::new(),
             spread: OnceCell::new(),
         };
-        let found = sensitivity.measure(&lab).unwrap().remove("body").unwrap();
-        let plain = |values: BTreeMap<BitWidth, f64>| values.into_iter().map(|(bits, v)| (bits.get(), v)).collect();
-        Found { weight: plain(found.weight), act: plain(found.act) }
+        sensitivity.measure(&lab)
     }
 }
 
