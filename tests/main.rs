@@ -12,6 +12,7 @@ mod contracts;
 mod devices;
 mod evaluation;
 mod faults;
+mod finite;
 mod fixtures;
 mod folders;
 mod formula;

@@ -143,4 +143,11 @@ mod tests {
         let of = |x: f64| (-2.0 / (1.0 + (2.0 * 0.6 * x).exp()) * x * 0.1).powi(2);
         near(found.weight[&2], (of(0.9) + of(0.4)) / 2.0);
     }
+
+    #[test]
+    fn a_tensor_that_overflows_is_an_error() {
+        let lamp = Lamp::new(&[(0.9, 0)]).weighing(1e38);
+        let error = lamp.refused(&Fisher::default(), &[4]);
+        assert!(error.starts_with("the sensitivity of the weights of layer body at 4 bits is NaN"), "{error}");
+    }
 }

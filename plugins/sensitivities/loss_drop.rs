@@ -10,9 +10,15 @@
 //! kl:    mean over images of sum over classes of p_full * ln(p_full / p_b)
 //! ```
 //!
-//! Noise below 0 is set to 0: where rounding happens to help on these images the loss falls, but a search that is told so
-//! would pay for it with bits elsewhere. So the loss ties harmless tensors at 0, and KL, which grows with every change of the
-//! scores, tells them apart. Both put weights and activations on one scale: give `search.alpha = 1`.
+//! Where rounding happens to help on these images the loss falls. Such a measurement is kept: setting it to 0 would make exact
+//! ties of harmless bit-widths, and hide which of them is the better one. The search takes no negative numbers, so where a tensor
+//! has some, all of its bit-widths are raised by the same constant, which makes the least of them 0. A policy has exactly one
+//! bit-width for each tensor, so that the constant is the same in every policy and the best one is that of the measured numbers;
+//! differences between the bit-widths of a tensor, which is all that the search compares, are as measured. (KL falls below 0 by
+//! rounding only.)
+//!
+//! Differences of the size of the noise decide little: take more images, or KL, which grows with every change of the logits. Both
+//! put weights and activations on one scale: give `search.alpha = 1`.
 //!
 //! Costs L*B*2 evaluations of `images` images for L layers and B bit-widths, without gradients, and works with every
 //! quantizer; tensors are quantized with the parameters that the quantizer starts from.
@@ -24,7 +30,7 @@ use limpq_core::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::num::NonZeroUsize;
+use std::{collections::BTreeMap, num::NonZeroUsize};
 
 /// Images that are evaluated at once.
 const BATCH: usize = 256;
@@ -74,10 +80,18 @@ impl Sensitivity for LossDrop {
                 let scores = alone(&network, images.clone(), Some(tensor));
                 self.rise(scores, full.clone(), labels, lab.graph.classes)
             });
-            (rises.sum::<f64>() / batches.len() as f64).max(0.0)
+            rises.sum::<f64>() / batches.len() as f64
         };
-        lab.each("loss drop", &mut |layer, role, bits| Ok(compared((layer, role, bits))))
+        let mut measured = lab.each("loss drop", &mut |layer, role, bits| Ok(compared((layer, role, bits))))?;
+        measured.values_mut().flat_map(|layer| [&mut layer.weight, &mut layer.act]).for_each(raise);
+        Ok(measured)
     }
+}
+
+/// Raises all numbers of a tensor by as much as its lowest is below 0.
+fn raise(tensor: &mut BTreeMap<BitWidth, f64>) {
+    let lowest = tensor.values().copied().fold(0.0, f64::min);
+    tensor.values_mut().for_each(|value| *value -= lowest);
 }
 
 impl LossDrop {
@@ -120,13 +134,38 @@ mod tests {
         let mean =
             |w: f64, quantize: &dyn Fn(f64) -> f64| (loss(w * quantize(0.9), 0) + loss(w * quantize(0.4), 0)) / 2.0;
         let full = mean(0.6, &|x| x);
+        // Steps of 1/8: the weight becomes 0.625, which is better. Raised by as much, 4 bits are at 0 and 2 bits above as far as
+        // was measured.
+        let rise = |loss: f64| loss - full;
+        let (at_2, at_4) = (rise(mean(0.5, &|x| x)), rise(mean(0.625, &|x| x)));
+        assert!(at_4 < 0.0);
+        assert_eq!(found.weight[&4], 0.0);
+        near(found.weight[&2], at_2 - at_4);
+        // Activations become 1 and 0.5, which is better, too; with steps of 1/8 0.875 and 0.375, which is worse.
+        let at_2 = rise(mean(0.6, &|x| (2.0 * x).round() / 2.0));
+        let at_4 = rise(mean(0.6, &|x| if x > 0.5 { 0.875 } else { 0.375 }));
+        assert!(at_2 < 0.0);
+        assert_eq!(found.act[&2], 0.0);
+        near(found.act[&4], at_4 - at_2);
+    }
+
+    #[test]
+    fn rises_stay_as_they_are_where_none_is_a_fall() {
+        let lamp = Lamp::new(&[(0.9, 0), (0.4, 0)]);
+        let found = lamp.measure(&LossDrop::default(), &[2]);
         // Steps of 1/2: the weight becomes 0.5, which is worse.
-        near(found.weight[&2], mean(0.5, &|x| x) - full);
-        // Activations become 1 and 0.5, which is better: noise, set to 0. So is a weight of 0.625.
-        assert!(mean(0.6, &|x| (2.0 * x).round() / 2.0) < full);
-        assert_eq!((found.act[&2], found.weight[&4]), (0.0, 0.0));
-        // Steps of 1/8: 0.875 and 0.375.
-        near(found.act[&4], mean(0.6, &|x| if x > 0.5 { 0.875 } else { 0.375 }) - full);
+        let mean = |w: f64| (loss(w * 0.9, 0) + loss(w * 0.4, 0)) / 2.0;
+        near(found.weight[&2], mean(0.5) - mean(0.6));
+        assert_eq!(found.act[&2], 0.0);
+    }
+
+    #[test]
+    fn a_tensor_that_overflows_is_an_error_and_not_harmless() {
+        let lamp = Lamp::new(&[(0.9, 0), (0.4, 0)]).weighing(1e38);
+        for measure in [Measure::Loss, Measure::Kl] {
+            let error = lamp.refused(&LossDrop { measure, ..LossDrop::default() }, &[4, 1]);
+            assert!(error.starts_with("the sensitivity of the weights of layer body at 4 bits is NaN"), "{error}");
+        }
     }
 
     #[test]
