@@ -34,6 +34,7 @@ mod refine;
 mod refusals;
 mod resume;
 mod runs;
+mod schedules;
 mod sensitivities;
 mod step_sizes;
 mod study;

@@ -23,7 +23,8 @@ fn go_small(name: &str) -> Summary {
     ];
     let small = ["dataset.size=32", "dataset.resize=36", "evaluate.batch_norm_images=8"];
     let short = ["indicators.epochs=1", "indicators.batch_size=12", "finetune.epochs=1", "finetune.batch_size=12"];
-    sets.extend(small.iter().chain(&short).map(|set| (*set).to_owned()));
+    let once = ["finetune.cooldown_epochs=0"];
+    sets.extend(small.iter().chain(&short).chain(&once).map(|set| (*set).to_owned()));
     let config = Config::parse(name, &text, &sets).unwrap();
     let data = config.data().unwrap();
     let graph = config.model.build::<dyn Model>().unwrap().graph(data.shape, data.classes).unwrap();

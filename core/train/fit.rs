@@ -180,6 +180,15 @@ impl Bench<'_> {
         Ok(first.transpose()?.unwrap_or_default().on(self.data.shape, self.device).0)
     }
 
+    /// Whole batches in an epoch.
+    fn steps_per_epoch(&self, stage: &str, batch_size: usize) -> Result<usize, TrainError> {
+        let images = self.data.train.len();
+        match images / batch_size {
+            0 => Err(TrainError::TooFewImages { stage: stage.to_owned(), images, batch_size }),
+            steps => Ok(steps),
+        }
+    }
+
     /// Places of so many training images, drawn evenly and the same for the same seed.
     pub fn some_training_images(&self, count: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.data.train.len()).collect();
@@ -202,13 +211,10 @@ impl Bench<'_> {
         passes: &mut dyn FnMut(usize) -> Vec<Bits>,
     ) -> Result<Trained, TrainError> {
         let Job { stage, label, recipe, .. } = *job;
-        let images = self.data.train.len();
-        let per_epoch = images / recipe.batch_size;
-        if per_epoch == 0 && recipe.epochs > 0 {
-            let (stage, batch_size) = (stage.to_owned(), recipe.batch_size);
-            return Err(TrainError::TooFewImages { stage, images, batch_size });
-        }
-        let steps = per_epoch * recipe.epochs;
+        let epochs = recipe.all_epochs();
+        // Without epochs there may be fewer images than a batch.
+        let per_epoch = if epochs == 0 { 0 } else { self.steps_per_epoch(stage, recipe.batch_size)? };
+        let steps = per_epoch * epochs;
         let mut run = self.resume(job, network)?;
         if let (0, Some(unusable)) = (run.done, run.network.state().unusable()) {
             let network = format!("the network that {label} starts from");

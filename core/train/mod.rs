@@ -40,7 +40,7 @@ pub use loss::{cross_entropy, distillation, smoothed};
 pub use network::{Bits, Network, Plan};
 pub use progress::{Pass, Progress, Step, StepSize, Validation};
 pub use quantizer::{Grid, NoIndicator, Quantizer, Role};
-pub use recipe::{Arithmetic, Keep, Optimizer, Recipe};
+pub use recipe::{Arithmetic, Keep, Optimizer, Recipe, Schedule};
 pub(crate) use sensitivity::preflight;
 pub use sensitivity::{Sensitivity, Unindicated};
 pub use split::Split;

@@ -27,6 +27,18 @@ pub enum Keep {
     Best,
 }
 
+/// When the learning rate changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// At every step; the cosine begins behind the warm-up.
+    #[default]
+    Step,
+    /// At the end of every epoch, as timm's `CosineLRScheduler` with its defaults: the first epoch of a warm-up has the lowest
+    /// learning rate, and the cosine is counted from the first epoch on, so that the warm-up stands in its beginning's place.
+    Epoch,
+}
+
 /// The numbers that convolutions and fully connected layers multiply.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -43,8 +55,10 @@ pub enum Arithmetic {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Recipe {
-    /// Times the training images are gone through.
+    /// Times the training images are gone through, those of the cool-down not counted.
     pub epochs: usize,
+    /// Further epochs at `final_learning_rate`.
+    pub cooldown_epochs: usize,
     /// Share of each class's training images that is trained on: those of `split`, of which this takes a part for its stage.
     pub fraction: f64,
     /// Images for each step.
@@ -57,6 +71,8 @@ pub struct Recipe {
     pub final_learning_rate: f64,
     /// Epochs over which the learning rate rises linearly.
     pub warmup_epochs: f64,
+    /// When the learning rate changes: "step", at every step, or "epoch", at the end of every epoch as timm does (LIMPQ's code).
+    pub schedule: Schedule,
     /// Momentum of SGD; the first moment's decay (beta 1) of Adam.
     pub momentum: f64,
     /// Whether the momentum of SGD looks ahead (Nesterov).
@@ -94,12 +110,14 @@ impl Default for Recipe {
     fn default() -> Self {
         Self {
             epochs: 10,
+            cooldown_epochs: 0,
             fraction: 1.0,
             batch_size: 64,
             optimizer: Optimizer::Sgd,
             learning_rate: 0.01,
             final_learning_rate: 1e-5,
             warmup_epochs: 0.0,
+            schedule: Schedule::Step,
             momentum: 0.9,
             nesterov: false,
             beta2: 0.999,
@@ -145,6 +163,9 @@ impl Recipe {
             r if !positive(r.epsilon) => fault("epsilon", r.epsilon, "a positive number"),
             r if !(0.0..=1.0).contains(&r.distillation) => fault("distillation", r.distillation, "in 0..=1"),
             r if !positive(r.temperature) => fault("temperature", r.temperature, "a positive number"),
+            r if r.cooldown_epochs > 0 && r.epochs == 0 => {
+                Some(("cooldown_epochs", "comes after other epochs, and epochs is 0".to_owned()))
+            }
             r if r.nesterov && r.optimizer != Optimizer::Sgd => {
                 Some(("nesterov", "is an option of optimizer = \"sgd\" only".to_owned()))
             }
@@ -152,15 +173,28 @@ impl Recipe {
         }
     }
 
-    /// The learning rate of a step, counted from 0, out of `steps` with `steps_per_epoch`.
+    /// Times the training images are gone through in all.
+    pub fn all_epochs(&self) -> usize {
+        self.epochs + self.cooldown_epochs
+    }
+
+    /// The learning rate of a step, counted from 0, out of `steps` with `steps_per_epoch`, those of the cool-down included.
     pub fn learning_rate_at(&self, step: usize, steps: usize, steps_per_epoch: usize) -> f64 {
-        let warmup = self.warmup_epochs * steps_per_epoch as f64;
+        // Where it is, where the warm-up ends, where the cosine begins and how long it is; in steps or in epochs.
+        let (now, warmup, begin, length) = match self.schedule {
+            Schedule::Step => {
+                let warmup = self.warmup_epochs * steps_per_epoch as f64;
+                let cosine = steps.saturating_sub(self.cooldown_epochs * steps_per_epoch) as f64 - warmup;
+                (step as f64, warmup, warmup, cosine.max(1.0))
+            }
+            Schedule::Epoch => ((step / steps_per_epoch) as f64, self.warmup_epochs, 0.0, self.epochs as f64),
+        };
         let (low, high) = (self.final_learning_rate, self.learning_rate);
-        if (step as f64) < warmup {
-            return low + (high - low) * step as f64 / warmup;
+        if now < warmup {
+            return low + (high - low) * now / warmup;
         }
-        let progress = (step as f64 - warmup) / (steps as f64 - warmup).max(1.0);
-        low + (high - low) * 0.5 * (1.0 + (std::f64::consts::PI * progress.min(1.0)).cos())
+        let progress = ((now - begin) / length).min(1.0);
+        low + (high - low) * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
     }
 }
 
@@ -174,6 +208,18 @@ mod tests {
         let at = |step| recipe.learning_rate_at(step, 30, 10);
         assert_eq!((at(0), at(5), at(10)), (0.0, 0.5, 1.0));
         assert!((at(20) - 0.5).abs() < 1e-12 && at(29) < 0.01);
+    }
+
+    #[test]
+    fn cools_down_at_the_final_learning_rate() {
+        let recipe = Recipe { epochs: 3, cooldown_epochs: 2, ..Recipe::default() };
+        let alone = Recipe { epochs: 3, ..Recipe::default() };
+        for step in 0..30 {
+            assert_eq!(recipe.learning_rate_at(step, 50, 10), alone.learning_rate_at(step, 30, 10), "step {step}");
+        }
+        assert_eq!((30..50).map(|step| recipe.learning_rate_at(step, 50, 10)).find(|&rate| rate != 1e-5), None);
+        let none = Recipe { epochs: 0, ..recipe };
+        assert_eq!(none.fault().unwrap().0, "cooldown_epochs");
     }
 
     #[test]
