@@ -24,6 +24,7 @@ mod interrupts;
 mod kernels;
 mod latency;
 mod licences;
+mod limpq_names;
 mod limpq_reference;
 mod oracle;
 mod parity;

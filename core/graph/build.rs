@@ -2,7 +2,7 @@
 
 use super::{Graph, GraphError, Node, NodeId, Op, Shape};
 use serde::Serialize;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 /// A 2-D convolution with square kernel, stride and padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -50,7 +50,8 @@ impl Builder {
     /// A network called `model` for images of shape `input`; gives the builder and the input's node.
     pub fn new(model: &str, input: Shape, classes: usize) -> (Self, NodeId) {
         let node = Node { name: String::new(), op: Op::Input, inputs: vec![], shape: input, fixed: false };
-        let graph = Graph { model: model.to_owned(), input, classes, nodes: vec![node] };
+        let aliases = BTreeMap::new();
+        let graph = Graph { model: model.to_owned(), input, classes, nodes: vec![node], aliases };
         let error = (classes == 0).then_some(GraphError::Zero { what: "classes" });
         (Self { graph, names: HashSet::new(), error }, 0)
     }
@@ -80,6 +81,14 @@ impl Builder {
         let node = self.conv(name, x, conv);
         self.graph.nodes[node].fixed = true;
         node
+    }
+
+    /// Says what files of other programs call a layer.
+    pub fn alias(&mut self, node: NodeId, other: &str) {
+        let own = self.graph.nodes[node].name.clone();
+        if self.graph.aliases.insert(other.to_owned(), own).is_some() || self.names.contains(other) {
+            self.fail(GraphError::DuplicateName(other.to_owned()));
+        }
     }
 
     /// Batch normalisation.

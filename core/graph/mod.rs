@@ -14,6 +14,7 @@ pub use model::Model;
 pub use shape::Shape;
 
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 crate::registry::kind!(Model, "model");
 
@@ -160,12 +161,20 @@ pub struct Graph {
     pub classes: usize,
     /// Steps in execution order.
     pub nodes: Vec<Node>,
+    /// What other programs' files call a layer, and its name here.
+    #[serde(skip)]
+    pub aliases: BTreeMap<String, String>,
 }
 
 impl Graph {
     /// Convolutions and fully connected layers, in execution order.
     pub fn layers(&self) -> Vec<Layer> {
         (0..self.nodes.len()).filter_map(|id| Layer::of(self, id)).collect()
+    }
+
+    /// The name here of a layer that a file may call otherwise.
+    pub fn own_name<'a>(&'a self, name: &'a str) -> &'a str {
+        self.aliases.get(name).map_or(name, String::as_str)
     }
 
     /// The layers whose bits the search chooses, in execution order.

@@ -9,6 +9,7 @@ mod front;
 mod indicators;
 mod infeasible;
 mod instance;
+mod other_names;
 mod pickle;
 mod policy;
 mod policy_file;

@@ -48,6 +48,10 @@ impl Policy {
             }
             _ => return of_lists(text, shown, graph),
         };
+        let policy = match graph {
+            Some(graph) => policy.in_names_of(graph),
+            None => policy,
+        };
         let twice = |place: usize| policy.policy[..place].iter().any(|other| other.layer == policy.policy[place].layer);
         if let Some(place) = (0..policy.policy.len()).find(|&place| twice(place)) {
             return Err(wrong(format!("layer {:?} stands there twice", policy.policy[place].layer)));

@@ -107,7 +107,8 @@ impl Compare {
             report.costs = self.costs(graph, &bits, costs)?;
             if let Some(path) = &self.indicators {
                 report.alpha = Some(self.alpha);
-                report.objectives = Some(self.objectives(graph, &bits, &Indicators::read(path)?)?);
+                report.objectives =
+                    Some(self.objectives(graph, &bits, &Indicators::read(path)?.in_names_of(graph)?)?);
             }
         }
         match self.json {

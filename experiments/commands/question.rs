@@ -98,7 +98,7 @@ impl Question {
         let budgets = built(budgets, costs)?;
         let solver_name = self.solver_name()?.to_owned();
         let solver = registry::build::<dyn Solver>(&solver_name, &solver)?;
-        let indicators = Indicators::read(&self.indicators)?;
+        let indicators = Indicators::read(&self.indicators)?.in_names_of(&graph)?;
         Ok(Asked {
             candidates: self.bits.clone().unwrap_or_else(|| indicators.candidates.clone()),
             graph,

@@ -58,7 +58,8 @@ impl Stability {
         );
         self.question.some_budget()?;
         let asked = self.question.ask(&self.question.budgets)?;
-        let others = self.with.iter().map(|path| Indicators::read(path)).collect::<Result<Vec<_>, _>>()?;
+        let read = |path| Indicators::read(path)?.in_names_of(&asked.graph);
+        let others = self.with.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
         let (instance, solved, found) = asked.solve()?;
         let search = asked.search();
         let judged = match others.is_empty() {

@@ -2,6 +2,9 @@
 //! pointwise 1x1 one, which costs `1/c_out + 1/9` of it (sec. 3.1). A multiplier α thins every layer to αc channels
 //! (sec. 3.3), here rounded to a multiple of 8 as timm rounds. Names as in timm's `mobilenetv1_100`.
 //!
+//! LIMPQ's code names layers in its own way, `features.stage1.unit1.dw_conv.conv`; indicators and policies with these names are
+//! read.
+//!
 //! A stage's stride belongs to its first block alone: the paper's table prints "s2" for the last depthwise layer too,
 //! but its 7x7 output shows stride 1. Rectifiers are plain ReLUs as in the paper; timm's clip at 6.
 
@@ -45,7 +48,9 @@ impl Model for MobileNetV1 {
         for (stage, &(blocks, stride, channels)) in STAGES.iter().enumerate() {
             for i in 0..blocks {
                 let stride = if i == 0 { stride } else { 1 };
-                x = separable(&mut b, &format!("blocks.{stage}.{i}"), x, thinned(channels, self.width), stride);
+                let (own, limpq) =
+                    (format!("blocks.{stage}.{i}"), format!("features.stage{}.unit{}", stage + 1, i + 1));
+                x = separable(&mut b, [&own, &limpq], x, thinned(channels, self.width), stride);
             }
         }
         let x = b.global_avg_pool(x);
@@ -54,13 +59,15 @@ impl Model for MobileNetV1 {
     }
 }
 
-/// Depthwise 3x3, then pointwise 1x1, each with batch norm and rectifier (fig. 3).
-fn separable(b: &mut Builder, name: &str, x: NodeId, channels: usize, stride: usize) -> NodeId {
+/// Depthwise 3x3, then pointwise 1x1, each with batch norm and rectifier (fig. 3); under its own name and LIMPQ's.
+fn separable(b: &mut Builder, [name, limpq]: [&str; 2], x: NodeId, channels: usize, stride: usize) -> NodeId {
     let depth = b.channels(x);
     let x = b.conv(&format!("{name}.conv_dw"), x, Conv::new(depth, 3).stride(stride).groups(depth));
+    b.alias(x, &format!("{limpq}.dw_conv.conv"));
     let x = b.batch_norm(&format!("{name}.bn1"), x);
     let x = b.relu(x);
     let x = b.conv(&format!("{name}.conv_pw"), x, Conv::new(channels, 1));
+    b.alias(x, &format!("{limpq}.pw_conv.conv"));
     let x = b.batch_norm(&format!("{name}.bn2"), x);
     b.relu(x)
 }
@@ -103,6 +110,21 @@ mod tests {
         assert_eq!(names[25..], ["blocks.4.1.conv_dw", "blocks.4.1.conv_pw", "classifier"]);
         assert_eq!(layers[25].out_shape.to_string(), "1024x7x7", "only a stage's first block strides");
         assert_eq!(layers[27].in_shape.to_string(), "1024x1x1", "the pool precedes the classifier");
+    }
+
+    /// Names from the module tree of quantization_search/models/model.py in github.com/1hunters/LIMPQ.
+    #[test]
+    fn limpq_s_names_are_known_for_every_searched_layer() {
+        let graph = imagenet(&MobileNetV1::default());
+        assert_eq!(graph.own_name("features.stage1.unit1.dw_conv.conv"), "blocks.0.0.conv_dw");
+        assert_eq!(graph.own_name("features.stage4.unit6.pw_conv.conv"), "blocks.3.5.conv_pw");
+        assert_eq!(graph.own_name("features.stage5.unit2.pw_conv.conv"), "blocks.4.1.conv_pw");
+        assert_eq!(graph.own_name("classifier"), "classifier");
+        let mut own: Vec<&String> = graph.aliases.values().collect();
+        let layers = graph.searchable();
+        let mut searched: Vec<&String> = layers.iter().map(|layer| &layer.name).collect();
+        (own.sort(), searched.sort());
+        assert_eq!(own, searched);
     }
 
     #[test]
