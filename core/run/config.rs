@@ -2,7 +2,7 @@
 
 use super::{CheckpointOptions, Devices};
 use crate::{
-    graph::Graph,
+    graph::{FIXED_BITS, Graph},
     registry::{self, Kind, RegistryError},
     search::{Accounting, Budget, BudgetText, Candidates, Constraints, CostModel, Rule, RuleError, Rules, Share},
     train::{Arithmetic, Data, Recipe, Split, Weights},
@@ -55,6 +55,10 @@ pub struct SearchOptions {
 
 fn default_alpha() -> f64 {
     2.0
+}
+
+fn default_image_bits() -> u8 {
+    FIXED_BITS
 }
 
 /// A limit as written; a bare number may stand without quotes.
@@ -140,6 +144,10 @@ pub struct Config {
     /// How the quantized network is fine-tuned.
     #[serde(default)]
     pub finetune: Recipe,
+    /// Bits of the images, as the first layer of a fine-tuned network reads them: 8, like its weights, or 32, not quantized
+    /// (LIMPQ's code). Costs count 8 in either case, as LIMPQ's search does.
+    #[serde(default = "default_image_bits")]
+    pub image_bits: u8,
     /// How networks are evaluated.
     #[serde(default)]
     pub evaluate: Evaluate,
@@ -184,6 +192,11 @@ impl Config {
 
     pub(super) fn recipes(&self) -> [(&'static str, &Recipe); 3] {
         [("pretrain", &self.pretrain), ("indicators", &self.indicators), ("finetune", &self.finetune)]
+    }
+
+    /// Whether the images that a fine-tuned network reads are not quantized.
+    pub(super) fn plain_images(&self) -> bool {
+        self.image_bits == 32
     }
 
     /// The images, divided as asked.

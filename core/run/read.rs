@@ -6,6 +6,7 @@ use super::{
     variables::{Variable, VariableError, variables},
 };
 use crate::{
+    graph::FIXED_BITS,
     options::{self, OptionsError},
     registry::{self, Kind},
     search::CostModel,
@@ -151,6 +152,11 @@ impl Config {
         if !(self.search.alpha.is_finite() && self.search.alpha > 0.0) {
             let message = format!("must be a positive number, got {}", self.search.alpha);
             return Err(OptionsError { path: "search.alpha".into(), message });
+        }
+        if self.image_bits != FIXED_BITS && !self.plain_images() {
+            let message =
+                format!("must be {FIXED_BITS}, or 32 for images that are not quantized, got {}", self.image_bits);
+            return Err(OptionsError { path: "image_bits".into(), message });
         }
         if self.refine.images == 0 {
             return Err(OptionsError { path: "refine.images".into(), message: "must be at least 1, got 0".into() });

@@ -192,7 +192,7 @@ impl Stages<'_> {
     }
 
     /// Fine-tunes at a policy's bits from the pre-trained numbers, and measures it. Stem and classifier are quantized to
-    /// their fixed bits.
+    /// their fixed bits, the images too unless `image_bits` says otherwise.
     pub fn finetune(
         &self,
         folder: &Folder,
@@ -210,7 +210,8 @@ impl Stages<'_> {
         let quantizer = &self.config.quantizer;
         let evaluate = &self.config.evaluate;
         let pretrained_hash = hash::of_bytes(&pretrained.to_bytes());
-        let key = inputs(&[&self.basis, &pretrained_hash, quantizer, recipe, evaluate, &policy.policy]);
+        let image_bits = &self.config.image_bits;
+        let key = inputs(&[&self.basis, &pretrained_hash, quantizer, recipe, evaluate, &policy.policy, image_bits]);
         let (network, score) = (folder.find(&name, &key)?, folder.find(&result, &key)?);
         let score = score.filter(|_| network.is_some());
         if let Some(score) = score.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
@@ -223,6 +224,7 @@ impl Stages<'_> {
         let bits: Vec<Precision> =
             layers.iter().map(|l| if l.fixed { fixed } else { chosen.next().expect("one for each layer") }).collect();
         let plan = Plan::new(self.graph.clone(), bits.iter().map(|&bits| vec![bits]).collect(), self.quantizer.clone());
+        let plan = if self.config.plain_images() { plan.with_plain_images() } else { plan };
         let start = Network::new(&plan, pretrained, self.bench.device)?;
         let start = start.calibrate(self.bench.first_batch(recipe.batch_size)?).state();
         let bits = bits.into_iter().map(Some).collect::<Vec<_>>();

@@ -16,6 +16,9 @@
 //! step makes it at most half as large. Where weights and input of a layer are both rounded to 0 altogether, neither has a
 //! gradient; learning rates that throw step sizes that far lose the layer.
 //!
+//! LIMPQ's indicator training has other bounds, which `clamp_in_forward` gives: the forward pass clamps a step size to [1e-5, 1], so
+//! that one outside has no gradient and stays where it is, and the optimizer's steps have no bounds.
+//!
 //! When to use it: as the default, for weights and for activations behind a ReLU. Its step sizes are LIMPQ's indicators.
 
 use super::{
@@ -26,6 +29,9 @@ use burn::tensor::Tensor;
 use limpq_core::train::{Grid, NoIndicator, Quantizer, Role};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// The largest step size of a forward pass with [`Lsq::clamp_in_forward`].
+const LARGEST_IN_FORWARD: f64 = 1.0;
 
 /// How a step size starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -51,6 +57,10 @@ pub struct Lsq {
     /// Smallest step size, of weights and of activations; a positive number.
     #[serde(deserialize_with = "numbers::positive")]
     pub min_step: f64,
+    /// Whether step sizes are bounded as in LIMPQ's indicator training, for exact replication: clamped to `min_step`..1 in the
+    /// forward pass, where one that is outside gets no gradient, and nowhere else. Otherwise they are kept at `min_step` or
+    /// above after each optimizer step, which makes one at most half as large, and have no upper bound.
+    pub clamp_in_forward: bool,
     /// What computes it: "fused", one operation with a backward pass of its own, or "composed", the reference made of burn's
     /// operations.
     pub kernel: Kernel,
@@ -63,6 +73,7 @@ impl Default for Lsq {
             weight_start: Start::LsqPlus,
             act_start: Start::Lsq,
             min_step: 1e-5,
+            clamp_in_forward: false,
             kernel: Kernel::Fused,
         }
     }
@@ -87,12 +98,16 @@ impl Quantizer for Lsq {
             }
             Start::Lsq => values.abs().mean_dim(1).mul_scalar(2.0 / grid.qp().sqrt()),
         };
-        vec![step.reshape([channels]).clamp_min(self.min_step)]
+        let step = step.reshape([channels]);
+        vec![if self.clamp_in_forward { step } else { step.clamp_min(self.min_step) }]
     }
 
     fn quantize(&self, _: Role, values: Tensor<2>, parameters: &[Tensor<1>], grid: Grid) -> Tensor<2> {
         let [channels, elements] = values.dims();
-        let step = parameters[0].clone();
+        let step = match self.clamp_in_forward {
+            true => parameters[0].clone().clamp(self.min_step, LARGEST_IN_FORWARD),
+            false => parameters[0].clone(),
+        };
         let gradient_scale = 1.0 / (elements as f64 * grid.qp()).sqrt();
         if self.kernel == Kernel::Fused {
             return fake_quantize(values, [step], Bounds { low: -grid.qn(), high: grid.qp(), gradient_scale });
@@ -104,11 +119,16 @@ impl Quantizer for Lsq {
     }
 
     fn project(&self, parameters: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
-        parameters.into_iter().map(|step| step.clamp_min(self.min_step)).collect()
+        match self.clamp_in_forward {
+            true => parameters,
+            false => parameters.into_iter().map(|step| step.clamp_min(self.min_step)).collect(),
+        }
     }
 
     fn moved(&self, before: &[Tensor<1>], mut after: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
-        after[0] = gradient::at_least_half(&before[0], &after[0]);
+        if !self.clamp_in_forward {
+            after[0] = gradient::at_least_half(&before[0], &after[0]);
+        }
         self.project(after)
     }
 
@@ -243,5 +263,29 @@ mod tests {
             let [_, _, ds] = run(&[step], 4, true, &[0.3, -0.7, 90.0], &[1.0; 3]);
             assert!(ds[0] != 0.0);
         }
+    }
+
+    #[test]
+    fn clamped_in_the_forward_pass_as_limpq_does_a_step_outside_is_frozen() {
+        for kernel in [Kernel::Fused, Kernel::Composed] {
+            let lsq = Lsq { clamp_in_forward: true, kernel, ..Lsq::default() };
+            let run = |step: f32| {
+                let worked = work(&lsq, Role::Act, grid(2, false), &[&[step]], &[0.6, 1.4, 9.0], &[1.0; 3]);
+                (worked.y, worked.values, worked.parameters[0].clone().unwrap())
+            };
+            // At 1.7 as at 1: 0.6 and 1.4 round to 1, 9 is clipped to 3. torch.clamp passes the gradient at the bound:
+            // (1 - 0.6) + (1 - 1.4) + 3 = 3, times 1/sqrt(3 * 3).
+            let (y, dv, ds) = run(1.0);
+            assert_eq!((y, dv), (vec![1.0, 1.0, 3.0], vec![1.0, 1.0, 0.0]));
+            near(&ds, &[1.0]);
+            assert_eq!(run(1.7), (vec![1.0, 1.0, 3.0], vec![1.0, 1.0, 0.0], vec![0.0]));
+            assert_eq!(run(-0.5).2, [0.0], "below the lower bound as well");
+        }
+        let lsq = Lsq { clamp_in_forward: true, ..Lsq::default() };
+        let step = |value: f32| Tensor::from_floats([value], &Device::flex());
+        assert_eq!(host(lsq.moved(&[step(0.5)], vec![step(-0.1)]).remove(0)), [-0.1], "nothing moves it back");
+        // 2 * 9 / sqrt(3)
+        let start = lsq.start(Role::Act, rows(&[9.0, -9.0], 1, &Device::flex()), grid(2, false)).remove(0);
+        near(&host(start), &[18.0 / 3f64.sqrt()]);
     }
 }

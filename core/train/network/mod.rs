@@ -4,6 +4,7 @@
 mod branch;
 mod outputs;
 mod plan;
+mod start;
 mod trunk;
 mod walk;
 
@@ -135,33 +136,6 @@ impl Network {
         Self { arithmetic, ..self }
     }
 
-    /// Starts the activation parameters from one batch, run in full precision.
-    pub fn calibrate(mut self, images: Tensor<4>) -> Self {
-        let device = self.weights[0].kernel.val().device();
-        let mut act: Vec<Vec<Vec<Param<Tensor<1>>>>> = vec![vec![]; self.steps.len()];
-        let plan = &self.plan;
-        self.walk(images, &plan.no_bits(), None, &mut |layer, input, kernel| {
-            act[layer] = plan.slots[layer]
-                .iter()
-                .map(|&bits| {
-                    let rows = rows(plan, Role::Act, input.clone().inner());
-                    let start = plan.quantizer.start(Role::Act, rows, plan.grid(layer, Role::Act, bits));
-                    start.into_iter().map(|values| Param::from_tensor(on(values, &device))).collect()
-                })
-                .collect();
-            (input, kernel)
-        });
-        for (steps, act) in self.steps.iter_mut().zip(act) {
-            steps.act = act;
-        }
-        self
-    }
-
-    /// Whether activation parameters are still to be started by [`Network::calibrate`].
-    pub fn is_uncalibrated(&self) -> bool {
-        self.steps.iter().any(|steps| steps.act.iter().any(Vec::is_empty))
-    }
-
     /// The quantization parameters as they are, without gradients, in an order of their own.
     pub fn quantization(&self) -> Vec<Vec<Tensor<1>>> {
         let slots = self.steps.iter().flat_map(|steps| steps.weight.iter().chain(&steps.act));
@@ -174,7 +148,10 @@ impl Network {
         let quantizer = self.plan.quantizer.clone();
         let slots = self.steps.iter_mut().flat_map(|steps| steps.weight.iter_mut().chain(steps.act.iter_mut()));
         for (slot, before) in slots.zip(before) {
-            let values = slot.iter().map(|parameter| parameter.val().inner()).collect();
+            let values: Vec<_> = slot.iter().map(|parameter| parameter.val().inner()).collect();
+            if values.is_empty() {
+                continue;
+            }
             let projected = quantizer.moved(before, values);
             // A new leaf of the graph, and no way by the host, which would wait for the device.
             let parameters = std::mem::take(slot).into_iter().zip(projected);
@@ -205,7 +182,10 @@ impl Network {
     pub fn step_sizes(&self) -> Vec<StepSize> {
         let mut sizes = vec![];
         for (index, layer) in self.plan.layers.iter().enumerate() {
-            for (&bits, role) in self.plan.slots[index].iter().flat_map(|bits| Role::BOTH.map(|role| (bits, role))) {
+            let quantized = Role::BOTH.into_iter().filter(|&role| self.plan.quantizes(index, role));
+            let tensors =
+                self.plan.slots[index].iter().flat_map(|bits| quantized.clone().map(move |role| (bits, role)));
+            for (&bits, role) in tensors {
                 if let Ok(value) = self.indicator(index, role, bits) {
                     let bits = if role == Role::Weight { bits.weight } else { bits.act };
                     sizes.push(StepSize { layer: layer.name.clone(), role, bits, value });

@@ -21,6 +21,8 @@ pub struct Plan {
     pub slots: Vec<Vec<Precision>>,
     /// How tensors are quantized.
     pub quantizer: Arc<dyn Quantizer>,
+    /// Whether fixed layers that read the network's input, such as a stem, take it as it is: 32 bits.
+    pub plain_images: bool,
 }
 
 impl Plan {
@@ -28,13 +30,26 @@ impl Plan {
     pub fn new(graph: Arc<Graph>, slots: Vec<Vec<Precision>>, quantizer: Arc<dyn Quantizer>) -> Self {
         let layers = graph.layers();
         assert_eq!(layers.len(), slots.len(), "there is a list of bit-widths for each layer");
-        Self { graph, layers, slots, quantizer }
+        Self { graph, layers, slots, quantizer, plain_images: false }
     }
 
     /// A network in full precision only.
     pub fn full_precision(graph: Arc<Graph>, quantizer: Arc<dyn Quantizer>) -> Self {
         let slots = graph.layers().iter().map(|_| vec![]).collect();
         Self::new(graph, slots, quantizer)
+    }
+
+    /// The same, but fixed layers that read the network's input take it as it is.
+    pub fn with_plain_images(self) -> Self {
+        Self { plain_images: true, ..self }
+    }
+
+    /// Whether a tensor of a layer is quantized at all.
+    pub(super) fn quantizes(&self, layer: usize, role: Role) -> bool {
+        let Layer { node, fixed, .. } = self.layers[layer];
+        let reads_images =
+            || self.graph.nodes[node].inputs.iter().all(|&input| self.graph.nodes[input].op == Op::Input);
+        !(self.plain_images && role == Role::Act && fixed && reads_images())
     }
 
     /// Every layer in full precision, for one pass.

@@ -51,7 +51,8 @@ impl Network {
             Role::Weight => &self.steps[layer].weight[slot],
             Role::Act => &self.steps[layer].act[slot],
         };
-        self.fake_quantize(layer, role, values, parameters, Precision { weight: bits, act: bits })
+        let parameters: Vec<Tensor<1>> = parameters.iter().map(Param::val).collect();
+        self.fake_quantize(layer, role, values, &parameters, Precision { weight: bits, act: bits })
     }
 
     /// Moves the running statistics of batch-norms towards those of a batch by a share of the way; 1 replaces them.
@@ -92,21 +93,25 @@ impl Network {
         kernel: Tensor<4>,
     ) -> (Tensor<4>, Tensor<4>) {
         let Some(bits) = bits else { return (input, kernel) };
-        (self.quantized(layer, Role::Act, input, bits.act), self.quantized(layer, Role::Weight, kernel, bits.weight))
+        let input = match self.plan.quantizes(layer, Role::Act) {
+            true => self.quantized(layer, Role::Act, input, bits.act),
+            false => input,
+        };
+        (input, self.quantized(layer, Role::Weight, kernel, bits.weight))
     }
 
-    fn fake_quantize(
+    /// The values rounded with these parameters of the quantizer.
+    pub(super) fn fake_quantize(
         &self,
         layer: usize,
         role: Role,
         values: Tensor<4>,
-        parameters: &[Param<Tensor<1>>],
+        parameters: &[Tensor<1>],
         bits: Precision,
     ) -> Tensor<4> {
         let shape = values.dims();
-        let parameters: Vec<Tensor<1>> = parameters.iter().map(Param::val).collect();
         let grid = self.plan.grid(layer, role, bits);
-        let quantize = |rows| self.plan.quantizer.quantize(role, rows, &parameters, grid);
+        let quantize = |rows| self.plan.quantizer.quantize(role, rows, parameters, grid);
         match (self.plan.quantizer.per_channel(role), role) {
             (false, Role::Act) => {
                 let weights = self.weights[layer].kernel.val().dims().iter().product();
