@@ -26,6 +26,7 @@ mod latency;
 mod licences;
 mod limpq_names;
 mod limpq_reference;
+mod limpq_start;
 mod oracle;
 mod parity;
 mod quantizers;

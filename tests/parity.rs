@@ -70,7 +70,7 @@ fn golden() -> Golden {
 }
 
 /// The network of `parity.py`.
-fn small(input: Shape, classes: usize) -> Graph {
+pub fn small(input: Shape, classes: usize) -> Graph {
     let (mut b, x) = Builder::new("small", input, classes);
     let x = b.fixed_conv("conv1", x, Conv::new(8, 3).stride(2));
     let x = b.batch_norm("bn1", x);
@@ -278,9 +278,11 @@ fn training_is_pytorch_s() {
 }
 
 /// One batch of images, never augmented.
-struct Batch {
-    pixels: Vec<f32>,
-    labels: Vec<usize>,
+pub struct Batch {
+    /// Image by image.
+    pub pixels: Vec<f32>,
+    /// One for each image.
+    pub labels: Vec<usize>,
 }
 
 impl Samples for Batch {

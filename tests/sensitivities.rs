@@ -61,6 +61,8 @@ fn options_of_sensitivities_change_what_is_measured() {
         ("learned_step", "random_pass=\"separate\""),
         ("learned_step", "random_passes=0"),
         ("learned_step", "random_passes=2"),
+        ("learned_step", "activation_init=\"full_precision\""),
+        ("learned_step", "activation_init_batches=3"),
         ("learned_step", "frozen_weights=true"),
         ("reversed", "gradients=\"mean\""),
     ] {

@@ -2,7 +2,7 @@
 //! optimizer.
 
 use super::{
-    Data, DatasetError, Loader, NoIndicator, Pick, Plan, Role, Samples, State,
+    Batch, Data, DatasetError, Loader, NoIndicator, Pick, Plan, Role, Samples, State,
     checkpoint::{Best, Checkpoint, Checkpoints},
     joint::Update,
     network::{Bits, Network},
@@ -178,6 +178,27 @@ impl Bench<'_> {
         order.truncate(batch_size);
         let first = self.loader(&self.data.train, Pick::plain(&order), order.len()).next();
         Ok(first.transpose()?.unwrap_or_default().on(self.data.shape, self.device).0)
+    }
+
+    /// The first batches that a stage trains on, as many as asked or as its first epoch has.
+    ///
+    /// # Errors
+    /// When a sample cannot be read; [`TrainError::TooFewImages`].
+    pub(super) fn training_batches(
+        &self,
+        stage: &str,
+        count: usize,
+        batch_size: usize,
+    ) -> Result<Vec<Tensor<4>>, TrainError> {
+        self.steps_per_epoch(stage, batch_size)?;
+        let none_left = |batch: &Result<Batch, DatasetError>| batch.as_ref().is_ok_and(|batch| batch.labels.is_empty());
+        let batches = self.epoch(stage, 0, 0, batch_size).filter(|batch| !none_left(batch)).take(count);
+        let tensors = batches.map(|batch| Ok(batch?.on(self.data.shape, self.device).0));
+        let tensors = tensors.collect::<Result<Vec<_>, TrainError>>()?;
+        match tensors.is_empty() {
+            true => Err(TrainError::TooFewImages { stage: stage.to_owned(), images: 0, batch_size }),
+            false => Ok(tensors),
+        }
     }
 
     /// Whole batches in an epoch.

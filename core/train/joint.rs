@@ -41,6 +41,18 @@ pub enum RandomPass {
     Separate,
 }
 
+/// Where activation step sizes start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ActivationInit {
+    /// Those of each bit-width in its own first training pass: layers before it quantized, batch-norms on the batch's
+    /// statistics. LIMPQ's code.
+    #[default]
+    Quantized,
+    /// All in one pass in full precision, with the running statistics.
+    FullPrecision,
+}
+
 /// What an optimizer step does with the gradients of its passes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Update {
@@ -63,6 +75,11 @@ pub struct Joint {
     pub random_passes: usize,
     /// Whether step sizes alone are trained, and weights, biases and batch-norm scales stay the pre-trained ones.
     pub frozen_weights: bool,
+    /// Where activation step sizes start: "quantized", those of each bit-width in its own first training pass (LIMPQ's code), or
+    /// "full_precision", all in one pass of the full-precision network.
+    pub activation_init: ActivationInit,
+    /// Batches that they start from: the mean of what each gives. LIMPQ's code takes one on each GPU.
+    pub activation_init_batches: NonZeroUsize,
     /// Trainings from as many seeds, made from the run's. The indicators are their mean; `indicators.json` has their
     /// standard deviation.
     pub seeds: NonZeroUsize,
@@ -75,6 +92,8 @@ impl Default for Joint {
             random_pass: RandomPass::default(),
             random_passes: 1,
             frozen_weights: false,
+            activation_init: ActivationInit::default(),
+            activation_init_batches: NonZeroUsize::MIN,
             seeds: NonZeroUsize::MIN,
         }
     }
@@ -86,11 +105,15 @@ impl Joint {
         Update { gradients: self.gradients, frozen_weights: self.frozen_weights }
     }
 
-    /// The passes of one step: uniform ones from the highest bit-width down, then the random ones. Fixed layers stay in full
-    /// precision.
+    /// The uniform passes of a step, from the highest bit-width down. Fixed layers stay in full precision.
+    pub fn uniform_passes(precisions: &[Precision], fixed: &[bool]) -> Vec<Bits> {
+        let pass = |&bits: &Precision| fixed.iter().map(|&fixed| (!fixed).then_some(bits)).collect();
+        precisions.iter().map(pass).collect()
+    }
+
+    /// The passes of one step: the uniform ones, then the random ones.
     pub fn passes(&self, precisions: &[Precision], fixed: &[bool], random: &mut ChaCha8Rng) -> Vec<Bits> {
-        let uniform = precisions.iter().map(|&bits| fixed.iter().map(|&fixed| (!fixed).then_some(bits)).collect());
-        let mut passes: Vec<Bits> = uniform.collect();
+        let mut passes = Self::uniform_passes(precisions, fixed);
         let mut draw = || precisions[random.random_range(0..precisions.len())];
         for _ in 0..self.random_passes {
             // Fixed layers draw too, so that another choice of them leaves the other layers' bits alone.

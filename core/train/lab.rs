@@ -2,9 +2,9 @@
 
 use super::{
     fit::{Bench, Job, TrainError},
-    joint::Joint,
+    joint::{ActivationInit, Joint},
     loader::Pick,
-    network::{Network, Plan},
+    network::{Bits, Network, Plan},
     quantizer::{Quantizer, Role},
     recipe::Recipe,
     state::State,
@@ -17,6 +17,9 @@ use crate::{
 use burn::tensor::Tensor;
 use rand::seq::SliceRandom;
 use std::{cell::OnceCell, collections::BTreeMap, sync::Arc};
+
+/// The config's section of the joint training.
+const STAGE: &str = "indicators";
 
 /// Indicators by layer name.
 pub type ByLayer = BTreeMap<String, LayerIndicators>;
@@ -48,11 +51,15 @@ impl<'a> Lab<'a> {
     /// # Errors
     /// When the pre-trained numbers do not fit or a sample cannot be read.
     pub fn calibrated(&self, bits: impl IntoIterator<Item = BitWidth>) -> Result<Network, TrainError> {
+        Ok(self.uncalibrated(bits)?.calibrate(self.bench.first_batch(self.recipe.batch_size)?))
+    }
+
+    /// The same, with the parameters of weights alone.
+    fn uncalibrated(&self, bits: impl IntoIterator<Item = BitWidth>) -> Result<Network, TrainError> {
         let precisions: Vec<Precision> = uniform_precisions(bits).collect();
         let slots = self.graph.layers().into_iter().map(|layer| if layer.fixed { vec![] } else { precisions.clone() });
         let plan = Plan::new(self.graph.clone(), slots.collect(), self.quantizer.clone());
-        let full = Network::new(&plan, self.pretrained, self.bench.device)?;
-        Ok(full.calibrate(self.bench.first_batch(self.recipe.batch_size)?))
+        Ok(Network::new(&plan, self.pretrained, self.bench.device)?)
     }
 
     /// The same at the candidates, and on a device that keeps gradients.
@@ -60,8 +67,30 @@ impl<'a> Lab<'a> {
     /// # Errors
     /// As [`Self::calibrated`].
     pub fn untrained(&self) -> Result<Network, TrainError> {
-        let calibrated = self.calibrated(self.candidates.iter())?;
-        Ok(Network::new(calibrated.plan(), &calibrated.state(), &self.bench.device.clone().autodiff())?)
+        self.learning(&self.calibrated(self.candidates.iter())?)
+    }
+
+    /// The same network on a device that keeps gradients.
+    fn learning(&self, network: &Network) -> Result<Network, TrainError> {
+        Ok(Network::new(network.plan(), &network.state(), &self.bench.device.clone().autodiff())?)
+    }
+
+    /// The network that joint training starts from. Its activation parameters start on the first device, whatever the number of
+    /// devices.
+    fn started(&self, joint: &Joint, uniform: &[Bits]) -> Result<Network, TrainError> {
+        let network = self.uncalibrated(self.candidates.iter())?;
+        let (count, batch_size) = (joint.activation_init_batches.get(), self.recipe.batch_size);
+        let started = match joint.activation_init {
+            ActivationInit::FullPrecision => {
+                let batches = self.batches("calibrate", count, batch_size)?.into_iter();
+                network.calibrate_on(&batches.map(|(images, _)| images).collect::<Vec<_>>())
+            }
+            ActivationInit::Quantized => {
+                let batches = self.bench.training_batches(STAGE, count, batch_size)?;
+                network.computing(self.recipe.arithmetic).start_quantized(&batches, uniform)
+            }
+        };
+        self.learning(&started)
     }
 
     /// Training images and their classes in batches, without gradients: the same for the same seed and `purpose`, no image
@@ -129,15 +158,15 @@ impl<'a> Lab<'a> {
 
     /// LIMPQ's joint training; the network after it. Checkpoints go by `label`.
     fn jointly_trained(&self, label: &str, joint: &Joint) -> Result<Network, TrainError> {
-        let network = self.untrained()?;
-        let fixed: Vec<bool> = network.plan().layers.iter().map(|layer| layer.fixed).collect();
+        let fixed: Vec<bool> = self.graph.layers().iter().map(|layer| layer.fixed).collect();
         let precisions: Vec<Precision> = uniform_precisions(self.candidates.iter()).collect();
+        let network = self.started(joint, &Joint::uniform_passes(&precisions, &fixed))?;
         let mut passes = |step: usize| {
             let mut random = self.bench.random(&format!("indicators step {step}"));
             joint.passes(&precisions, &fixed, &mut random)
         };
         let (recipe, teacher, update) = (self.recipe, self.pretrained, joint.update());
-        let job = Job { stage: "indicators", label, recipe, teacher, update };
+        let job = Job { stage: STAGE, label, recipe, teacher, update };
         let network = self.bench.fit(&job, network, &mut passes)?.network;
         let _ = self.joint.set(network.state());
         Ok(network)

@@ -32,7 +32,7 @@ pub use evaluate::Score;
 pub use finite::Unusable;
 pub use fit::{Bench, Job, TrainError, Trained};
 pub use in_memory::{Augment, InMemory, mean_and_deviation};
-pub use joint::{Gradients, Joint, RandomPass, Update};
+pub use joint::{ActivationInit, Gradients, Joint, RandomPass, Update};
 pub(crate) use lab::all_finite;
 pub use lab::{ByLayer, Lab};
 pub use loader::{Batch, Loader, Pick, default_workers};

@@ -1,5 +1,6 @@
-//! Control: step sizes as they start, from the pre-trained weights and one batch of activations, without any training.
-//! What learning adds is the difference to this.
+//! Control: step sizes as they start, from the pre-trained weights and one batch of activations in full precision, without any
+//! training. What learning adds is the difference to this, where `learned_step` starts from the same, with `activation_init =
+//! "full_precision"`. By default its activations start in quantized passes.
 
 use limpq_core::train::{ByLayer, Lab, Sensitivity, TrainError};
 use schemars::JsonSchema;
