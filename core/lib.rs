@@ -9,7 +9,9 @@ pub mod artifact;
 pub mod graph;
 #[cfg(feature = "train")]
 pub mod hash;
+pub mod input;
 pub mod options;
+pub mod pickle;
 pub mod registry;
 #[cfg(feature = "train")]
 pub mod run;

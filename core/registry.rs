@@ -129,10 +129,15 @@ pub fn build<P: ?Sized + Kind>(name: &str, options: &toml::Table) -> Result<Box<
     (entry.build)(&options).map_err(|error| RegistryError::Options { kind: P::NAME, name: name.to_owned(), error })
 }
 
+/// No name that is looked for is longer.
+const LONGEST_NAME: usize = 200;
+
 /// The closest of several names, if one is close.
 pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let closeness = |other: &str| strsim::jaro_winkler(name, other);
-    let best = known.into_iter().max_by(|a, b| closeness(a).total_cmp(&closeness(b)))?;
+    // What is longer is no slip of the pen, and takes long to compare.
+    let known = known.into_iter().filter(|other| other.len() <= LONGEST_NAME && name.len() <= LONGEST_NAME);
+    let best = known.max_by(|a, b| closeness(a).total_cmp(&closeness(b)))?;
     (closeness(best) > 0.75).then_some(best)
 }
 

@@ -159,3 +159,26 @@ fn recipes_that_lack_something_are_refused_with_the_config() {
         assert!(refused(set).contains(message), "{}", refused(set));
     }
 }
+
+/// A text of some kilobytes to megabytes may not fill the stack of whoever reads it.
+#[test]
+fn configs_that_lie_too_deep_in_themselves_are_refused() {
+    let deep = 100_000;
+    for text in [
+        format!("{TINY}x = {}", "[".repeat(deep)),
+        format!("{TINY}x = {}", "{a = ".repeat(deep)),
+        format!("{TINY}{}x = 1", "a.".repeat(deep)),
+        format!("{TINY}[{}x]", "a.".repeat(deep)),
+        format!("{TINY}{}x = {}1{}", "a.".repeat(70), format!("{{{}x = ", "a.".repeat(70)).repeat(70), "}".repeat(70)),
+    ] {
+        let error = Config::parse("tiny.toml", &text, &[]).unwrap_err().to_string();
+        assert!(error.starts_with("tiny.toml is not TOML: "), "{error}");
+    }
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("tiny.toml");
+    std::fs::write(&path, format!("\u{feff}{TINY}")).unwrap();
+    Config::read(&path, &[]).unwrap();
+    std::fs::write(&path, TINY.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>()).unwrap();
+    let error = Config::read(&path, &[]).unwrap_err().to_string();
+    assert!(error.contains("tiny.toml: it is text in UTF-16; save it as UTF-8"), "{error}");
+}

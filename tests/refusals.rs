@@ -171,13 +171,54 @@ mod files {
         let length = u8::try_from(command.len()).unwrap();
         let newest =
             [b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c", &[length][..], command.as_bytes(), b"\x85R."].concat();
-        for (pickle, what) in [(oldest, "os.system"), (newest, "Python code")] {
+        for (pickle, what) in [(oldest, "os.system"), (newest, "posix.system")] {
             let said = format!(
                 "as a pickle: it wants to call {what}, which could run anything, so it is refused; save plain floats"
             );
             refused("indicators.pkl", &pickle, &[&said]);
         }
         assert!(!mark.exists());
+    }
+
+    #[test]
+    fn text_of_another_kind() {
+        let json = serde_json::to_string(&fixtures::indicators(&[6, 5, 4, 3, 2])).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let marked = fixtures::write(folder.path(), "marked.json", format!("\u{feff}{json}").as_bytes());
+        easy(&marked).assert().success();
+        for utf16 in [
+            format!("\u{feff}{json}").encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>(),
+            json.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+        ] {
+            refused("indicators.json", &utf16, &["is not an indicator file: it is text in UTF-16; save it as UTF-8"]);
+        }
+    }
+
+    #[test]
+    fn layers_that_are_not_searched() {
+        let with_fc = |indicators: &mut Indicators| {
+            let layer = indicators.layers["layer1.0.conv1"].clone();
+            indicators.layers.insert("fc".into(), layer);
+        };
+        refused_json(
+            with_fc,
+            &["the indicators have fc, whose bits resnet20 does not search: it keeps them at 8. Take them"],
+        );
+    }
+
+    /// Each of them would fill stack or memory, or take minutes.
+    #[test]
+    fn hostile_indicators() {
+        refused("deep.json", format!("{{\"schema\":{}", "[".repeat(1_000_000)).as_bytes(), &["127 levels deep"]);
+        let nested = [vec![b']'; 1_000_000], vec![b'a'; 999_999], b".".to_vec()].concat();
+        refused("deep.pkl", &nested, &["as a pickle: it holds a list of 1 and not a dict"]);
+        let values = [vec![b']'; 5_000_000], vec![b'.']].concat();
+        refused("many.pkl", &values, &["as a pickle: it holds more than 4194304 values, the most that is read"]);
+        refused(
+            "large.json",
+            &vec![b' '; 17 << 20],
+            &["it is larger than 16 MiB, the most that is read of such a file"],
+        );
     }
 
     /// Read as it stands, a few hundred such operations fill gigabytes.

@@ -4,7 +4,7 @@ use super::{Graph, NodeId, Op, Shape};
 use serde::Serialize;
 
 /// Which kind of layer holds the weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LayerKind {
     /// 2-D convolution.

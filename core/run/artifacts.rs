@@ -3,7 +3,7 @@
 use super::FolderError;
 use crate::{
     artifact::{self, Damaged, WriteError},
-    hash,
+    hash, input,
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, io::ErrorKind, path::Path};
@@ -35,7 +35,9 @@ impl Record {
         let shown = file.display().to_string();
         let wrong = |why: String| FolderError::Record { path: shown.clone(), why };
         let record = match std::fs::read(&file) {
-            Ok(bytes) => serde_json::from_slice::<Self>(&bytes).map_err(|error| wrong(error.to_string()))?,
+            Ok(bytes) => {
+                serde_json::from_slice::<Self>(input::unmarked(&bytes)).map_err(|error| wrong(error.to_string()))?
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 Self { schema: RECORD_SCHEMA, artifacts: BTreeMap::new() }
             }
@@ -87,5 +89,8 @@ mod tests {
         std::fs::write(home.path().join(RECORD), "{").unwrap();
         let error = Record::read(home.path()).unwrap_err().to_string();
         assert!(error.contains("artifacts.json is damaged"), "{error}");
+        // Some editors put a byte order mark before what they save.
+        std::fs::write(home.path().join(RECORD), "\u{feff}{\"schema\": 1, \"artifacts\": {}}").unwrap();
+        assert!(Record::read(home.path()).unwrap().artifacts.is_empty());
     }
 }

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     graph::FIXED_BITS,
+    input,
     options::{self, OptionsError},
     registry::{self, Kind},
     search::CostModel,
@@ -69,7 +70,7 @@ impl Config {
     /// Point at the line and column of the file, at the variable, or at the pair.
     pub fn read(path: &Path, sets: &[String]) -> Result<Self, ConfigError> {
         let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read { path: shown.clone(), error })?;
+        let text = input::read_text(path).map_err(|error| ConfigError::Read { path: shown.clone(), error })?;
         Self::parse(&shown, &text, sets)
     }
 
@@ -82,8 +83,8 @@ impl Config {
     }
 
     fn layered(path: &str, text: &str, variables: Vec<Variable>, sets: &[String]) -> Result<Self, ConfigError> {
-        let syntax = |error: toml::de::Error| ConfigError::Syntax { path: path.to_owned(), message: error.to_string() };
-        let file = text.parse::<toml::Table>().map_err(syntax)?;
+        let syntax = |message| ConfigError::Syntax { path: path.to_owned(), message };
+        let file = input::toml(text).map_err(syntax)?;
         let variable = |Variable { name, value, setting }: Variable| {
             let shown = format!("environment variable {name}={value}");
             Ok(Override { shown, setting })

@@ -2,9 +2,16 @@
 //! each candidate bit-width. Read from our JSON or from LIMPQ's pickle, told apart by content.
 
 use super::{Allowed, BitWidth, Candidates, pickle};
-use crate::{graph::Graph, registry::nearest};
+use crate::{
+    graph::{FIXED_BITS, Graph},
+    input,
+    registry::nearest,
+};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 /// Version of the JSON layout.
 pub const INDICATORS_SCHEMA: u32 = 1;
@@ -106,6 +113,17 @@ pub enum IndicatorsError {
         /// Indicators without a layer, in words.
         left_over: String,
     },
+    /// Layers that are not searched.
+    #[error(
+        "the indicators have {}, whose bits {model} does not search: it keeps them at {FIXED_BITS}. Take them out of the file",
+        layers.join(", ")
+    )]
+    Fixed {
+        /// The model.
+        model: String,
+        /// The layers.
+        layers: Vec<String>,
+    },
     /// A bit-width that a layer has no indicator for.
     #[error(
         "layer {layer:?} has no {tensor} indicator for {bits} bits; the file has {has}. \
@@ -145,7 +163,7 @@ impl Indicators {
     /// Missing or unreadable files, other formats, other schema versions.
     pub fn read(path: &Path) -> Result<Self, IndicatorsError> {
         let shown = path.display().to_string();
-        let bytes = std::fs::read(path).map_err(|error| IndicatorsError::Read { path: shown.clone(), error })?;
+        let bytes = input::read(path).map_err(|error| IndicatorsError::Read { path: shown.clone(), error })?;
         Self::from_bytes(&bytes).map_err(|error| match error {
             IndicatorsError::Format { why, .. } => IndicatorsError::Format { path: shown, why },
             other => other,
@@ -158,6 +176,11 @@ impl Indicators {
     /// As [`Self::read`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, IndicatorsError> {
         let format = |why: String| IndicatorsError::Format { path: "the input".into(), why };
+        let marked = bytes.starts_with(b"\xef\xbb\xbf");
+        if marked || input::is_utf16(bytes) {
+            // Some editor's text, and no pickle.
+            return Self::from_bytes(input::text(bytes).map_err(format)?.as_bytes());
+        }
         let indicators = match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
             None => return Err(format("it is empty".into())),
             Some(b'{') => {
@@ -173,7 +196,7 @@ impl Indicators {
                     } else {
                         ""
                     };
-                    format(format!("as JSON: {error}{hint}"))
+                    format(format!("as JSON: {}{hint}", input::json_error(&error)))
                 };
                 let version: Version = serde_json::from_slice(bytes).map_err(json)?;
                 if version.schema != INDICATORS_SCHEMA {
@@ -212,8 +235,14 @@ impl Indicators {
         let wanted: Vec<String> = graph.searchable().into_iter().map(|layer| layer.name).collect();
         let missing: Vec<&str> =
             wanted.iter().map(String::as_str).filter(|name| !self.layers.contains_key(*name)).collect();
+        let known: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
         let left_over: Vec<&str> =
-            self.layers.keys().map(String::as_str).filter(|name| !wanted.iter().any(|w| w == name)).collect();
+            self.layers.keys().map(String::as_str).filter(|name| !known.contains(name)).collect();
+        let fixed: BTreeSet<String> = graph.fixed().into_iter().map(|layer| layer.name).collect();
+        if missing.is_empty() && !left_over.is_empty() && left_over.iter().all(|name| fixed.contains(*name)) {
+            let layers = left_over.into_iter().map(str::to_owned).collect();
+            return Err(IndicatorsError::Fixed { model: graph.model.clone(), layers });
+        }
         if !missing.is_empty() || !left_over.is_empty() {
             let hint = left_over.first().and_then(|name| nearest(name, missing.iter().copied()));
             let hint = hint.map(|name| format!(" (nearest: {name})")).unwrap_or_default();

@@ -3,6 +3,7 @@
 use super::Precision;
 use crate::graph::Graph;
 use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Version of the JSON layout.
 pub const POLICY_SCHEMA: u32 = 1;
@@ -100,10 +101,14 @@ impl Policy {
         let mismatch =
             |why: String| PolicyError::Mismatch { found: self.named().to_owned(), wanted: graph.model.clone(), why };
         let layers = graph.searchable();
-        if let Some(extra) = self.policy.iter().find(|bits| layers.iter().all(|layer| layer.name != bits.layer)) {
+        let known: BTreeSet<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
+        if let Some(extra) = self.policy.iter().find(|bits| !known.contains(bits.layer.as_str())) {
             return Err(mismatch(format!("layer {:?} is not in the model", extra.layer)));
         }
-        let of = |name: &str| self.policy.iter().find(|bits| bits.layer == name);
+        // Of several entries for a layer the first counts.
+        let entries: BTreeMap<&str, &LayerBits> =
+            self.policy.iter().rev().map(|bits| (bits.layer.as_str(), bits)).collect();
+        let of = |name: &str| entries.get(name).copied();
         layers
             .iter()
             .map(|layer| {

@@ -1,9 +1,9 @@
 //! Policies as files: our JSON, LIMPQ's bit lists (YAML or JSON) and CSV; told apart by content when read.
 
 use super::{BitWidth, LayerBits, POLICY_SCHEMA, Policy, PolicyError, Precision, indicators::plain_name};
-use crate::graph::Graph;
+use crate::{graph::Graph, input};
 use serde::Deserialize;
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 /// The headings of the CSV form.
 const CSV_HEADINGS: [&str; 3] = ["layer", "weight_bits", "act_bits"];
@@ -22,7 +22,7 @@ impl Policy {
     /// Missing or malformed files; lists without a graph; layers that do not fit the graph.
     pub fn read(path: &Path, graph: Option<&Graph>) -> Result<Self, PolicyError> {
         let shown = path.display().to_string();
-        let bytes = std::fs::read(path);
+        let bytes = input::read(path);
         let bytes = bytes.map_err(|error| PolicyError::Read { path: shown.clone(), why: error.to_string() })?;
         Self::from_bytes(&bytes, &shown, graph)
     }
@@ -33,28 +33,31 @@ impl Policy {
     /// As [`Self::read`].
     pub fn from_bytes(bytes: &[u8], shown: &str, graph: Option<&Graph>) -> Result<Self, PolicyError> {
         let wrong = |why: String| PolicyError::Read { path: shown.to_owned(), why };
-        let text = std::str::from_utf8(bytes).map_err(|error| wrong(format!("it is not text: {error}")))?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let text = input::text(bytes).map_err(wrong)?;
         let start = text.trim_start();
-        let json = match start.starts_with('{') {
-            true => serde_json::from_str::<serde_json::Value>(text).ok(),
-            false => None,
+        // LIMPQ's lists in braces may be YAML, so that a text in braces is only JSON if it reads as such. Too deep, it is neither.
+        let json = match start.starts_with('{').then(|| serde_json::from_str::<serde_json::Value>(text)) {
+            Some(Err(error)) if error.to_string().contains("recursion") => {
+                return Err(wrong(input::json_error(&error)));
+            }
+            json => json.and_then(Result::ok),
         };
+        if let Some(separator) = [';', '\t'].into_iter().find(|&separator| has_headings(start, separator)) {
+            return Err(wrong(format!("its fields are separated by {separator:?}; save it with commas instead")));
+        }
         let policy = match json {
             _ if start.is_empty() => return Err(wrong("it is empty".to_owned())),
             Some(json) if json.get("weight_bits").is_none() => of_json(text).map_err(wrong)?,
-            _ if start.starts_with("layer") && start.lines().next().is_some_and(|line| line.contains(',')) => {
-                of_csv(text).map_err(wrong)?
-            }
+            _ if has_headings(start, ',') => of_csv(text).map_err(wrong)?,
             _ => return of_lists(text, shown, graph),
         };
         let policy = match graph {
             Some(graph) => policy.in_names_of(graph),
             None => policy,
         };
-        let twice = |place: usize| policy.policy[..place].iter().any(|other| other.layer == policy.policy[place].layer);
-        if let Some(place) = (0..policy.policy.len()).find(|&place| twice(place)) {
-            return Err(wrong(format!("layer {:?} stands there twice", policy.policy[place].layer)));
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = policy.policy.iter().find(|bits| !seen.insert(&bits.layer)) {
+            return Err(wrong(format!("layer {:?} stands there twice", twice.layer)));
         }
         match graph {
             Some(graph) => Ok(Self::new(graph, policy.precisions(graph)?)),
@@ -87,8 +90,15 @@ impl Policy {
     }
 }
 
+/// Whether a text starts with headings of CSV, one of which is `layer`; they may stand between quotes.
+fn has_headings(text: &str, separator: char) -> bool {
+    let first = text.lines().next().unwrap_or_default();
+    first.contains(separator)
+        && first.split(separator).any(|field| field.trim().trim_matches('"').trim() == CSV_HEADINGS[0])
+}
+
 fn of_json(text: &str) -> Result<Policy, String> {
-    let mut policy: Policy = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let mut policy: Policy = serde_json::from_str(text).map_err(|error| input::json_error(&error))?;
     policy.policy.iter_mut().for_each(|bits| bits.layer = plain_name(&bits.layer).to_owned());
     match policy.schema {
         POLICY_SCHEMA => Ok(policy),
@@ -173,8 +183,46 @@ mod tests {
             r#"{"weight_bits": [3, 2], "act_bits": [4, 6]}"#,
             "{weight_bits: [3, 2], act_bits: [4, 6]}",
             "layer, act_bits, weight_bits, note\r\nmodule.body.1, 6, 2, x\r\nmodule.body.0, 4, 3,\r\n",
+            "\u{feff}\"layer\",\"weight_bits\",\"act_bits\"\r\n\"body.0\",\"3\",\"4\"\r\n\"body.1\",\"2\",\"6\"\r\n",
+            "weight_bits,act_bits,layer\n3,4,body.0\n2,6,body.1\n",
+            "\u{feff}{\"weight_bits\": [3, 2], \"act_bits\": [4, 6]}",
         ] {
             assert_eq!(read(text, Some(&graph)).unwrap(), policy, "{text}");
+        }
+    }
+
+    #[test]
+    fn says_what_a_file_is_written_in() {
+        let graph = graph();
+        let semicolons = read("layer;weight_bits;act_bits\nbody.0;3;4\n", Some(&graph)).unwrap_err();
+        assert!(semicolons.ends_with("its fields are separated by ';'; save it with commas instead"), "{semicolons}");
+        let utf16: Vec<u8> = "\u{feff}layer,weight_bits".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let utf16 = Policy::from_bytes(&utf16, "p.csv", Some(&graph)).unwrap_err().to_string();
+        assert!(utf16.contains("p.csv: it is text in UTF-16; save it as UTF-8"), "{utf16}");
+    }
+
+    /// Small files that would take minutes, gigabytes or all of the stack.
+    #[test]
+    fn hostile_policies_end_in_an_error() {
+        let graph = graph();
+        let rows: String = (0..200_000).map(|row| format!("layer{row},3,4\n")).collect();
+        let unknown = read(&format!("layer,weight_bits,act_bits\n{rows}"), Some(&graph)).unwrap_err();
+        assert!(unknown.contains("layer \"layer0\" is not in the model"), "{unknown}");
+        let deep = 500_000;
+        let json = read(&format!("{{\"policy\": {}", "[".repeat(deep)), Some(&graph)).unwrap_err();
+        assert!(json.contains("more than 127 levels deep"), "{json}");
+        for yaml in [
+            format!("weight_bits: {}", "[".repeat(deep)),
+            (0..20_000).map(|level| format!("{}- \n", " ".repeat(level % 1000))).collect(),
+            format!("{{{}", "a: {".repeat(deep)),
+            // Each name stands for nine of the one before.
+            (1..30).fold("a0: &a0 [1, 1]\n".to_owned(), |text, i| {
+                let names = vec![format!("*a{}", i - 1); 9].join(", ");
+                format!("{text}a{i}: &a{i} [{names}]\n")
+            }) + "weight_bits: *a29\nact_bits: *a29\n",
+        ] {
+            let error = read(&yaml, Some(&graph)).unwrap_err();
+            assert!(error.contains("it is neither"), "{error}");
         }
     }
 

@@ -5,6 +5,7 @@ mod report;
 use crate::watch::{Sights, Watchers, listen, tell};
 use anyhow::Context;
 use limpq_core::{
+    input,
     run::{Config, Place, RunError, Summary, run_in},
     train::TrainError,
 };
@@ -138,7 +139,8 @@ type Planned<'a> = (&'a String, u64, PathBuf, Result<Config, String>);
 impl Plan {
     fn read(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the study {shown}"))?;
+        let text = input::read_text(path).with_context(|| format!("cannot read the study {shown}"))?;
+        input::toml(&text).map_err(|why| anyhow::anyhow!("the study {shown} cannot be understood: {why}"))?;
         let plan: Self = toml::from_str(&text).with_context(|| format!("the study {shown} cannot be understood"))?;
         let names = || std::iter::once(&plan.name).chain(plan.entrants.keys());
         let plain = |name: &&String| name.chars().all(|c| c.is_alphanumeric() || "-_".contains(c)) && !name.is_empty();
@@ -157,7 +159,7 @@ impl Plan {
     /// All runs, seed by seed, so that a study that is stopped early has compared all entrants.
     fn cells(&self, base: &Path, folder: &Path, sets: &[String]) -> anyhow::Result<Vec<Planned<'_>>> {
         let shown = base.display();
-        let text = std::fs::read_to_string(base).with_context(|| format!("cannot read the study's base {shown}"))?;
+        let text = input::read_text(base).with_context(|| format!("cannot read the study's base {shown}"))?;
         let pairs = self.seeds.iter().flat_map(|&seed| self.entrants.iter().map(move |entrant| (seed, entrant)));
         let cell = |(seed, (name, own)): (u64, (&'_ String, &toml::Table))| {
             let mut all = vec![];

@@ -6,7 +6,7 @@
 
 use super::Faults;
 use limpq_core::{
-    artifact,
+    artifact, input,
     train::{Progress, Step, StepSize, Validation},
 };
 use serde::{Deserialize, Serialize};
@@ -147,7 +147,7 @@ pub fn lines(path: &Path) -> io::Result<impl Iterator<Item = io::Result<Line>> +
             Ok(_) => {}
         }
         if line.last() == Some(&b'\n') {
-            return Some(Ok(serde_json::from_slice(&line).ok()));
+            return Some(Ok(serde_json::from_slice(input::unmarked(&line)).ok()));
         }
         match file.skip_until(b'\n') {
             Err(error) => Some(Err(error)),

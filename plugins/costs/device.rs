@@ -1,5 +1,6 @@
 //! What a device's data sheet says, for [`super::LatencyRoofline`]. Presets are in `devices/`, each with its source.
 
+use limpq_core::input;
 use limpq_core::registry::nearest;
 use limpq_core::search::BitWidth;
 use serde::Deserialize;
@@ -106,14 +107,18 @@ impl Device {
             let nearest = nearest(name, names).map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default();
             return Err(DeviceError::Unknown { name: name.to_owned(), nearest, known: names.join(", ") });
         }
-        let text = std::fs::read_to_string(name).map_err(|error| DeviceError::Read { path: name.to_owned(), error })?;
+        let text =
+            input::read_text(Path::new(name)).map_err(|error| DeviceError::Read { path: name.to_owned(), error })?;
         Self::parse(name, &text)
     }
 
     fn parse(path: &str, text: &str) -> Result<Self, DeviceError> {
-        let message = |error: toml::de::Error| error.to_string().trim_end().to_owned();
-        let device: Self = toml::from_str(text)
-            .map_err(|error| DeviceError::Description { path: path.to_owned(), message: message(error) })?;
+        let wrong = |message: String| DeviceError::Description {
+            path: path.to_owned(),
+            message: message.trim_end().to_owned(),
+        };
+        input::toml(text).map_err(wrong)?;
+        let device: Self = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
         match device.native.is_empty() {
             true => Err(DeviceError::NoNative { path: path.to_owned() }),
             false => Ok(device),

@@ -4,8 +4,9 @@ use super::file::{Key, Signature, Subject, shown};
 use super::{Measured, Quantity};
 use limpq_core::graph::{FIXED_BITS, Graph, Layer};
 use limpq_core::registry::nearest;
-use limpq_core::search::Precision;
+use limpq_core::search::{BitWidth, Precision};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// What is wrong between a file and a network.
 #[derive(Debug, thiserror::Error)]
@@ -74,14 +75,20 @@ impl Measured {
     }
 
     fn unused(&self, graph: &Graph) -> Vec<String> {
+        /// The nearest name is looked for among all layers, so that a file of another network would take minutes.
+        const WITH_NEAREST: usize = 100;
         let layers = graph.layers();
+        let names: BTreeSet<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
+        let signatures: BTreeSet<Signature> = layers.iter().map(Signature::of).collect();
+        let mut found = 0;
         let unused = |Subject { key, place, .. }: &Subject| match key {
-            Key::Layer(name) if layers.iter().all(|layer| layer.name != *name) => {
-                let near = nearest(name, layers.iter().map(|layer| layer.name.as_str()));
+            Key::Layer(name) if !names.contains(name.as_str()) => {
+                found += 1;
+                let near = nearest(name, names.iter().copied().filter(|_| found <= WITH_NEAREST));
                 let near = near.map(|near| format!("; nearest: {near}")).unwrap_or_default();
                 Some(format!("{place}: layer {name:?} is not in {}{near}", graph.model))
             }
-            Key::Signature(signature) if layers.iter().all(|layer| Signature::of(layer) != *signature) => {
+            Key::Signature(signature) if !signatures.contains(signature) => {
                 Some(format!("{place}: no layer of {} is {signature}", graph.model))
             }
             _ => None,
@@ -94,8 +101,7 @@ impl Measured {
         for layer in graph.layers() {
             let here = Signature::of(&layer);
             let key = Key::Layer(layer.name.clone());
-            let claimed =
-                self.subjects.iter().filter(|subject| subject.key == key).flat_map(|subject| &subject.claimed);
+            let claimed = self.subject(&key).into_iter().flat_map(|subject| &subject.claimed);
             faults.extend(claimed.filter(|(there, _)| *there != here).map(|(there, place)| {
                 format!(
                     "{place}: {} was measured as {there}, and in this {} for {} images it is {here}",
@@ -111,14 +117,12 @@ impl Measured {
         let mut falls = vec![];
         for Subject { key, values, .. } in &self.subjects {
             for (&low, &at_low) in values {
-                let above = |same: fn(Precision) -> u64, other: fn(Precision) -> u64| {
-                    let higher =
-                        values.iter().filter(|(bits, _)| same(**bits) == same(low) && other(**bits) > other(low));
-                    higher.min_by_key(|(bits, _)| other(**bits))
-                };
-                let weight: fn(Precision) -> u64 = |bits| bits.weight.get();
-                let act: fn(Precision) -> u64 = |bits| bits.act.get();
-                for (&high, &at_high) in [above(weight, act), above(act, weight)].into_iter().flatten() {
+                // Precisions are in the order of their weight bits, then of their activation bits.
+                let more_act = values.range(low..).nth(1).filter(|(bits, _)| bits.weight == low.weight);
+                let mut more_weight = (low.weight.get() + 1..)
+                    .map_while(|weight| BitWidth::new(weight).ok())
+                    .filter_map(|weight| values.get_key_value(&Precision { weight, ..low }));
+                for (&high, &at_high) in [more_act, more_weight.next()].into_iter().flatten() {
                     if at_high < at_low {
                         let shown = |value| Quantity::shown(self.quantity, value);
                         falls.push(format!("{key}: {low} {}, {high} only {}", shown(at_low), shown(at_high)));

@@ -2,6 +2,7 @@
 
 use super::{Format, Quantity};
 use limpq_core::graph::{Layer, LayerKind, Shape};
+use limpq_core::input;
 use limpq_core::registry::nearest;
 use limpq_core::search::{BitWidth, Precision};
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,8 @@ use std::str::FromStr;
 pub(super) const SIGNATURE: [&str; 6] = ["kind", "in_shape", "out_shape", "kernel", "stride", "groups"];
 /// More than this is no measurement, and keeps sums far from overflow: a million seconds, a kilojoule.
 const MOST: f64 = 1e15;
+/// A table of more is refused. 600 layers at all pairs of six bit-widths have 21 600.
+const MOST_ENTRIES: usize = 250_000;
 
 /// What is wrong with a file.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +42,9 @@ pub enum FileError {
         /// The columns.
         columns: String,
     },
+    /// More in it than is read.
+    #[error("{0} has more than {MOST_ENTRIES} entries, the most that is read; keep those of this network")]
+    Long(String),
     /// It is not JSON, or not a list of objects.
     #[error("{path} is no list of entries: {message}")]
     Json {
@@ -60,7 +66,7 @@ pub(super) fn shown(faults: &[String]) -> String {
 }
 
 /// What layers must have in common to share a measurement.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Signature {
     kind: LayerKind,
     in_shape: Shape,
@@ -103,7 +109,7 @@ impl fmt::Display for Signature {
 }
 
 /// What an entry is about.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key {
     /// One layer by name.
     Layer(String),
@@ -156,7 +162,7 @@ pub(super) fn read(path: &str, quantity: Quantity) -> Result<Vec<Entry>, FileErr
         return Err(FileError::NoPath);
     }
     let form = form(path)?;
-    let text = std::fs::read_to_string(path).map_err(|error| FileError::Read { path: path.to_owned(), error })?;
+    let text = input::read_text(Path::new(path)).map_err(|error| FileError::Read { path: path.to_owned(), error })?;
     parse(path, &text, form, quantity)
 }
 
@@ -175,6 +181,7 @@ pub(super) fn form(path: &str) -> Result<Format, FileError> {
 /// # Errors
 /// All faults, by line.
 pub(super) fn parse(path: &str, text: &str, form: Format, quantity: Quantity) -> Result<Vec<Entry>, FileError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let rows = match form {
         Format::Csv => csv_rows,
         Format::Json => json_rows,
@@ -201,10 +208,11 @@ pub(super) fn parse(path: &str, text: &str, form: Format, quantity: Quantity) ->
 /// Two entries for the same that differ.
 pub(super) fn subjects(entries: Vec<Entry>, quantity: Quantity) -> Result<Vec<Subject>, FileError> {
     let mut subjects: Vec<Subject> = vec![];
+    let mut index: BTreeMap<Key, usize> = BTreeMap::new();
     let mut places: Vec<BTreeMap<Precision, String>> = vec![];
     let mut faults = vec![];
     for Entry { place, key, claimed, bits, value } in entries {
-        let at = subjects.iter().position(|subject| subject.key == key).unwrap_or_else(|| {
+        let at = *index.entry(key.clone()).or_insert_with(|| {
             subjects.push(Subject { key, claimed: vec![], place: place.clone(), values: BTreeMap::new() });
             places.push(BTreeMap::new());
             subjects.len() - 1
@@ -253,6 +261,11 @@ fn csv_rows(path: &str, text: &str, quantity: Quantity, faults: &mut Vec<String>
         return Err(FileError::Empty { path: path.to_owned(), columns: columns(quantity) });
     }
     let line = header.position().map_or(1, csv::Position::line);
+    let alone = header.get(0).filter(|_| header.len() == 1).unwrap_or_default();
+    if let Some(separator) = [';', '\t'].into_iter().find(|&separator| alone.contains(separator)) {
+        let why = format!("{path}:{line}: its fields are separated by {separator:?}; save it with commas instead");
+        return Err(FileError::Faults(vec![why]));
+    }
     let (mut seen, mut wrong) = (BTreeSet::new(), vec![]);
     for column in &header {
         if !known(quantity).contains(&column) {
@@ -270,7 +283,10 @@ fn csv_rows(path: &str, text: &str, quantity: Quantity, faults: &mut Vec<String>
         return Err(FileError::Faults(wrong));
     }
     let mut rows = vec![];
-    for record in reader.records() {
+    for (count, record) in reader.records().enumerate() {
+        if count == MOST_ENTRIES {
+            return Err(FileError::Long(path.to_owned()));
+        }
         match record {
             Ok(record) => {
                 let line = record.position().map_or(0, csv::Position::line);
@@ -290,7 +306,10 @@ fn csv_rows(path: &str, text: &str, quantity: Quantity, faults: &mut Vec<String>
 
 fn json_rows(path: &str, text: &str, quantity: Quantity, faults: &mut Vec<String>) -> Result<Rows, FileError> {
     let list: Vec<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(text)
-        .map_err(|error| FileError::Json { path: path.to_owned(), message: error.to_string() })?;
+        .map_err(|error| FileError::Json { path: path.to_owned(), message: input::json_error(&error) })?;
+    if list.len() > MOST_ENTRIES {
+        return Err(FileError::Long(path.to_owned()));
+    }
     let mut rows = vec![];
     for (index, object) in list.into_iter().enumerate() {
         let place = format!("{path}: entry {}", index + 1);

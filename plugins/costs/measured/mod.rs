@@ -121,6 +121,8 @@ pub struct Measured {
     quantity: Quantity,
     /// Layers and signatures in the order of the file.
     subjects: Vec<Subject>,
+    /// Where they stand there.
+    index: BTreeMap<Key, usize>,
     /// Entries that have no number yet.
     blank: usize,
 }
@@ -147,7 +149,13 @@ impl Measured {
     fn of(entries: Vec<Entry>, options: MeasuredOptions, quantity: Quantity) -> Result<Self, FileError> {
         let blank = entries.iter().filter(|entry| entry.value.is_none()).count();
         let subjects = file::subjects(entries, quantity)?;
-        Ok(Self { options, quantity, subjects, blank })
+        let index = subjects.iter().enumerate().map(|(place, subject)| (subject.key.clone(), place)).collect();
+        Ok(Self { options, quantity, subjects, index, blank })
+    }
+
+    /// What is known of a layer or a signature.
+    fn subject(&self, key: &Key) -> Option<&Subject> {
+        self.index.get(key).map(|&place| &self.subjects[place])
     }
 
     /// The options that it was made from.
@@ -168,8 +176,7 @@ impl Measured {
     /// The number for a layer, measured or interpolated.
     pub fn value(&self, layer: &Layer, bits: Precision) -> Option<u64> {
         let signature = Key::Signature(Signature::of(layer));
-        let of = |key: &Key| self.subjects.iter().find(|subject| subject.key == *key);
-        let (named, alike) = (of(&Key::Layer(layer.name.clone())), of(&signature));
+        let (named, alike) = (self.subject(&Key::Layer(layer.name.clone())), self.subject(&signature));
         let subjects = || alike.into_iter().chain(named);
         let measured = subjects().filter_map(|subject| subject.values.get(&bits)).next_back();
         match self.options.interpolate {
@@ -228,5 +235,41 @@ mod tests {
         assert_eq!(at(&all, "w9a8"), None, "nothing is extrapolated");
         assert_eq!(at(&all, "w1a2"), None);
         assert_eq!(at(&grid(&[]), "w4a4"), None);
+    }
+
+    fn read(text: &str) -> Result<Measured, FileError> {
+        let options = MeasuredOptions { path: "table.csv".into(), ..MeasuredOptions::default() };
+        Measured::parse(text, options, Quantity::Microseconds)
+    }
+
+    fn graph() -> limpq_core::graph::Graph {
+        use limpq_core::graph::{Builder, Conv, Shape};
+        let (mut b, x) = Builder::new("tiny", Shape::new(3, 8, 8).unwrap(), 3);
+        let x = b.conv("body", x, Conv::new(4, 3));
+        b.classifier("fc", x);
+        b.finish().unwrap()
+    }
+
+    #[test]
+    fn headings_may_be_quoted_and_marked() {
+        let table =
+            read("\u{feff}\"layer\",\"w_bits\",\"a_bits\",\"microseconds\"\r\n\"body\",\"4\",\"4\",\"1.5\"\r\n")
+                .unwrap();
+        assert_eq!(table.value(&graph().layers()[0], "w4a4".parse().unwrap()), Some(1500));
+        let error = read("layer;w_bits;a_bits;microseconds\nbody;4;4;1,5\n").unwrap_err().to_string();
+        assert_eq!(error, "table.csv:1: its fields are separated by ';'; save it with commas instead");
+    }
+
+    /// Compared each with each, as many layers take minutes.
+    #[test]
+    fn two_hundred_thousand_layers_of_another_network() {
+        let rows = |count: usize| -> String { (0..count).map(|row| format!("layer{row},4,4,1\n")).collect() };
+        let table = read(&format!("layer,w_bits,a_bits,microseconds\n{}", rows(200_000))).unwrap();
+        let audit = table.audit(&graph(), &["w4a4".parse().unwrap()]);
+        assert_eq!((audit.unused.len(), audit.measured, audit.missing.len()), (200_000, 200_000, 2));
+        let error = table.check(&graph()).unwrap_err().to_string();
+        assert!(error.ends_with("and 199994 more"), "{error}");
+        let error = read(&format!("layer,w_bits,a_bits,microseconds\n{}", rows(250_001))).unwrap_err().to_string();
+        assert_eq!(error, "table.csv has more than 250000 entries, the most that is read; keep those of this network");
     }
 }

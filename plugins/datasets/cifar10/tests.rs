@@ -119,7 +119,7 @@ fn spoilt_pickles_are_refused() {
     };
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     assert!(error(folder.path()).contains("data_batch_1: no pickle of CIFAR-10: "));
-    fs::write(&path, serde_pickle::to_vec(&[1, 2], serde_pickle::SerOptions::new()).unwrap()).unwrap();
+    fs::write(&path, b"\x80\x02](K\x01K\x02e.").unwrap();
     assert!(error(folder.path()).ends_with("it holds no dict"));
     // `U` and a length stand before a text of Python 2, `K` before a small number, `M` before one of two bytes.
     let missing = with(b"U\x06labels", b"U\x06lebals");
@@ -130,8 +130,34 @@ fn spoilt_pickles_are_refused() {
     assert!(rows.contains("with rows of 3072, but it is 3 x 3072 in 6144 bytes"), "{rows}");
     let columns = with(b"K\x02M\x00\x0c", b"M\x00\x0cK\x02");
     assert!(columns.contains("but it is 3072 x 2 in 6144 bytes"), "{columns}");
+    let dtype = with(b"U\x02u1", b"U\x02i1");
+    assert!(dtype.ends_with("but its numbers are \"i1\""), "{dtype}");
     let class = with(b"(K\x01K\x04e", b"(K\x01K\x0ae");
     assert!(class.ends_with("image 1 (from 0) has class 10; CIFAR-10 has 0 to 9"), "{class}");
     let count = with(b"(K\x01K\x04e", b"(K\x01e");
     assert!(count.contains("it has 1 labels for 2 images"), "{count}");
+}
+
+/// Values in one another as often as bytes fit into a file; they would fill stack and memory if they were copied out.
+#[test]
+fn hostile_pickles_are_refused() {
+    let folder = copy("cifar-10-batches-py");
+    let path = folder.path().join("data_batch_1");
+    let nested = [b"}(U\x06labels".to_vec(), vec![b'N'], vec![0x85; 1_000_000], b"U\x04dataNu.".to_vec()].concat();
+    fs::write(&path, nested).unwrap();
+    let labels = error(folder.path());
+    assert!(labels.ends_with("\"labels\" must be a list, but is a tuple of 1"), "{labels}");
+    fs::write(&path, [vec![b']'; 5_000_000], vec![b'.']].concat()).unwrap();
+    let many = error(folder.path());
+    assert!(
+        many.ends_with("no pickle of CIFAR-10: it holds more than 4194304 values, the most that is read"),
+        "{many}"
+    );
+    let digits = [b"}(U\x06labels](L".to_vec(), vec![b'7'; 1_000_000], b"L\neU\x04dataNu.".to_vec()].concat();
+    fs::write(&path, digits).unwrap();
+    let digits = error(folder.path());
+    assert!(
+        digits.ends_with("\"labels\" has a number of more than 64 bits in it, which is no whole number"),
+        "{digits}"
+    );
 }

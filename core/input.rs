@@ -1,0 +1,129 @@
+//! Files that a user brings: read up to a limit, and as text whatever program wrote them.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+/// The most that is read of a file of indicators, a policy, a table or a config. The largest of them that make sense are
+/// a hundred times smaller.
+pub const MOST_BYTES: u64 = 16 << 20;
+
+/// How deep lists and tables may lie in one another.
+pub const MOST_LEVELS: usize = 64;
+
+/// A whole file.
+///
+/// # Errors
+/// Whatever the system says, and a file of more than [`MOST_BYTES`].
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![];
+    File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > MOST_BYTES {
+        true => Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("it is larger than {} MiB, the most that is read of such a file", MOST_BYTES >> 20),
+        )),
+        false => Ok(bytes),
+    }
+}
+
+/// Bytes as text, without the byte order mark that some editors put before it.
+///
+/// # Errors
+/// UTF-16, and what is no text; says so, and where.
+pub fn text(bytes: &[u8]) -> Result<&str, String> {
+    if is_utf16(bytes) {
+        return Err("it is text in UTF-16; save it as UTF-8 (in an editor: \"Save as\", encoding UTF-8)".to_owned());
+    }
+    std::str::from_utf8(unmarked(bytes)).map_err(|error| format!("it is not text in UTF-8: {error}"))
+}
+
+/// Bytes without the mark of UTF-8.
+pub fn unmarked(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// Whether these bytes are UTF-16: they have its mark, or a zero beside their first character.
+pub fn is_utf16(bytes: &[u8]) -> bool {
+    match *bytes {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => true,
+        [0, other, ..] | [other, 0, ..] => other.is_ascii_graphic() || other.is_ascii_whitespace(),
+        _ => false,
+    }
+}
+
+/// A file as text; see [`read`] and [`text`].
+///
+/// # Errors
+/// As there.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let bytes = read(path)?;
+    text(&bytes).map(str::to_owned).map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))
+}
+
+/// What `serde_json` says, with the limit where it met one.
+pub fn json_error(error: &serde_json::Error) -> String {
+    error
+        .to_string()
+        .replace("recursion limit exceeded", "lists and objects lie more than 127 levels deep in one another")
+}
+
+/// A text as a TOML table.
+///
+/// # Errors
+/// What is not TOML, with line and column; tables and lists that lie deeper in one another than [`MOST_LEVELS`].
+pub fn toml(text: &str) -> Result<toml::Table, String> {
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+    fn fits(value: &toml::Value, levels: usize) -> bool {
+        match value {
+            toml::Value::Table(table) => levels > 0 && table.values().all(|value| fits(value, levels - 1)),
+            toml::Value::Array(list) => levels > 0 && list.iter().all(|value| fits(value, levels - 1)),
+            _ => true,
+        }
+    }
+    match table.values().all(|value| fits(value, MOST_LEVELS)) {
+        true => Ok(table),
+        false => Err(format!("its tables and lists lie more than {MOST_LEVELS} levels deep in one another")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_taken_off_and_utf_16_is_named() {
+        assert_eq!(text(b"\xef\xbb\xbf{}").unwrap(), "{}");
+        assert_eq!(text(b"{}").unwrap(), "{}");
+        for utf16 in [&b"\xff\xfe{\0}\0"[..], b"\xfe\xff\0{\0}", b"{\0}\0", b"\0{\0}", b"\xff\xfe\0\0{\0\0\0"] {
+            assert!(text(utf16).unwrap_err().contains("UTF-16; save it as UTF-8"), "{utf16:?}");
+        }
+        assert!(text(b"ab\xff").unwrap_err().starts_with("it is not text in UTF-8: "));
+    }
+
+    #[test]
+    fn a_file_that_never_ends_is_too_large() {
+        let error = read(Path::new("/dev/zero")).unwrap_err().to_string();
+        assert_eq!(error, "it is larger than 16 MiB, the most that is read of such a file");
+    }
+
+    /// Each of these is a few kilobytes to megabytes; nested as they say, they would fill the stack of whoever reads them.
+    #[test]
+    fn deep_toml_is_refused() {
+        let lists = format!("a = {}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let tables = format!("a = {}{}", "{a=".repeat(100_000), "}".repeat(100_000));
+        let dots = format!("{}a = 1", "a.".repeat(100_000));
+        let heading = format!("[{}a]", "a.".repeat(100_000));
+        let long = "a.".repeat(70);
+        let mixed = format!("[{long}a]\n{long}b = {}1{}", format!("{{{long}a=").repeat(70), "}".repeat(70));
+        let below = format!("a = {}{}", "[".repeat(70), "]".repeat(70));
+        for text in [&lists, &tables, &dots, &heading, &mixed, &below] {
+            assert!(toml(text).is_err());
+        }
+        assert!(toml(&below).unwrap_err().contains("more than 64 levels deep"));
+        let fits = format!("a = {}{}", "[".repeat(MOST_LEVELS), "]".repeat(MOST_LEVELS));
+        toml(&fits).unwrap();
+    }
+}
