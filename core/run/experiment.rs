@@ -56,6 +56,9 @@ pub fn run_in(config: &Config, place: Place, progress: &dyn Progress) -> Result<
     let constraints = config.constraints(&graph, &budgets, &rules);
     constraints.preflight(solver.as_ref())?;
     let weights = config.weights.as_ref().map(|weights| weights.load(&graph, config.seed)).transpose()?;
+    if let Some(remark) = model.weights_remark().filter(|_| weights.is_some()) {
+        progress.remark(&remark);
+    }
     let devices = config.device.open(config.mixed_precision())?;
     let program = program().map_err(RunError::Program)?;
     let images = fingerprint(&data)?;

@@ -30,11 +30,8 @@ impl Check {
         let config = Config::read(&self.config, &self.set)?;
         start_threads()?;
         let data = config.data()?;
-        let graph = config
-            .model
-            .build::<dyn Model>()?
-            .graph(data.shape, data.classes)
-            .context("[model] does not fit the data")?;
+        let model = config.model.build::<dyn Model>()?;
+        let graph = model.graph(data.shape, data.classes).context("[model] does not fit the data")?;
         let budgets = config.budgets()?;
         let rules = config.search.rules().map_err(|(key, error)| anyhow::anyhow!("{key}: {error}"))?;
         let constraints = config.constraints(&graph, &budgets, &rules);
@@ -69,6 +66,9 @@ impl Check {
         writeln!(out, "# network: {all} layers, bits are searched for {searched} of them")?;
         if let Some(weights) = weights {
             writeln!(out, "# weights: {} tensors fit, SHA-256 of the file {}", weights.state.0.len(), weights.sha256)?;
+            if let Some(remark) = model.weights_remark() {
+                writeln!(out, "# note: {remark}")?;
+            }
         }
         for ((budget, table), limits) in budgets.iter().zip(&stated.tables).zip(&stated.limits) {
             let number = |cost: u64| format!("{:.6} {}", table.printed(cost), table.unit.symbol());

@@ -4,6 +4,7 @@ mod arguments;
 #[cfg(feature = "train")]
 mod check;
 mod compare;
+mod escape;
 mod files;
 mod kinds;
 mod latency_check;
@@ -28,6 +29,7 @@ pub use arguments::{Network, Settings, accounting};
 #[cfg(feature = "train")]
 pub use check::Check;
 pub use compare::Compare;
+pub use escape::escaped;
 pub use kinds::{PluginKind, Registered};
 pub use latency_check::LatencyCheck;
 pub use latency_template::LatencyTemplate;
@@ -46,6 +48,7 @@ pub use study::Study;
 pub use sweep_alpha::SweepAlpha;
 
 use clap::Parser;
+use escape::Escaped;
 use limpq_core::registry::{self, RegistryError};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -133,7 +136,7 @@ impl Command {
 pub fn main() -> ExitCode {
     let result = match Cli::try_parse() {
         Ok(cli) => {
-            let mut out = io::stdout().lock();
+            let mut out = Escaped(io::stdout().lock());
             start().and_then(|()| cli.command.run(&mut out))
         }
         Err(wrong) if wrong.use_stderr() => wrong.exit(),
@@ -148,7 +151,7 @@ pub fn main() -> ExitCode {
     }
     let place = if printing.is_some() { "cannot write to standard output: " } else { "" };
     // Nobody is left to tell when stderr is closed too.
-    let _ = write!(io::stderr(), "error: {place}{}", chain(&error));
+    let _ = write!(io::stderr(), "error: {place}{}", escaped(&chain(&error)));
     ExitCode::FAILURE
 }
 

@@ -51,7 +51,7 @@ fn own_folder(path: &Path) -> io::Result<()> {
 
 /// Says something on stderr, where there may be nobody any more to read it.
 pub fn tell(words: &str) {
-    let _ = writeln!(stderr(), "{words}");
+    let _ = writeln!(stderr(), "{}", crate::commands::escaped(words));
 }
 
 /// What could not be kept of a run that was to be looked at. The run goes on without it, but does not end well.
@@ -123,6 +123,10 @@ impl Progress for Watchers {
 
     fn note(&self, note: &str) {
         self.all.iter().for_each(|watcher| watcher.note(note));
+    }
+
+    fn remark(&self, remark: &str) {
+        crate::commands::say(format_args!("note: {remark}"));
     }
 
     fn step(&self, step: &Step) {

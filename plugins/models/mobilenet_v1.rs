@@ -57,6 +57,13 @@ impl Model for MobileNetV1 {
         b.classifier("classifier", x);
         b.finish()
     }
+
+    fn weights_remark(&self) -> Option<String> {
+        let remark = "mobilenet_v1 has plain ReLUs, and timm's MobileNetV1 clips them at 6 (ReLU6): weights that timm trained \
+                      fit by name and shape, but compute something else here and may be far less accurate. Train them on \
+                      ([pretrain] epochs), or compare the full-precision accuracy with theirs first";
+        Some(remark.to_owned())
+    }
 }
 
 /// Depthwise 3x3, then pointwise 1x1, each with batch norm and rectifier (fig. 3); under its own name and LIMPQ's.
@@ -82,7 +89,7 @@ fn thinned(channels: usize, width: f64) -> usize {
 limpq_core::plugin!(
     limpq_core::graph::Model,
     "mobilenet_v1",
-    "MobileNetV1: depthwise separable convolutions, any width (Howard et al., 2017)",
+    "MobileNetV1: depthwise separable convolutions, any width, plain ReLUs where timm's clip at 6 (Howard et al., 2017)",
     MobileNetV1
 );
 
