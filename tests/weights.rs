@@ -1,15 +1,17 @@
 //! Weights from elsewhere: every layout that PyTorch writes gives the same numbers, real networks the same logits as
 //! there, and a file that does not fit is refused with every name. `tests/golden/{pth,weights}.py` made the files.
 
-use crate::{fixtures, formula};
+use crate::{fixtures, formula, runs::tiny as tiny_run};
 use limpq_core::{
     graph::{Builder, Conv, Graph, Model, Shape},
     registry,
-    train::{Array, Network, Plan, Quantizer, State, Weights},
+    run::run,
+    train::{Array, Network, Plan, Progress, Quantizer, State, Weights},
 };
 use safetensors::{Dtype, tensor::TensorView};
 use serde::Deserialize;
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
@@ -20,7 +22,7 @@ fn golden(name: &str) -> PathBuf {
 }
 
 /// The network of `pth.py`.
-fn tiny(classes: usize) -> Graph {
+pub fn tiny(classes: usize) -> Graph {
     let (mut b, x) = Builder::new("tiny", Shape::new(1, 4, 4).unwrap(), classes);
     let x = b.fixed_conv("conv1", x, Conv::new(2, 3));
     let x = b.batch_norm("bn1", x);
@@ -71,6 +73,11 @@ fn every_layout_gives_the_same_numbers() {
         "double",
         "strided",
         "legacy",
+        "tar",
+        "parameters",
+        "old_parameters",
+        "beside",
+        "whole",
     ] {
         let loaded = weights(golden(name)).load(&tiny(3), 0).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(loaded.state, numbers(), "{name}");
@@ -89,7 +96,37 @@ fn one_of_several_state_dicts_must_be_chosen() {
     file.key = Some("model".into());
     assert_ne!(file.load(&tiny(3), 0).unwrap().state, numbers());
     file.key = Some("ema".into());
-    assert_eq!(refused(&file, &tiny(3)), "FILE has no state dict under the key \"ema\"; there are: model, model_ema");
+    assert_eq!(
+        refused(&file, &tiny(3)),
+        "FILE has no state dict under the key \"ema\"; there are: model, model_ema; \
+                it fits with [weights] key = \"model\" or key = \"model_ema.module\""
+    );
+}
+
+/// A line of the config that takes a file is worth more than two lists of names.
+#[test]
+fn a_key_that_fits_is_named() {
+    for (name, key) in
+        [("backbone", "backbone"), ("model.state_dict", "model.state_dict"), ("encoder", "state.encoder")]
+    {
+        let mut file = weights(golden(name));
+        let error = refused(&file, &tiny(3));
+        assert!(error.starts_with("FILE does not fit tiny: 7 missing: "), "{error}");
+        let (_, found) = error.split_once("; it fits with [weights] key = \"").unwrap_or_else(|| panic!("{error}"));
+        let found = found.strip_suffix('"').unwrap();
+        assert!(found.starts_with(key), "{error}");
+        file.key = Some(found.into());
+        assert_eq!(file.load(&tiny(3), 0).unwrap().state, numbers(), "{name}");
+        file.key = Some("no".into());
+        let error = refused(&file, &tiny(3));
+        assert!(error.starts_with("FILE has no state dict under the key \"no\"; there are: "), "{error}");
+        assert!(error.ends_with(&format!("; it fits with [weights] key = \"{found}\"")), "{error}");
+    }
+    let error = refused(&weights(golden("headless")), &tiny(3));
+    let hint = "; all but the classifier fits with [weights] key = \"state_dict.backbone\" and new_classifier = true";
+    assert!(error.ends_with(hint), "{error}");
+    let file = Weights { key: Some("state_dict.backbone".into()), new_classifier: true, ..weights(golden("headless")) };
+    assert_eq!(file.load(&tiny(5), 0).unwrap().state.0["conv1.weight"], numbers().0["conv1.weight"]);
 }
 
 #[test]
@@ -229,6 +266,81 @@ fn code_in_a_pickle_is_not_run() {
     let error = refused(&weights(path), &tiny(3));
     assert!(error.starts_with("FILE is no usable file of weights"), "{error}");
     assert!(!mark.exists());
+}
+
+/// Weights for a small MobileNetV1 on the digits, and the settings that name them.
+fn mobilenet(folder: &Path) -> Vec<String> {
+    let model = registry::build::<dyn Model>("mobilenet_v1", &"width = 0.25".parse().unwrap()).unwrap();
+    let graph = model.graph("1x8x8".parse().unwrap(), 10).unwrap();
+    let path = folder.join("timm.safetensors");
+    std::fs::write(&path, State::random(&graph, 0).to_bytes()).unwrap();
+    let model = "model={ name = \"mobilenet_v1\", width = 0.25 }".to_owned();
+    vec![model, "pretrain.epochs=0".to_owned(), format!("weights.path=\"{}\"", path.display())]
+}
+
+/// Hears what a run has to say, and ends it.
+#[derive(Default)]
+struct Remarks(RefCell<Vec<String>>);
+
+impl Progress for Remarks {
+    fn start(&self, _: &str, _: usize, _: usize) {}
+    fn finish(&self) {}
+    fn remark(&self, remark: &str) {
+        self.0.borrow_mut().push(remark.to_owned());
+    }
+    fn interrupted(&self) -> bool {
+        true
+    }
+}
+
+/// timm's MobileNetV1 clips its ReLUs at 6. Its weights fit, and gave 10.95 % instead of 79.40 % without a word.
+#[test]
+fn weights_that_fit_and_mean_something_else_are_remarked_on() {
+    let home = tempfile::tempdir().unwrap();
+    let settings = mobilenet(home.path());
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let remarks = Remarks::default();
+    run(&tiny_run(&settings), &home.path().join("run"), &remarks).unwrap_err();
+    let remarks = remarks.0.into_inner();
+    assert!(remarks.len() == 1 && remarks[0].contains("timm's MobileNetV1 clips them at 6 (ReLU6)"), "{remarks:?}");
+    // Without weights from elsewhere, and for networks that are theirs, there is nothing to say.
+    for other in [&settings[..2], &["pretrain.epochs=0"]] {
+        let remarks = Remarks::default();
+        run(&tiny_run(other), &home.path().join(format!("other{}", other.len())), &remarks).unwrap_err();
+        assert_eq!(remarks.0.into_inner(), Vec::<String>::new());
+    }
+    let config = fixtures::write(home.path(), "tiny.toml", crate::runs::TINY.as_bytes());
+    let mut check = fixtures::limpq();
+    check.arg("check").arg(&config).args(settings.iter().flat_map(|set| ["--set", set]));
+    let words = predicates::str::contains("# note: mobilenet_v1 has plain ReLUs");
+    check.assert().success().stdout(words);
+    let show = fixtures::limpq().args(["show", "model", "mobilenet_v1"]).assert().success();
+    show.stdout(predicates::str::contains("plain ReLUs where timm's clip at 6"));
+}
+
+/// A tensor may be called what clears a screen or writes backwards.
+#[test]
+fn control_characters_of_foreign_names_are_written_out() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("w.safetensors");
+    let name = "conv\u{1b}[2J\u{202e}\u{9b}x";
+    let mut state = numbers();
+    state.0.insert(name.to_owned(), Array { shape: vec![1], values: vec![0.0] });
+    std::fs::write(&path, state.to_bytes()).unwrap();
+    let config = fixtures::write(home.path(), "tiny.toml", crate::runs::TINY.as_bytes());
+    let set = format!("weights.path=\"{}\"", path.display());
+    let assert = fixtures::limpq().arg("check").arg(&config).args(["--set", &set]).assert().code(1);
+    let said = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+    assert!(said.contains("conv\\u001b[2J\\u202e\\u009bx"), "{said}");
+    assert!(!said.chars().any(|c| c.is_control() && c != '\n' || c == '\u{202e}'), "{said:?}");
+    // As are those of layers in a table.
+    let table = "layer,w_bits,a_bits,microseconds\n\u{1b}[31mfc,8,8,1\n";
+    let table = fixtures::write(home.path(), "table.csv", table.as_bytes());
+    let mut check = fixtures::limpq();
+    check.arg("latency-check").arg(table).args(fixtures::NETWORK);
+    let output = check.assert().get_output().clone();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(said.contains("\\u001b[31mfc") && !said.contains('\u{1b}'), "{said:?}");
 }
 
 #[derive(Deserialize)]

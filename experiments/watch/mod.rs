@@ -126,7 +126,7 @@ impl Progress for Watchers {
     }
 
     fn remark(&self, remark: &str) {
-        crate::commands::say(format_args!("note: {remark}"));
+        tell(&format!("note: {remark}"));
     }
 
     fn step(&self, step: &Step) {

@@ -1,38 +1,98 @@
-//! The tensors of a file by name. PyTorch's pickles are read as data by `pytorch-reader`, which runs none of the code
-//! that they name.
+//! The tensors of a file by name, whatever its format. None of their numbers is read before it is asked for, so that a file
+//! takes no more memory than the network that it is for.
 
-use super::WeightsError;
+use super::{WeightsError, torch};
+use crate::input::{self, MOST_BYTES};
 use half::{bf16, f16};
-use pytorch_reader::{DType, FileFormat, PytorchError, PytorchReader};
-use safetensors::{Dtype, SafeTensors};
-use std::{collections::BTreeMap, fs, io, io::Read, path::Path};
+use safetensors::{
+    Dtype,
+    tensor::{Metadata, TensorInfo},
+};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Read, Seek, SeekFrom},
+    path::Path,
+    sync::Arc,
+};
 
 /// One tensor, its numbers not yet read.
 pub(super) struct Entry {
     pub shape: Vec<usize>,
-    numbers: Result<Float, String>,
-    bytes: Box<dyn Fn() -> io::Result<Vec<u8>>>,
+    /// What its numbers are; the error says what is there instead, after "the tensor".
+    pub numbers: Result<Numbers, String>,
+    bytes: Box<dyn Fn(u64) -> io::Result<Vec<u8>>>,
 }
 
 /// Floating-point formats that weights come in.
-#[derive(Clone, Copy)]
-enum Float {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Numbers {
     Half,
     Brain,
     Single,
     Double,
 }
 
+impl Numbers {
+    /// By what PyTorch calls their storage or dtype; the error is what others are called.
+    pub fn of(kind: &str) -> Result<Self, String> {
+        match short(kind) {
+            "F16" => Ok(Self::Half),
+            "BF16" => Ok(Self::Brain),
+            "F32" => Ok(Self::Single),
+            "F64" => Ok(Self::Double),
+            other => Err(other.to_owned()),
+        }
+    }
+
+    fn size(self) -> u64 {
+        match self {
+            Self::Half | Self::Brain => 2,
+            Self::Single => 4,
+            Self::Double => 8,
+        }
+    }
+}
+
+/// What PyTorch calls a storage or dtype, shortly.
+fn short(kind: &str) -> &str {
+    match kind {
+        "HalfStorage" | "float16" | "half" => "F16",
+        "BFloat16Storage" | "bfloat16" => "BF16",
+        "FloatStorage" | "float32" | "float" => "F32",
+        "DoubleStorage" | "float64" | "double" => "F64",
+        "LongStorage" | "int64" | "long" => "I64",
+        "IntStorage" | "int32" | "int" => "I32",
+        "ShortStorage" | "int16" | "short" => "I16",
+        "CharStorage" | "int8" => "I8",
+        "ByteStorage" | "uint8" => "U8",
+        "BoolStorage" | "bool" => "Bool",
+        other => other,
+    }
+}
+
+/// Bytes of one number in a storage.
+pub(super) fn size_of(kind: &str) -> Option<u64> {
+    match short(kind) {
+        "F64" | "I64" | "ComplexFloatStorage" => Some(8),
+        "F32" | "I32" | "QInt32Storage" => Some(4),
+        "F16" | "BF16" | "I16" => Some(2),
+        "I8" | "U8" | "Bool" | "QInt8Storage" | "QUInt8Storage" | "UntypedStorage" => Some(1),
+        "ComplexDoubleStorage" => Some(16),
+        _ => None,
+    }
+}
+
 impl Entry {
     /// Its numbers as 32-bit floats; the error says what it holds instead.
     pub fn values(&self) -> Result<Vec<f32>, String> {
-        let float = self.numbers.as_ref().map_err(|other| format!("holds {other}, not floating-point numbers"))?;
-        let bytes = (self.bytes)().map_err(|error| format!("cannot be read: {error}"))?;
-        let values: Vec<f32> = match float {
-            Float::Half => bytes.as_chunks().0.iter().map(|&two| f16::from_le_bytes(two).to_f32()).collect(),
-            Float::Brain => bytes.as_chunks().0.iter().map(|&two| bf16::from_le_bytes(two).to_f32()).collect(),
-            Float::Single => bytes.as_chunks().0.iter().map(|&four| f32::from_le_bytes(four)).collect(),
-            Float::Double => bytes.as_chunks().0.iter().map(|&eight| f64::from_le_bytes(eight) as f32).collect(),
+        let numbers = self.numbers.clone()?;
+        let bytes = (self.bytes)(numbers.size()).map_err(|error| format!("cannot be read: {error}"))?;
+        let values: Vec<f32> = match numbers {
+            Numbers::Half => bytes.as_chunks().0.iter().map(|&two| f16::from_le_bytes(two).to_f32()).collect(),
+            Numbers::Brain => bytes.as_chunks().0.iter().map(|&two| bf16::from_le_bytes(two).to_f32()).collect(),
+            Numbers::Single => bytes.as_chunks().0.iter().map(|&four| f32::from_le_bytes(four)).collect(),
+            Numbers::Double => bytes.as_chunks().0.iter().map(|&eight| f64::from_le_bytes(eight) as f32).collect(),
         };
         match values.iter().position(|value| !value.is_finite()) {
             Some(place) => Err(format!("holds {} at place {place}; its training diverged", values[place])),
@@ -41,73 +101,98 @@ impl Entry {
     }
 }
 
+/// Why a file is no file of weights.
+pub(super) enum Fault {
+    /// It cannot be read.
+    Io(io::Error),
+    /// It is something else.
+    Foreign,
+    /// It is damaged, or holds what is not read.
+    Content(String),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
 /// Opens a file; `shown` is its name for messages.
 pub(super) fn open(path: &Path, shown: &str) -> Result<BTreeMap<String, Entry>, WeightsError> {
-    let unreadable = |error| WeightsError::Read { path: shown.to_owned(), error };
     let wrong = |why: String| WeightsError::Format { path: shown.to_owned(), why };
-    let mut start = vec![];
-    fs::File::open(path).and_then(|file| file.take(9).read_to_end(&mut start)).map_err(unreadable)?;
-    let entries = match start[..] {
-        [] => return Err(wrong("it is empty".to_owned())),
-        // A safetensors file begins with the length of its header, which is JSON.
-        [.., b'{'] if start.len() == 9 => safetensors(&fs::read(path).map_err(unreadable)?).map_err(wrong)?,
-        _ => torch(path).map_err(|error| wrong(explain(&error)))?,
-    };
+    let entries = read(path).map_err(|fault| match fault {
+        Fault::Io(error) => WeightsError::Read { path: shown.to_owned(), error },
+        Fault::Foreign => wrong(
+            "it is neither a PyTorch checkpoint (torch.save) nor safetensors; \
+             if it came from the network, see whether it is an error page or a pointer of Git LFS"
+                .to_owned(),
+        ),
+        Fault::Content(why) => wrong(why),
+    })?;
     match entries.is_empty() {
         true => Err(wrong("it holds no tensors".to_owned())),
         false => Ok(entries),
     }
 }
 
-fn safetensors(bytes: &[u8]) -> Result<BTreeMap<String, Entry>, String> {
-    let file = SafeTensors::deserialize(bytes).map_err(|error| format!("as safetensors: {error}"))?;
-    let entry = |(name, view): (String, safetensors::tensor::TensorView)| {
-        let numbers = match view.dtype() {
-            Dtype::F16 => Ok(Float::Half),
-            Dtype::BF16 => Ok(Float::Brain),
-            Dtype::F32 => Ok(Float::Single),
-            Dtype::F64 => Ok(Float::Double),
-            other => Err(format!("{other:?}")),
-        };
-        let bytes = view.data().to_vec();
-        (name, Entry { shape: view.shape().to_vec(), numbers, bytes: Box::new(move || Ok(bytes.clone())) })
-    };
-    Ok(file.tensors().into_iter().map(entry).collect())
+fn read(path: &Path) -> Result<BTreeMap<String, Entry>, Fault> {
+    let mut start = vec![];
+    File::open(path)?.take(9).read_to_end(&mut start)?;
+    match start[..] {
+        [] => Err(Fault::Content("it is empty".to_owned())),
+        // A safetensors file begins with the length of its header, which is JSON.
+        [.., b'{'] if start.len() == 9 => safetensors(path),
+        _ => {
+            let (tensors, storages) = torch::open(path)?;
+            let entry = |(name, tensor): (String, torch::Tensor)| {
+                let (shape, numbers, storages) = (tensor.shape.clone(), tensor.numbers.clone(), storages.clone());
+                (name, Entry { shape, numbers, bytes: Box::new(move |size| tensor.bytes(&storages, size)) })
+            };
+            Ok(tensors.into_iter().map(entry).collect())
+        }
+    }
 }
 
-fn torch(path: &Path) -> Result<BTreeMap<String, Entry>, PytorchError> {
-    let reader = PytorchReader::new(path)?;
-    if reader.is_empty() && reader.metadata().format_type == FileFormat::Pickle {
-        return Err(PytorchError::InvalidFormat("it is a pickle without tensors".to_owned()));
+/// The length of a header of JSON, the header, and the numbers of all tensors one after another.
+fn safetensors(path: &Path) -> Result<BTreeMap<String, Entry>, Fault> {
+    let wrong = |why: String| Fault::Content(format!("as safetensors: {why}"));
+    let mut file = File::open(path)?;
+    let mut length = [0; 8];
+    file.read_exact(&mut length)?;
+    let length = u64::from_le_bytes(length);
+    let after = file.metadata()?.len().saturating_sub(8);
+    if length > after {
+        return Err(wrong(format!("its header has {length} bytes, and only {after} follow; copy it again")));
     }
-    let entry = |(name, tensor): (String, pytorch_reader::Tensor)| {
-        let numbers = match tensor.dtype() {
-            DType::F16 => Ok(Float::Half),
-            DType::BF16 => Ok(Float::Brain),
-            DType::F32 => Ok(Float::Single),
-            DType::F64 => Ok(Float::Double),
-            other => Err(format!("{other:?}")),
+    if length > MOST_BYTES {
+        return Err(wrong(format!("its header is larger than {} MiB, the most that is read", MOST_BYTES >> 20)));
+    }
+    let mut header = vec![];
+    file.take(length).read_to_end(&mut header)?;
+    let header: Metadata = serde_json::from_slice(&header).map_err(|error| wrong(input::json_error(&error)))?;
+    let (wanted, found) = (header.data_len() as u64, after - length);
+    if wanted != found {
+        return Err(wrong(format!("its tensors have {wanted} bytes, but {found} follow the header; copy it again")));
+    }
+    let (start, shared): (u64, Arc<Path>) = (8 + length, path.into());
+    let entry = |(name, info): (String, &TensorInfo)| {
+        let numbers = match info.dtype {
+            Dtype::F16 => Ok(Numbers::Half),
+            Dtype::BF16 => Ok(Numbers::Brain),
+            Dtype::F32 => Ok(Numbers::Single),
+            Dtype::F64 => Ok(Numbers::Double),
+            other => Err(format!("holds {other:?}, not floating-point numbers")),
         };
-        let shape = tensor.shape().to_vec();
-        (name, Entry { shape, numbers, bytes: Box::new(move || tensor.read()) })
+        let (from, to) = info.data_offsets;
+        let path = shared.clone();
+        let bytes = move |_| {
+            let mut file = File::open(&path)?;
+            file.seek(SeekFrom::Start(start + from as u64))?;
+            let mut bytes = vec![];
+            file.take((to - from) as u64).read_to_end(&mut bytes)?;
+            if bytes.len() == to - from { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+        };
+        (name, Entry { shape: info.shape.clone(), numbers, bytes: Box::new(bytes) })
     };
-    Ok(reader.into_tensors().into_iter().map(entry).collect())
-}
-
-/// What the reader said, in the words of whoever has to mend it.
-fn explain(error: &PytorchError) -> String {
-    match error {
-        PytorchError::InvalidFormat(why) if why.contains("no ZIP, TAR, legacy or pickle header") => {
-            "it is neither a PyTorch checkpoint (torch.save) nor safetensors; \
-             if it came from the network, see whether it is an error page or a pointer of Git LFS"
-                .to_owned()
-        }
-        PytorchError::Zip(error) => {
-            format!("as a PyTorch checkpoint: {error}; it looks cut off or damaged, copy it again")
-        }
-        PytorchError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            "as a PyTorch checkpoint: it ends early; copy it again".to_owned()
-        }
-        other => format!("as a PyTorch checkpoint: {other}. What can be read is torch.save(model.state_dict(), path)"),
-    }
+    Ok(header.tensors().into_iter().map(entry).collect())
 }

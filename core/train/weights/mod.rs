@@ -2,10 +2,12 @@
 //!
 //! What frameworks put around a state dict is taken off: the dictionary of a checkpoint (`{"state_dict": ...}` and its
 //! like), the `module.` of DataParallel, the `_orig_mod.` of torch.compile, the `model.` of Lightning. Counters
-//! (`num_batches_tracked`, `n_averaged`) are no weights and are left out. Everything else must match: nothing may be
-//! missing, left over or of another shape.
+//! (`num_batches_tracked`, `n_averaged`) are no weights and are left out, as is what is no tensor. Everything else must match:
+//! nothing may be missing, left over or of another shape.
 
 mod file;
+mod names;
+mod torch;
 
 use super::{
     finite::Unusable,
@@ -71,7 +73,7 @@ pub enum WeightsError {
         keys: Vec<String>,
     },
     /// The asked-for state dict is not there.
-    #[error("{path} has no state dict under the key {key:?}; there are: {}", there.join(", "))]
+    #[error("{path} has no state dict under the key {key:?}; there are: {}{hint}", listed_keys(there))]
     Key {
         /// The file.
         path: String,
@@ -79,6 +81,8 @@ pub enum WeightsError {
         key: String,
         /// The keys at its top.
         there: Vec<String>,
+        /// A key that fits, or nothing.
+        hint: String,
     },
     /// A tensor whose numbers are no weights.
     #[error("{path}: tensor {name:?} {why}")]
@@ -100,26 +104,10 @@ pub enum WeightsError {
         /// What is missing, left over and of another shape.
         faults: Vec<String>,
         /// What to do, or nothing.
-        hint: &'static str,
+        hint: String,
     },
 }
 
-/// What checkpoints call the state dict in them.
-const KEYS: [&str; 9] = [
-    "state_dict",
-    "model_state_dict",
-    "model",
-    "net",
-    "ema",
-    "state_dict_ema",
-    "model_ema",
-    "ema_state_dict",
-    "ema_model",
-];
-/// What wrappers of modules put before every name.
-const PREFIXES: [&str; 3] = ["module.", "_orig_mod.", "model."];
-/// Names that end so are counters.
-const COUNTERS: [&str; 2] = ["num_batches_tracked", "n_averaged"];
 /// So many names are listed of each fault.
 const LISTED: usize = 40;
 
@@ -132,7 +120,8 @@ impl Weights {
     pub fn load(&self, graph: &Graph, seed: u64) -> Result<Loaded, WeightsError> {
         let path = self.path.display().to_string();
         let sha256 = hash::of_file(&self.path).map_err(|error| WeightsError::Read { path: path.clone(), error })?;
-        let entries = self.unwrapped(&path, file::open(&self.path, &path)?)?;
+        let entries = file::open(&self.path, &path)?;
+        let shapes: names::Shapes = entries.iter().map(|(name, entry)| (name.clone(), entry.shape.clone())).collect();
         let mut state = BTreeMap::new();
         let mut wanted = State::shapes(graph);
         if self.new_classifier {
@@ -141,11 +130,12 @@ impl Weights {
             wanted.retain(|name, _| !classifier.contains(name));
             state.extend(random.into_iter().filter(|(name, _)| classifier.contains(name)));
         }
-        let anew: Vec<String> = state.keys().cloned().collect();
-        let found = entries.iter().filter(|(name, _)| !anew.contains(name));
-        check(&path, graph, &wanted, found, self.new_classifier)?;
+        let plain = names::plain(&path, &shapes, &wanted, self.key.as_deref())?;
+        let anew: Vec<&String> = state.keys().collect();
+        let found = plain.iter().filter(|(name, _)| !anew.contains(name)).map(|(name, full)| (name, &entries[full]));
+        check(&path, graph, &wanted, found.collect(), self.new_classifier, &shapes)?;
         for (name, shape) in wanted {
-            let values = entries[&name].values().map_err(|why| {
+            let values = entries[&plain[&name]].values().map_err(|why| {
                 let (path, name) = (path.clone(), name.clone());
                 WeightsError::Tensor { path, name, why }
             })?;
@@ -161,46 +151,6 @@ impl Weights {
         }
         Ok(Loaded { state, sha256 })
     }
-
-    /// The tensors of one state dict by their plain names, counters left out.
-    fn unwrapped(&self, path: &str, all: BTreeMap<String, Entry>) -> Result<BTreeMap<String, Entry>, WeightsError> {
-        let under = |key: &str| all.keys().any(|name| below(name, key).is_some());
-        let key = match &self.key {
-            Some(key) if !under(key) => {
-                let mut there: Vec<String> =
-                    all.keys().map(|name| name.split('.').next().unwrap_or(name).to_owned()).collect();
-                there.dedup();
-                return Err(WeightsError::Key { path: path.to_owned(), key: key.clone(), there });
-            }
-            Some(key) => Some(key.clone()),
-            None => {
-                let keys: Vec<String> = KEYS.into_iter().filter(|key| under(key)).map(str::to_owned).collect();
-                if keys.len() > 1 {
-                    return Err(WeightsError::Several { path: path.to_owned(), keys });
-                }
-                keys.into_iter().next()
-            }
-        };
-        let mut entries: BTreeMap<String, Entry> = all
-            .into_iter()
-            .filter_map(|(name, entry)| match &key {
-                Some(key) => Some((below(&name, key)?.to_owned(), entry)),
-                None => Some((name, entry)),
-            })
-            .filter(|(name, _)| !COUNTERS.contains(&name.rsplit('.').next().unwrap_or(name)))
-            .collect();
-        while let Some(prefix) =
-            PREFIXES.iter().find(|prefix| !entries.is_empty() && entries.keys().all(|name| name.starts_with(**prefix)))
-        {
-            entries = entries.into_iter().map(|(name, entry)| (name[prefix.len()..].to_owned(), entry)).collect();
-        }
-        Ok(entries)
-    }
-}
-
-/// The rest of a name below a key.
-fn below<'n>(name: &'n str, key: &str) -> Option<&'n str> {
-    name.strip_prefix(key)?.strip_prefix('.')
 }
 
 /// Names of the classifier's tensors.
@@ -209,19 +159,20 @@ fn classifier(graph: &Graph) -> Vec<String> {
     vec![format!("{name}.weight"), format!("{name}.bias")]
 }
 
-fn check<'e>(
+fn check(
     path: &str,
     graph: &Graph,
-    wanted: &BTreeMap<String, Vec<usize>>,
-    found: impl Iterator<Item = (&'e String, &'e Entry)>,
+    wanted: &names::Shapes,
+    found: BTreeMap<&String, &Entry>,
     new_classifier: bool,
+    all: &names::Shapes,
 ) -> Result<(), WeightsError> {
-    let found: BTreeMap<&String, &Entry> = found.collect();
     let missing: Vec<&str> = wanted.keys().filter(|name| !found.contains_key(name)).map(String::as_str).collect();
     let left_over: Vec<String> = found
         .keys()
         .filter(|name| !wanted.contains_key(**name))
-        .map(|name| match nearest(name, missing.iter().copied()) {
+        .enumerate()
+        .map(|(place, name)| match nearest(name, missing.iter().copied().filter(|_| place < LISTED)) {
             Some(near) => format!("{name} (nearest missing: {near})"),
             None => (*name).clone(),
         })
@@ -230,7 +181,11 @@ fn check<'e>(
         .iter()
         .filter_map(|(name, shape)| {
             let entry = found.get(name).filter(|entry| entry.shape != *shape)?;
-            Some((name, format!("{name} is {}, the model needs {}", sizes(&entry.shape), sizes(shape))))
+            let is = match &entry.numbers {
+                Err(why) if entry.shape.is_empty() => why.clone(),
+                _ => format!("is {}", sizes(&entry.shape)),
+            };
+            Some((name, format!("{name} {is}, the model needs {}", sizes(shape))))
         })
         .collect();
     if missing.is_empty() && left_over.is_empty() && misshaped.is_empty() {
@@ -246,8 +201,8 @@ fn check<'e>(
     let faults = [("missing", missing), ("left over", left_over), ("mis-shaped", shapes)];
     let faults = faults.into_iter().filter(|(_, names)| !names.is_empty()).map(|(what, names)| listed(what, &names));
     let hint = match only_classes {
-        true => "; for other classes start the classifier anew: [weights] new_classifier = true",
-        false => "",
+        true => "; for other classes start the classifier anew: [weights] new_classifier = true".to_owned(),
+        false => names::hint(all, wanted, &classifier),
     };
     Err(WeightsError::Misfit { path: path.to_owned(), model: graph.model.clone(), faults: faults.collect(), hint })
 }
@@ -258,6 +213,12 @@ fn listed(what: &str, names: &[String]) -> String {
         more => format!(" and {more} more"),
     };
     format!("{} {what}: {}{more}", names.len(), names[..names.len().min(LISTED)].join(", "))
+}
+
+/// Keys for a message; a file may have thousands.
+fn listed_keys(keys: &[String]) -> String {
+    let more = if keys.len() > LISTED { ", ..." } else { "" };
+    format!("{}{more}", keys[..keys.len().min(LISTED)].join(", "))
 }
 
 fn sizes(shape: &[usize]) -> String {
