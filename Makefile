@@ -1,6 +1,6 @@
 # make demo   a whole mixed-precision run on real data, on the CPU
 # make test   everything that a change must pass, on the CPU, on PyTorch's library and on a GPU if there is one
-# make fuzz   the readers of indicators, policies, rules, budgets, tables and configs, for a minute each
+# make fuzz   all that reads files and texts of others, for a minute each reader
 # make libtorch   PyTorch's library for the feature tch, in .venv-libtorch
 #
 # The first two need git, make, a C compiler and Rust. The tests install what else they need, by name.
@@ -121,15 +121,17 @@ libtorch:
 	echo "$$wanted" >$$venv/is
 
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS := indicators policy rules budget table config
+FUZZ_TARGETS := indicators policy rules budget table pickle config weights record metrics
+# Those that build the training half.
+FUZZ_TRAIN := config weights record metrics
 
-# Runs every fuzz target on a copy of its corpus. The last one, config, builds the training half, which takes some minutes.
+# Runs every fuzz target on a copy of its corpus. The last ones build the training half, which takes some minutes.
 fuzz:
 	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
 	@for target in $(FUZZ_TARGETS); do \
 		printf '\n== fuzz %s for %s s\n' "$$target" '$(FUZZ_SECONDS)'; \
 		corpus=$$(mktemp -d) && cp tests/fuzz/corpus/$$target/* "$$corpus"; \
-		features=(); if [[ "$$target" == config ]]; then features=(--features train); fi; \
+		features=(); if [[ " $(FUZZ_TRAIN) " == *" $$target "* ]]; then features=(--features train); fi; \
 		( cd tests/fuzz && cargo fuzz run --fuzz-dir . --sanitizer none "$${features[@]}" "$$target" "$$corpus" -- \
 			-max_total_time='$(FUZZ_SECONDS)' -print_final_stats=0 -verbosity=0 ); \
 		rm -r "$$corpus"; \
