@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 /// What is wrong in a table, and under which key.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -56,11 +57,33 @@ pub struct OptionInfo {
 /// All options of a plugin or a section, in the order of its fields.
 pub type Options = Vec<OptionInfo>;
 
-/// The options of a type: its fields, their doc comments, and the values of its `Default`.
+/// Schemas within schemas beyond this depth are left out: one may lead back to itself.
+const DEEPEST: usize = 16;
+
+/// The properties of a schema: its own, those of what it refers to (a newtype's inner struct) and of its parts (flattened
+/// structs, forms of an enum).
+fn properties(schema: &Value, root: &Value, depth: usize, found: &mut serde_json::Map<String, Value>) {
+    if depth == DEEPEST {
+        return;
+    }
+    if let Some(own) = schema.get("properties").and_then(Value::as_object) {
+        for (name, property) in own {
+            found.entry(name).or_insert_with(|| property.clone());
+        }
+    }
+    let target = schema.get("$ref").and_then(Value::as_str).and_then(|place| root.pointer(place.strip_prefix('#')?));
+    let parts = ["allOf", "anyOf", "oneOf"].into_iter().filter_map(|key| schema.get(key)?.as_array()).flatten();
+    target.into_iter().chain(parts).for_each(|part| properties(part, root, depth + 1, found));
+}
+
+/// The options of a type: its fields, their doc comments, and the values of its `Default`. Fields of a struct that it wraps or
+/// flattens are its own.
 pub fn describe<T: JsonSchema + Default + Serialize>() -> Options {
-    let schema = schemars::schema_for!(T);
+    let schema = schemars::schema_for!(T).to_value();
     let defaults = serde_json::to_value(T::default()).expect("options are plain data");
-    let properties = schema.get("properties").and_then(|p| p.as_object()).cloned().unwrap_or_default();
+    let mut all = serde_json::Map::new();
+    properties(&schema, &schema, 0, &mut all);
+    let properties = all;
     let about = |name: &str| {
         let text = properties.get(name).and_then(|p| p.get("description")).and_then(|d| d.as_str());
         text.unwrap_or_default().replace('\n', " ")
@@ -73,7 +96,7 @@ pub fn describe<T: JsonSchema + Default + Serialize>() -> Options {
         .into_iter()
         .map(|name| OptionInfo {
             name: name.clone(),
-            default: defaults.get(name).filter(|value| !value.is_null()).map(serde_json::Value::to_string),
+            default: defaults.get(name).filter(|value| !value.is_null()).map(Value::to_string),
             about: about(name),
         })
         .collect()
@@ -110,6 +133,30 @@ mod tests {
         assert_eq!(read("size = 'x'").path, "size");
         assert!(read("parts = [{ name = 3 }]").path.starts_with("parts[0].name"));
         assert!(read("parts = [{ nome = 'a' }]").path.contains("nome"));
+    }
+
+    /// A wrapped struct.
+    #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+    #[serde(transparent)]
+    struct Wrapped(Sample);
+
+    /// A flattened struct with a neighbour.
+    #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+    #[serde(default)]
+    struct Flattened {
+        /// Another one.
+        more: bool,
+        #[serde(flatten)]
+        sample: Sample,
+    }
+
+    #[test]
+    fn fields_of_wrapped_and_flattened_structs_are_options() {
+        assert_eq!(describe::<Wrapped>(), describe::<Sample>());
+        let mut names: Vec<String> = describe::<Flattened>().into_iter().map(|option| option.name).collect();
+        names.sort();
+        assert_eq!(names, ["more", "parts", "size"]);
+        assert!(describe::<Flattened>().iter().all(|option| option.default.is_some() && !option.about.is_empty()));
     }
 
     #[test]

@@ -65,6 +65,23 @@ mod list_and_show {
         }
     }
 
+    /// It said "options: none" of a plugin whose options are another struct's.
+    #[test]
+    fn shows_the_options_of_a_wrapped_struct() {
+        let words = ["| gradients", "| \"tied\"", "| seeds", "Whether step sizes alone are trained"];
+        let mut assert = limpq().args(["show", "sensitivity", "learned_step"]).assert().success();
+        for word in words {
+            assert = assert.stdout(contains(word));
+        }
+        for sensitivity in ["learned_step", "reversed"] {
+            limpq()
+                .args(["show", "sensitivity", sensitivity])
+                .assert()
+                .success()
+                .stdout(contains("options: none").not());
+        }
+    }
+
     #[test]
     fn shows_what_an_alias_stands_for() {
         let alias = contains("average_act_bits is average_bits with of = \"activations\"");
