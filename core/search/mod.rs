@@ -16,6 +16,7 @@ mod policy_file;
 mod problem;
 mod refine;
 mod rules;
+mod scale;
 #[expect(clippy::module_inception, reason = "the search itself is what this module is named after")]
 mod search;
 mod share;

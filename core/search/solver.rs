@@ -1,6 +1,6 @@
 //! The solver boundary: a problem in, a policy with its proof or an honest refusal out.
 
-use super::Problem;
+use super::{Problem, scale::solve_scaled};
 use serde::Serialize;
 
 /// How far an answer can be trusted.
@@ -23,7 +23,7 @@ pub struct Proof {
     pub status: Status,
     /// No policy within the budgets has a smaller objective than this.
     pub bound: f64,
-    /// (objective - bound) / |objective|; 0 when optimal.
+    /// (objective - bound) / |objective|; 0 when optimal, at most 1 when the objective is 0.
     pub gap: f64,
     /// Time the solver took, in seconds.
     pub seconds: f64,
@@ -122,7 +122,8 @@ pub struct Solved {
     pub proof: Proof,
 }
 
-/// Runs a solver, checks what it returns in exact arithmetic and times it. `near` is the answer of a similar problem.
+/// Runs a solver on losses of a size that it computes well with, checks what it returns in exact arithmetic and times it. `near`
+/// is the answer of a similar problem.
 ///
 /// # Errors
 /// Those of the solver, and an answer that overruns a budget.
@@ -133,7 +134,7 @@ pub fn solve(
     near: Option<&[usize]>,
 ) -> Result<Solved, SolverError> {
     let start = std::time::Instant::now();
-    let answer = solver.solve_near(problem, near)?;
+    let answer = solve_scaled(solver, problem, near)?;
     let seconds = start.elapsed().as_secs_f64();
     for (index, row) in problem.rows.iter().enumerate() {
         let excess = problem.used(&answer.picks, index) - row.limit;
@@ -144,10 +145,14 @@ pub fn solve(
     let objective = problem.objective(&answer.picks);
     let bound = match (answer.status, answer.bound) {
         (Status::Optimal, _) => objective,
-        (_, Some(bound)) => bound.min(objective),
-        (_, None) => relaxed(problem),
+        (_, Some(bound)) if bound.is_finite() => bound.min(objective),
+        _ => relaxed(problem),
     };
-    let gap = if objective == bound { 0.0 } else { (objective - bound) / objective.abs().max(f64::MIN_POSITIVE) };
+    let gap = match objective {
+        _ if objective == bound => 0.0,
+        0.0 => 1.0,
+        _ => ((objective - bound) / objective.abs()).min(f64::MAX),
+    };
     let proof = Proof { status: answer.status, bound, gap, seconds, nodes: answer.nodes };
     Ok(Solved { picks: answer.picks, objective, proof })
 }
