@@ -9,7 +9,7 @@ use limpq_core::graph::{Graph, Model};
 use limpq_core::registry::{build, entries};
 use limpq_core::search::{
     Accounting, Budget, Candidates, Constraints, CostModel, INDICATORS_SCHEMA, Indicators, LayerIndicators, Problem,
-    Provenance, Rules, Search, Solver, SolverError,
+    Provenance, RisingIndicators, Rules, Search, Solver, SolverError,
 };
 use std::hint::black_box;
 use std::time::Duration;
@@ -64,7 +64,7 @@ fn search(criterion: &mut Criterion) {
         budgets: &budgets,
         rules: &Rules::default(),
     };
-    let search = Search { constraints, indicators: &indicators, alpha: 2.0 };
+    let search = Search { constraints, indicators: &indicators, alpha: 2.0, rising: RisingIndicators::Allow };
     let problem = search.instance().expect("the indicators fit").problem;
 
     let mut group = criterion.benchmark_group("search_resnet50");

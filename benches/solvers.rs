@@ -15,8 +15,8 @@ use limpq_core::graph::{Graph, Model};
 use limpq_core::registry::build;
 use limpq_core::search::{
     Accounting, BitWidth, Budget, BudgetText, Candidates, Choice, Constraints, CostModel, Group, INDICATORS_SCHEMA,
-    Indicators, LayerIndicators, Precision, Problem, Provenance, Row, Rules, Search, Solver, SolverError, Status,
-    solve,
+    Indicators, LayerIndicators, Precision, Problem, Provenance, RisingIndicators, Row, Rules, Search, Solver,
+    SolverError, Status, solve,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -88,7 +88,7 @@ fn problem(graph: &Graph, indicators: &Indicators, alpha: f64, budgets: &[&str],
         budgets: &budgets.iter().map(budget).collect::<Vec<_>>(),
         rules: &Rules::default(),
     };
-    let search = Search { constraints, indicators, alpha };
+    let search = Search { constraints, indicators, alpha, rising: RisingIndicators::with(accounting) };
     search.instance().unwrap_or_else(|error| panic!("{error}")).problem
 }
 

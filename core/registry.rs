@@ -122,11 +122,28 @@ pub fn find<P: ?Sized + Kind>(name: &str) -> Result<&'static Entry<P>, RegistryE
 /// An unknown name, an unknown option, or an option of the wrong type.
 pub fn build<P: ?Sized + Kind>(name: &str, options: &toml::Table) -> Result<Box<P>, RegistryError> {
     let entry = find::<P>(name)?;
+    (entry.build)(&with_alias(entry, name, options)).map_err(|error| wrong::<P>(name, error))
+}
+
+/// The options of the plugin of this name, every default written out.
+///
+/// # Errors
+/// As [`build`].
+pub fn resolve<P: ?Sized + Kind>(name: &str, options: &toml::Table) -> Result<toml::Table, RegistryError> {
+    let entry = find::<P>(name)?;
+    (entry.resolve)(&with_alias(entry, name, options)).map_err(|error| wrong::<P>(name, error))
+}
+
+fn with_alias<P: ?Sized>(entry: &Entry<P>, name: &str, options: &toml::Table) -> toml::Table {
     let mut options = options.clone();
     if let Some((_, option, value)) = entry.aliases.iter().find(|alias| alias.0 == name) {
         options.insert((*option).to_owned(), toml::Value::String((*value).to_owned()));
     }
-    (entry.build)(&options).map_err(|error| RegistryError::Options { kind: P::NAME, name: name.to_owned(), error })
+    options
+}
+
+fn wrong<P: ?Sized + Kind>(name: &str, error: OptionsError) -> RegistryError {
+    RegistryError::Options { kind: P::NAME, name: name.to_owned(), error }
 }
 
 /// No name that is looked for is longer.

@@ -156,7 +156,7 @@ fn alpha_is_swept() {
         refused(
             "sweep-alpha",
             &[&budget[..], &ends].concat(),
-            &["both must be positive numbers, the first the smaller"],
+            &["the first must be 0 or a positive number, the second a larger one"],
         );
     }
 }
@@ -229,7 +229,7 @@ fn policies_are_compared_whatever_their_form() {
     fails(&a_yaml, &b, &[], "has bits of 8 layers without names, as LIMPQ lists them; give --model");
     fails(&a_json, &b, &["--model", "resnet18"], "the policy is for resnet20, not for resnet18");
     fails(&a_yaml, &b, &["--model", "resnet18"], "weight_bits has 8 entries; resnet18 has 19 layers");
-    fails(&a_json, &b, &["--cost", "size"], "--model");
+    fails(&a_csv, &b, &["--cost", "size"], "does not say which model it belongs to; give --model");
     let unknown = [&NETWORK[..], &["--cost", "sise"]].concat();
     fails(&a_json, &b, &unknown, "no cost is called \"sise\" (did you mean \"size\"?)");
     let shorter = fixtures::write(folder.path(), "short.csv", b"layer,weight_bits,act_bits\nlayer1.0.conv1,4,4\n");

@@ -1,7 +1,7 @@
 //! Configs: what is wrong is named with its line and column, what is right reads back.
 
 use crate::runs::{TINY, tiny};
-use limpq_core::run::Config;
+use limpq_core::{run::Config, search::RisingIndicators};
 
 #[test]
 fn wrong_configs_point_at_line_and_column() {
@@ -124,6 +124,36 @@ fn a_resolved_config_has_every_default_and_reads_back() {
         assert!(text.contains(default), "{default} is missing in\n{text}");
     }
     assert_eq!(Config::parse("config.toml", &text, &[]).unwrap(), config);
+}
+
+/// LIMPQ's recipe clips gradients where indicators are trained: without, step sizes have exploded. And an alpha goes with each
+/// sensitivity.
+#[test]
+fn defaults_are_those_that_go_with_what_is_chosen() {
+    let text = TINY.replace("clip_value = 1.0\n", "");
+    let read = |sets: &[&str]| {
+        let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
+        Config::parse("tiny.toml", &text, &sets).unwrap()
+    };
+    let config = read(&[]);
+    assert_eq!((config.indicators.clip_value, config.pretrain.clip_value, config.finetune.clip_value), (1.0, 0.0, 0.0));
+    assert_eq!(read(&["indicators.clip_value=0"]).indicators.clip_value, 0.0);
+    let without = text.replace("[indicators]\nepochs = 1\n", "");
+    assert_eq!(Config::parse("tiny.toml", &without, &[]).unwrap().indicators.clip_value, 1.0);
+    for (sensitivity, alpha) in [("learned_step", 2.0), ("fisher", 1.0), ("loss_drop", 1.0), ("infoq", 1.0)] {
+        let sensitivity = format!("sensitivity.name={sensitivity}");
+        assert_eq!(read(&[&sensitivity]).search.alpha, alpha, "{sensitivity}");
+        assert_eq!(read(&[&sensitivity, "search.alpha=0"]).search.alpha, 0.0);
+    }
+    for (set, rule) in [
+        ("search.accounting=exact", RisingIndicators::Allow),
+        ("search.accounting=limpq", RisingIndicators::Forbid),
+        ("search.rising_indicators=forbid", RisingIndicators::Forbid),
+    ] {
+        assert_eq!(read(&[set]).search.rising(), rule, "{set}");
+    }
+    let wrong = Config::parse("tiny.toml", TINY, &["search.alpha=-1".to_owned()]).unwrap_err().to_string();
+    assert!(wrong.contains("search.alpha: must be 0 or a positive number, got -1"), "{wrong}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use limpq_core::graph::Graph;
 use limpq_core::registry;
 use limpq_core::search::{
     Accounting, Budget, BudgetText, Candidates, Constraints, CostModel, CostTable, Found, Indicators, Named, Policy,
-    Precision, Rules, Search, SearchError, Solver,
+    Precision, RisingIndicators, Rules, Search, SearchError, Solver,
 };
 
 /// A search on the small network with made-up indicators, alpha 2.
@@ -48,7 +48,12 @@ impl Case {
             budgets: &self.budgets,
             rules: &self.rules,
         };
-        Search { constraints, indicators: &self.indicators, alpha: 2.0 }
+        Search {
+            constraints,
+            indicators: &self.indicators,
+            alpha: 2.0,
+            rising: RisingIndicators::with(self.accounting),
+        }
     }
 
     pub fn found(&self) -> Result<Found, SearchError> {

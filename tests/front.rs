@@ -5,7 +5,8 @@ use limpq_core::graph::Graph;
 use limpq_core::registry::build;
 use limpq_core::search::{
     Accounting, Answer, Budget, BudgetText, Candidates, Constraints, CostModel, FrontError, Indicators, Instance,
-    Named, Problem, Rules, Search, SearchError, Solver, SolverError, Status, Steps, noisy, upper_ends,
+    Named, Problem, RisingIndicators, Rules, Search, SearchError, Solver, SolverError, Status, Steps, noisy,
+    upper_ends,
 };
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,7 +45,7 @@ impl Small {
             budgets: &self.budgets,
             rules: &self.rules,
         };
-        Search { constraints, indicators: &self.indicators, alpha: 2.0 }
+        Search { constraints, indicators: &self.indicators, alpha: 2.0, rising: RisingIndicators::Allow }
     }
 }
 

@@ -82,8 +82,8 @@ fn a_share_can_be_part_of_it() {
     assert_eq!(conflict(&case), "size=..180200bits and layer2.0.conv2=w4 and sharing @residual");
 }
 
-/// As LIMPQ counts, a bit-width whose indicator is below that of the next higher one may not be chosen: layer3.0.conv2 is
-/// left with 4 bits, as if it were pinned.
+/// By LIMPQ's rule a bit-width whose indicator is below that of the next higher one may not be chosen: layer3.0.conv2 is left
+/// with 4 bits, as if it were pinned.
 fn forbidding(size: &str) -> Case {
     let mut case = case(&["bitops=w4a4", size], &["layer3.0.conv1=w4", "layer2.*=a2"], &[]);
     case.accounting = Accounting::Limpq;
@@ -93,10 +93,10 @@ fn forbidding(size: &str) -> Case {
 }
 
 #[test]
-fn bits_that_the_accounting_forbids_count() {
+fn bits_that_rising_indicators_forbid_count() {
     assert_eq!(conflict(&forbidding("size=10x")), "size=10x and layer3.0.conv1=w4");
     let refused = forbidding("size=10x").refused();
-    assert!(refused.contains("\nthe limpq accounting forbids bit-widths in 1 layer\n"), "{refused}");
+    assert!(refused.contains("\nrising_indicators = \"forbid\" leaves bit-widths out in 1 layer\n"), "{refused}");
     let refused = forbidding("size=12x").refused();
     assert!(
         refused.ends_with("relax the budgets that are out of reach, or add lower bit-widths to --bits"),

@@ -22,10 +22,15 @@ const SOLVERS: &[&str] = if cfg!(feature = "highs") { &["exact", "highs"] } else
 
 /// What the search finds with one accounting.
 fn found(folder: &Path, accounting: &str, solver: &str) -> Value {
+    let request = ["--budget", "bitops=w3a4", "--budget", "size=12.2x", "--accounting", accounting];
+    asked(folder, &[&request[..], &["--solver", solver]].concat())
+}
+
+fn asked(folder: &Path, request: &[&str]) -> Value {
     let output = limpq()
-        .args(["search", "--model", "resnet50", "--solver", solver, "--alpha", "2", "--json", "--indicators"])
+        .args(["search", "--model", "resnet50", "--alpha", "2", "--json", "--indicators"])
         .arg(folder.join("importance_indicators_resnet50.pkl"))
-        .args(["--budget", "bitops=w3a4", "--budget", "size=12.2x", "--accounting", accounting])
+        .args(request)
         .assert()
         .success();
     let found: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
@@ -60,4 +65,34 @@ fn exact_accounting_gives_its_own_objective() {
     for solver in SOLVERS {
         assert_objective(&found(&folder, "exact", solver), 4.630866, 1e-6);
     }
+}
+
+/// LIMPQ's rule compares a bit-width with the next one of the file, whether or not that is a candidate. Its own search was run
+/// for these objectives.
+#[test]
+fn gaps_among_the_candidates_leave_limpq_s_rule_alone() {
+    let Some(folder) = published() else { return };
+    for (request, wanted) in [
+        (&["--bits", "6,4,2", "--budget", "bitops=w4a4", "--budget", "size=8x"][..], 3.548958684),
+        (&["--bits", "6,4", "--budget", "bitops=w5a5"], 2.379703640),
+    ] {
+        let limpq = [request, &["--accounting", "limpq"]].concat();
+        let found = asked(&folder, &limpq);
+        assert_eq!(found["rising_indicators"], "forbid");
+        assert_objective(&found, wanted, 1e-8);
+        let allowed = asked(&folder, &[&limpq[..], &["--rising-indicators", "allow"]].concat());
+        assert!(allowed["objective"].as_f64() <= found["objective"].as_f64());
+    }
+}
+
+/// The audit of indicators leaves alone what is known to be sound.
+#[test]
+fn nothing_is_wrong_with_the_published_indicators() {
+    let Some(folder) = published() else { return };
+    let warnings = asked(&folder, &["--budget", "size=12x"])["warnings"].clone();
+    let only = warnings.as_array().unwrap();
+    assert!(
+        only.len() == 1 && only[0].as_str().unwrap().contains("assumed: input 3x224x224, 1000 classes"),
+        "{warnings}"
+    );
 }

@@ -5,11 +5,13 @@ use limpq as _;
 
 mod answers;
 mod bad_input;
+mod belonging;
 mod command_line;
 mod configs;
 mod constraints;
 mod contracts;
 mod devices;
+mod doubtful;
 mod evaluation;
 mod faults;
 mod finite;

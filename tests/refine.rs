@@ -3,8 +3,8 @@
 use crate::fixtures;
 use limpq_core::registry;
 use limpq_core::search::{
-    Accounting, Budget, Candidates, Constraints, CostModel, Instance, Named, Precision, Refined, Rules, Search, Solver,
-    refine,
+    Accounting, Budget, Candidates, Constraints, CostModel, Instance, Named, Precision, Refined, RisingIndicators,
+    Rules, Search, Solver, refine,
 };
 use std::convert::Infallible;
 
@@ -22,7 +22,7 @@ fn solved() -> (Instance, Vec<usize>) {
         budgets: &budgets,
         rules: &rules,
     };
-    let search = Search { constraints, indicators: &indicators, alpha: 2.0 };
+    let search = Search { constraints, indicators: &indicators, alpha: 2.0, rising: RisingIndicators::Allow };
     let instance = search.instance().unwrap();
     let solver = registry::build::<dyn Solver>("brute_force", &toml::Table::new()).unwrap();
     let solver = Named { name: "brute_force", solver: solver.as_ref() };

@@ -77,8 +77,8 @@ mod arguments {
 
     #[test]
     fn wrong_alpha() {
-        for alpha in ["0", "-1", "nan", "inf"] {
-            refused(&["--budget", "size=9x", "--alpha", alpha], &["alpha must be a positive number"]);
+        for alpha in ["-1", "-0.001", "nan", "inf"] {
+            refused(&["--budget", "size=9x", "--alpha", alpha], &["alpha must be 0 or a positive number"]);
         }
     }
 

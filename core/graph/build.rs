@@ -51,7 +51,7 @@ impl Builder {
     pub fn new(model: &str, input: Shape, classes: usize) -> (Self, NodeId) {
         let node = Node { name: String::new(), op: Op::Input, inputs: vec![], shape: input, fixed: false };
         let aliases = BTreeMap::new();
-        let graph = Graph { model: model.to_owned(), input, classes, nodes: vec![node], aliases };
+        let graph = Graph { model: model.to_owned(), options: None, input, classes, nodes: vec![node], aliases };
         let error = (classes == 0).then_some(GraphError::Zero { what: "classes" });
         (Self { graph, names: HashSet::new(), error }, 0)
     }

@@ -155,6 +155,9 @@ pub enum GraphError {
 pub struct Graph {
     /// Name of the model that described it.
     pub model: String,
+    /// The model's options, every default written out; not known when the graph was built by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub options: Option<toml::Table>,
     /// Shape of one input image.
     pub input: Shape,
     /// Number of classes.

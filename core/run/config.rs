@@ -4,7 +4,10 @@ use super::{CheckpointOptions, Devices};
 use crate::{
     graph::{FIXED_BITS, Graph},
     registry::{self, Kind, RegistryError},
-    search::{Accounting, Budget, BudgetText, Candidates, Constraints, CostModel, Rule, RuleError, Rules, Share},
+    search::{
+        Accounting, Budget, BudgetText, Candidates, Constraints, CostModel, DEFAULT_ALPHA, RisingIndicators, Rule,
+        RuleError, Rules, Share,
+    },
     train::{Arithmetic, Data, Recipe, Split, Weights},
 };
 use schemars::JsonSchema;
@@ -36,12 +39,17 @@ impl Plugin {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SearchOptions {
-    /// Weight of the weights' indicators against the activations'.
+    /// Weight of the weights' indicators against the activations'; with 0, weights do not count. That which goes with the
+    /// sensitivity if not given: 2 for learned step sizes, 1 for measurements of harm.
     #[serde(default = "default_alpha")]
     pub alpha: f64,
     /// How costs are counted: "exact" or "limpq".
     #[serde(default)]
     pub accounting: Accounting,
+    /// Whether a bit-width may be chosen whose indicator is below that of the next higher one: "allow" or "forbid". As LIMPQ's
+    /// code, "forbid", with its accounting, else "allow", if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rising_indicators: Option<RisingIndicators>,
     /// Limits by cost model: bitops = "w3a3", size = "10x", average_weight_bits = 3.
     pub budgets: BTreeMap<String, Limit>,
     /// Bits that layers may have, by glob: "layer1.0.conv1" = "w8a8", "layer4.*" = "w4,3,2".
@@ -54,7 +62,7 @@ pub struct SearchOptions {
 }
 
 fn default_alpha() -> f64 {
-    2.0
+    DEFAULT_ALPHA
 }
 
 fn default_image_bits() -> u8 {
@@ -74,6 +82,11 @@ pub enum Limit {
 }
 
 impl SearchOptions {
+    /// The rule on rising indicators: the one given, or the one that goes with the accounting.
+    pub fn rising(&self) -> RisingIndicators {
+        self.rising_indicators.unwrap_or(RisingIndicators::with(self.accounting))
+    }
+
     /// The budgets as the search reads them, sorted by name.
     pub fn budgets(&self) -> Vec<BudgetText> {
         let text = |limit: &Limit| match limit {

@@ -48,6 +48,7 @@ pub fn run_in(config: &Config, place: Place, progress: &dyn Progress) -> Result<
     let model = config.model.build::<dyn crate::graph::Model>()?;
     let mut graph = model.graph(data.shape, data.classes)?;
     graph.model.clone_from(&config.model.name);
+    graph.options = Some(config.model.options.clone());
     let quantizer: Arc<dyn Quantizer> = config.quantizer.build::<dyn Quantizer>()?.into();
     // Bad budgets and unknown solvers must not come to light after hours of training.
     let budgets = config.budgets()?;
@@ -81,7 +82,8 @@ pub fn run_in(config: &Config, place: Place, progress: &dyn Progress) -> Result<
     };
     let pretrained = stages.pretrain(&folder, weights)?;
     let indicators = stages.indicators(&folder, &pretrained)?;
-    let search = Search { constraints, indicators: &indicators, alpha: config.search.alpha };
+    let search =
+        Search { constraints, indicators: &indicators, alpha: config.search.alpha, rising: config.search.rising() };
     let instance = search.instance()?;
     let solved = search.solve(&instance, Named { name: &config.solver.name, solver: solver.as_ref() }, None)?;
     stages.bench.stop_if_asked("searching")?;

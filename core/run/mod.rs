@@ -10,6 +10,7 @@ mod device;
 mod error;
 mod experiment;
 mod folder;
+mod measured;
 mod origin;
 mod read;
 mod record;

@@ -10,11 +10,14 @@ use crate::{
     input,
     options::{self, OptionsError},
     registry::{self, Kind},
-    search::CostModel,
+    search::{CostModel, DEFAULT_ALPHA},
     settings::{Setting, SettingError},
     train::{Keep, Recipe, Split},
 };
 use std::path::Path;
+
+/// Largest magnitude of a gradient's element in joint training, as LIMPQ publishes it.
+const INDICATORS_CLIP_VALUE: f64 = 1.0;
 
 /// What is wrong with a config.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +122,7 @@ impl Config {
                 pretrain.entry("epochs").or_insert(toml::Value::Integer(0));
             }
         }
+        default_of_stages(&mut table);
         let mut config: Self = options::parse(&table)?;
         config.resolve()?;
         Ok(config)
@@ -150,8 +154,9 @@ impl Config {
                 return Err(OptionsError { path: format!("{section}.{key}"), message });
             }
         }
-        if !(self.search.alpha.is_finite() && self.search.alpha > 0.0) {
-            let message = format!("must be a positive number, got {}", self.search.alpha);
+        self.search.rising_indicators = Some(self.search.rising());
+        if !(self.search.alpha.is_finite() && self.search.alpha >= 0.0) {
+            let message = format!("must be 0 or a positive number, got {}", self.search.alpha);
             return Err(OptionsError { path: "search.alpha".into(), message });
         }
         if self.image_bits != FIXED_BITS && !self.plain_images() {
@@ -202,6 +207,25 @@ impl Config {
         crate::train::preflight(&self.sensitivity.name, sensitivity.as_ref(), quantizer.as_ref())
             .map_err(|error| fault("quantizer.name", error.to_string()))
     }
+}
+
+/// Defaults that depend on what else the config says: LIMPQ's recipe clips gradients where indicators are trained, and an
+/// alpha goes with each sensitivity.
+fn default_of_stages(merged: &mut toml::Table) {
+    let indicators = merged.entry("indicators").or_insert_with(|| toml::Table::new().into());
+    if let Some(indicators) = indicators.as_table_mut() {
+        indicators.entry("clip_value").or_insert(toml::Value::Float(INDICATORS_CLIP_VALUE));
+    }
+    let alpha = merged.get("sensitivity").and_then(alpha_of).unwrap_or(DEFAULT_ALPHA);
+    if let Some(search) = merged.get_mut("search").and_then(toml::Value::as_table_mut) {
+        search.entry("alpha").or_insert(toml::Value::Float(alpha));
+    }
+}
+
+/// The alpha of a sensitivity that can be built; what is wrong with others is told later.
+fn alpha_of(sensitivity: &toml::Value) -> Option<f64> {
+    let sensitivity: Plugin = sensitivity.clone().try_into().ok()?;
+    Some(sensitivity.build::<dyn crate::train::Sensitivity>().ok()?.alpha())
 }
 
 /// What a recipe asks for that its stage does not have.

@@ -4,6 +4,7 @@ use super::{
     config::{Config, Refine},
     error::RunError,
     folder::Folder,
+    measured::measured,
     record::{inputs, json},
     shelf::Shelf,
 };
@@ -11,11 +12,10 @@ use crate::{
     graph::{FIXED_BITS, Graph},
     hash,
     search::{
-        ConstraintsError, INDICATORS_SCHEMA, Indicators, Instance, InstanceError, Policy, Precision, Provenance,
-        Refined, Rules, SearchError, refine,
+        ConstraintsError, Indicators, Instance, InstanceError, Policy, Precision, Refined, Rules, SearchError, refine,
     },
     train::{
-        Bench, Job, Keep, Lab, Loaded, Network, Plan, Quantizer, Score, State, TrainError, Trained, Update, all_finite,
+        Bench, Job, Keep, Lab, Loaded, Network, Plan, Quantizer, Score, State, TrainError, Trained, Update,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -81,7 +81,7 @@ impl Stages<'_> {
 
     pub fn indicators(&self, folder: &Folder, pretrained: &State) -> Result<Indicators, RunError> {
         const NAME: &str = "indicators.json";
-        let Config { bits, quantizer, sensitivity, indicators: recipe, .. } = self.config;
+        let Config { bits, sensitivity, indicators: recipe, .. } = self.config;
         let key = self.indicators_key(pretrained);
         if let Some(bytes) = folder.find(NAME, &key)? {
             folder.find(JOINT, &key)?;
@@ -98,23 +98,10 @@ impl Stages<'_> {
             recipe,
             bench: Bench { data: &data, checkpoints: &shelf, ..self.bench },
             joint: OnceCell::new(),
+            initial: OnceCell::new(),
             spread: OnceCell::new(),
         };
-        let layers = metric.measure(&lab)?;
-        all_finite(&layers)?;
-        let indicators = Indicators {
-            schema: INDICATORS_SCHEMA,
-            model: Some(self.graph.model.clone()),
-            candidates: bits.clone(),
-            provenance: Provenance {
-                sensitivity: sensitivity.name.clone(),
-                quantizer: Some(quantizer.name.clone()),
-                dataset: Some(self.config.dataset.name.clone()),
-                seed: Some(self.config.seed),
-            },
-            layers,
-            spread: lab.spread.get().cloned(),
-        };
+        let indicators = measured(self.config, &lab, metric.as_ref())?;
         let plain = Rules::default().allowed(&self.graph, bits).expect("no rule, no fault");
         indicators.check(&self.graph, &plain)?;
         if let Some(joint) = lab.joint.get() {

@@ -3,7 +3,7 @@
 use super::config::Config;
 use crate::{
     graph::Graph,
-    search::{Accounting, BudgetUse, Found, Policy, Proof, Refined},
+    search::{Accounting, BudgetUse, Found, Policy, Proof, Refined, RisingIndicators},
     train::Score,
 };
 use serde::{Deserialize, Serialize};
@@ -34,8 +34,13 @@ pub struct Summary {
     pub accounting: Accounting,
     /// Weight of the weights' indicators.
     pub alpha: f64,
+    /// Whether bit-widths could be chosen whose indicator is below that of the next higher one.
+    pub rising_indicators: RisingIndicators,
     /// What was minimised.
     pub sensitivity: String,
+    /// What looks wrong with the indicators.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// The budgets and their use by the found policy.
     pub budgets: Vec<BudgetUse>,
     /// Proof of the found policy.
@@ -63,6 +68,8 @@ impl Summary {
             seed: config.seed,
             accounting: found.accounting,
             alpha: found.alpha,
+            rising_indicators: found.rising_indicators,
+            warnings: found.warnings,
             sensitivity: config.sensitivity.name.clone(),
             budgets: found.budgets,
             proof: found.proof,

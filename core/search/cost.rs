@@ -26,8 +26,7 @@ pub enum Accounting {
     #[default]
     Exact,
     /// As LIMPQ's published search: the output area is the truncated product of unfloored sides (stride-2 layers are
-    /// over-counted), BitOPs are those of the searched layers, and a bit-width whose indicator is smaller than that
-    /// of the next higher one is forbidden.
+    /// over-counted), and BitOPs are those of the searched layers.
     Limpq,
 }
 
@@ -38,12 +37,6 @@ impl Accounting {
             Self::Exact => layer.macs,
             Self::Limpq => layer.limpq_macs,
         }
-    }
-
-    /// Whether a bit-width may not be chosen, given its indicator and that of the next higher candidate (if there
-    /// is one).
-    pub fn forbids(self, indicator: f64, one_bit_higher: Option<f64>) -> bool {
-        self == Self::Limpq && one_bit_higher.is_some_and(|higher| indicator < higher)
     }
 }
 

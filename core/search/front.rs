@@ -5,8 +5,8 @@
 //! solve starts from its neighbour's answer.
 
 use super::{
-    Accounting, BudgetText, Candidates, CostTable, InstanceError, LayerBits, Limits, Named, Proof, Search, SearchError,
-    Uniform, sweep::Sweep,
+    Accounting, BudgetText, Candidates, CostTable, InstanceError, LayerBits, Limits, Named, Proof, RisingIndicators,
+    Search, SearchError, Uniform, sweep::Sweep,
 };
 use serde::Serialize;
 
@@ -109,8 +109,13 @@ pub struct Front {
     pub solver: String,
     /// Weight of the weights' indicators.
     pub alpha: f64,
+    /// Whether bit-widths could be chosen whose indicator is below that of the next higher one.
+    pub rising_indicators: RisingIndicators,
     /// The candidates it chose from.
     pub candidates: Candidates,
+    /// What looks wrong with the indicators, and whatever else makes the answers doubtful.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// How many times the solver was run.
     pub solves: usize,
     /// Time it took, in seconds.
@@ -201,7 +206,9 @@ impl Search<'_> {
             accounting: self.constraints.accounting,
             solver: solver.name.to_owned(),
             alpha: self.alpha,
+            rising_indicators: self.rising,
             candidates: self.constraints.candidates.clone(),
+            warnings: self.indicators.audit(),
             solves: sweep.solves,
             seconds: start.elapsed().as_secs_f64(),
             axes: axes.clone(),

@@ -1,7 +1,7 @@
 //! Importance indicators: for every searchable layer, one number for its weights and one for its input activations at
 //! each candidate bit-width. Read from our JSON or from LIMPQ's pickle, told apart by content.
 
-use super::{Allowed, BitWidth, Candidates, pickle};
+use super::{Allowed, BitWidth, Candidates, Contradiction, NetworkRecord, pickle};
 use crate::{
     graph::{FIXED_BITS, Graph},
     input,
@@ -26,12 +26,21 @@ pub struct LayerIndicators {
     pub act: BTreeMap<BitWidth, f64>,
 }
 
-/// Where indicators come from.
+/// Where indicators come from and what they belong to. A file that does not say, such as LIMPQ's, leaves it out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provenance {
     /// Name of the sensitivity metric, or the kind of file they were read from.
     pub sensitivity: String,
+    /// Options of the metric, every default written out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sensitivity_options: Option<toml::Table>,
+    /// Whether they are learned step sizes, all of one scale, rather than measurements of harm.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub step_sizes: bool,
+    /// The weight of weights against activations that goes with the metric.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<f64>,
     /// Name of the quantizer that was trained, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantizer: Option<String>,
@@ -41,6 +50,18 @@ pub struct Provenance {
     /// The run's seed, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+    /// The network that they were measured on; [`Indicators::model`] names its model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkRecord>,
+    /// Layers whose weights are all zero in the pre-trained network; they lose nothing at any bits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zero_weights: Vec<String>,
+    /// Layers that read nothing but zeros on the images that were looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zero_inputs: Vec<String>,
+    /// Where learned indicators started, by layer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial: Option<BTreeMap<String, LayerIndicators>>,
 }
 
 /// A full set of indicators.
@@ -103,6 +124,13 @@ pub enum IndicatorsError {
         /// The model asked for.
         wanted: String,
     },
+    /// Measured on a network of the same model, but another one.
+    #[error(
+        "the indicators belong to another network: {model} with {}; asked for is {model} with {}. Leave out what contradicts the \
+         file, which says itself what it belongs to, or give the file for that network",
+        .0.recorded, .0.found, model = .1
+    )]
+    WrongNetwork(Contradiction, String),
     /// Layer names that do not fit.
     #[error("the indicators do not fit {model}: {missing} and {left_over}. Is it the right model for this file?")]
     Layers {
@@ -142,7 +170,7 @@ pub enum IndicatorsError {
     /// NaN, infinite or negative.
     #[error(
         "layer {layer:?} has the {tensor} indicator {value} at {bits} bits; an indicator must be a finite number and not \
-         negative. The training that made it diverged: lower its learning rate and run it again"
+         negative. {cause}"
     )]
     Value {
         /// The layer.
@@ -153,10 +181,33 @@ pub enum IndicatorsError {
         bits: BitWidth,
         /// What was found.
         value: f64,
+        /// What may have led to it, and what to do.
+        cause: &'static str,
     },
 }
 
 impl Indicators {
+    /// A full set in the present layout.
+    pub fn new(
+        model: Option<String>,
+        candidates: Candidates,
+        provenance: Provenance,
+        layers: BTreeMap<String, LayerIndicators>,
+    ) -> Self {
+        Self { schema: INDICATORS_SCHEMA, model, candidates, provenance, layers, spread: None }
+    }
+
+    /// Why an indicator may be no usable number.
+    fn cause(&self) -> &'static str {
+        match self.provenance.step_sizes {
+            true => "The training that made it diverged: lower its learning rate and run it again",
+            false => {
+                "What made it went wrong there: with that tensor quantized to these bits the network may give no finite \
+                 numbers. Leave these bits out for this layer, or measure it again"
+            }
+        }
+    }
+
     /// Reads a file of either kind.
     ///
     /// # Errors
@@ -232,6 +283,9 @@ impl Indicators {
         if self.layers.is_empty() {
             return Err(IndicatorsError::Empty);
         }
+        if let Some(Err(contradiction)) = self.provenance.network.as_ref().map(|network| network.check(graph)) {
+            return Err(IndicatorsError::WrongNetwork(contradiction, graph.model.clone()));
+        }
         let wanted: Vec<String> = graph.searchable().into_iter().map(|layer| layer.name).collect();
         let missing: Vec<&str> =
             wanted.iter().map(String::as_str).filter(|name| !self.layers.contains_key(*name)).collect();
@@ -270,7 +324,8 @@ impl Indicators {
                         }
                     };
                     if !value.is_finite() || value < 0.0 {
-                        return Err(IndicatorsError::Value { layer: layer.clone(), tensor, bits, value });
+                        let (layer, cause) = (layer.clone(), self.cause());
+                        return Err(IndicatorsError::Value { layer, tensor, bits, value, cause });
                     }
                 }
             }

@@ -1,8 +1,6 @@
 //! Why no policy keeps every constraint: budgets that are out of reach, or a set of budgets and rules that conflict.
 
-use super::{
-    Accounting, Allowed, Budget, Constraints, Group, Instance, Precision, Problem, Rules, Solver, SolverError,
-};
+use super::{Allowed, Budget, Constraints, Group, Instance, Precision, Problem, Rules, Solver, SolverError};
 use std::fmt;
 
 /// How far a budget is from being kept.
@@ -45,8 +43,8 @@ pub struct Infeasible {
     /// Budgets, rules and shares that cannot be kept together, while any of them can be dropped to make the rest
     /// possible. `None` when a budget can never be kept, or when the solver could not tell.
     pub conflict: Option<Vec<String>>,
-    /// The accounting, and in how many layers it forbids bit-widths, if it does.
-    pub forbidding: Option<(Accounting, usize)>,
+    /// In how many layers the rule on rising indicators leaves bit-widths out.
+    pub forbidding: usize,
 }
 
 impl Infeasible {
@@ -76,9 +74,9 @@ impl fmt::Display for Infeasible {
                 "  {asked}: asked {ends} {unit}, least achievable {least:.6} {unit}{compression}{most} - {verdict}"
             )?;
         }
-        if let Some((accounting, layers)) = self.forbidding {
-            let plural = if layers == 1 { "" } else { "s" };
-            writeln!(f, "the {accounting} accounting forbids bit-widths in {layers} layer{plural}")?;
+        if self.forbidding > 0 {
+            let (layers, plural) = (self.forbidding, if self.forbidding == 1 { "" } else { "s" });
+            writeln!(f, "rising_indicators = \"forbid\" leaves bit-widths out in {layers} layer{plural}")?;
         }
         match &self.conflict {
             Some(conflict) => write!(
@@ -112,7 +110,7 @@ enum Part {
 pub(super) struct Refusal<'a> {
     /// What must be kept.
     pub constraints: Constraints<'a>,
-    /// Whether the accounting leaves a layer these bits.
+    /// Whether the rule on rising indicators leaves a layer these bits.
     pub open: &'a dyn Fn(&Allowed, Precision) -> bool,
     /// Says which parts of the constraints can be kept.
     pub solver: &'a dyn Solver,
@@ -128,8 +126,7 @@ impl Refusal<'_> {
         };
         let narrowed =
             instance.stated.allowed.iter().filter(|layer| !layer.pairs().all(|bits| (self.open)(layer, bits)));
-        let forbidding = Some((self.constraints.accounting, narrowed.count())).filter(|(_, layers)| *layers > 0);
-        Infeasible { budgets, conflict, forbidding }
+        Infeasible { budgets, conflict, forbidding: narrowed.count() }
     }
 
     /// Every budget with what can be reached when it stands alone.

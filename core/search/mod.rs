@@ -1,6 +1,7 @@
 //! The search half: bits, costs, indicators and the integer program. No tensor type is imported here.
 
 mod allowed;
+mod audit;
 mod bits;
 mod budget;
 mod constraints;
@@ -9,12 +10,14 @@ mod front;
 mod indicators;
 mod infeasible;
 mod instance;
+mod network;
 mod other_names;
 mod pickle;
 mod policy;
 mod policy_file;
 mod problem;
 mod refine;
+mod rising;
 mod rules;
 mod scale;
 #[expect(clippy::module_inception, reason = "the search itself is what this module is named after")]
@@ -34,11 +37,13 @@ pub use front::{Axis, Cell, Front, FrontBudget, FrontError, FrontPoint, MOST_POI
 pub use indicators::{INDICATORS_SCHEMA, Indicators, IndicatorsError, LayerIndicators, Provenance};
 pub use infeasible::{Infeasible, Reach, Refused};
 pub use instance::{Instance, InstanceError, Origin};
+pub use network::{Contradiction, NetworkRecord};
 pub use policy::{LayerBits, POLICY_SCHEMA, Policy, PolicyError};
 pub use problem::{Choice, Group, Problem, Row};
 pub use refine::{Refined, refine};
+pub use rising::RisingIndicators;
 pub use rules::{Joined, Rule, RuleError, Rules, Share};
-pub use search::{BudgetUse, Found, Named, Search, SearchError, Uniform};
+pub use search::{BudgetUse, DEFAULT_ALPHA, Found, Named, Search, SearchError, Uniform};
 pub use share::ShareError;
 pub use solver::{Answer, Proof, Solved, Solver, SolverError, Status, solve};
 pub use stability::{Flips, Spread, Stability, noisy};

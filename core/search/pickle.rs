@@ -1,7 +1,7 @@
 //! LIMPQ's indicator files: a Python pickle of dicts, lists, strings and floats with the keys `layer_name`, `weight` and
 //! `act`. A pickle that names a class or function is refused, but for Python's own dicts.
 
-use super::{BitWidth, Candidates, INDICATORS_SCHEMA, Indicators, LayerIndicators, Provenance, indicators::plain_name};
+use super::{BitWidth, Candidates, Indicators, LayerIndicators, Provenance, indicators::plain_name};
 use crate::pickle::{self, Id, Names, Pickle, PickleError, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,8 +45,8 @@ pub fn read(bytes: &[u8]) -> Result<Indicators, String> {
         true => return Err("layer_name is empty: there are no indicators in it".into()),
         false => Candidates::new(bits.into_iter().collect()).map_err(|error| error.to_string())?,
     };
-    let provenance = Provenance { sensitivity: "LIMPQ pickle".into(), ..Provenance::default() };
-    Ok(Indicators { schema: INDICATORS_SCHEMA, model: None, candidates, provenance, layers, spread: None })
+    let provenance = Provenance { sensitivity: "LIMPQ pickle".into(), step_sizes: true, ..Provenance::default() };
+    Ok(Indicators::new(None, candidates, provenance, layers))
 }
 
 fn layer_names<'p>(file: &'p Pickle, id: Id) -> Result<Vec<&'p str>, String> {

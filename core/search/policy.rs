@@ -1,6 +1,6 @@
 //! A policy: the bits of every searchable layer.
 
-use super::Precision;
+use super::{Contradiction, NetworkRecord, Precision};
 use crate::graph::Graph;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +26,9 @@ pub struct Policy {
     pub schema: u32,
     /// The model it is for; not every form says it.
     pub model: Option<String>,
+    /// The network of that model; not every form says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkRecord>,
     /// One entry for each searchable layer, in graph order.
     pub policy: Vec<LayerBits>,
 }
@@ -66,6 +69,9 @@ pub enum PolicyError {
         /// Number of layers it should cover.
         layers: usize,
     },
+    /// For a network of the same model, but another one.
+    #[error("the policy is for another network: {model} with {}, not with {}", .0.recorded, .0.found, model = .1)]
+    WrongNetwork(Contradiction, String),
     /// For another model or with other layers.
     #[error("the policy is for {found}, not for {wanted}: {why}")]
     Mismatch {
@@ -90,16 +96,20 @@ impl Policy {
         let policy = layers
             .map(|(layer, bits)| LayerBits { layer: layer.name, weight_bits: bits.weight, act_bits: bits.act })
             .collect();
-        Self { schema: POLICY_SCHEMA, model: Some(graph.model.clone()), policy }
+        let network = Some(NetworkRecord::of(graph));
+        Self { schema: POLICY_SCHEMA, model: Some(graph.model.clone()), network, policy }
     }
 
     /// The bits of each searchable layer of a graph, in graph order, joined by name.
     ///
     /// # Errors
-    /// When a layer is missing or left over.
+    /// When it is for another network, or when a layer is missing or left over.
     pub fn precisions(&self, graph: &Graph) -> Result<Vec<Precision>, PolicyError> {
         let mismatch =
             |why: String| PolicyError::Mismatch { found: self.named().to_owned(), wanted: graph.model.clone(), why };
+        if let Some(network) = self.network.as_ref().filter(|_| self.model.as_ref() == Some(&graph.model)) {
+            network.check(graph).map_err(|wrong| PolicyError::WrongNetwork(wrong, graph.model.clone()))?;
+        }
         let layers = graph.searchable();
         let known: BTreeSet<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
         if let Some(extra) = self.policy.iter().find(|bits| !known.contains(bits.layer.as_str())) {

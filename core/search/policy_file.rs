@@ -114,7 +114,7 @@ fn of_csv(text: &str) -> Result<Policy, String> {
     }
     let rows = csv.deserialize().collect::<Result<Vec<LayerBits>, _>>().map_err(|error| error.to_string())?;
     let policy = rows.into_iter().map(|bits| LayerBits { layer: plain_name(&bits.layer).to_owned(), ..bits });
-    Ok(Policy { schema: POLICY_SCHEMA, model: None, policy: policy.collect() })
+    Ok(Policy { schema: POLICY_SCHEMA, model: None, network: None, policy: policy.collect() })
 }
 
 fn of_lists(text: &str, path: &str, graph: Option<&Graph>) -> Result<Policy, PolicyError> {

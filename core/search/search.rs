@@ -3,10 +3,14 @@
 
 use super::{
     Accounting, Allowed, BitWidth, Candidates, Constraints, Indicators, IndicatorsError, Infeasible, Instance,
-    InstanceError, Policy, Precision, Problem, Proof, Solved, Solver, SolverError, Status, infeasible::Refusal, solve,
+    InstanceError, Policy, Precision, Problem, Proof, RisingIndicators, Solved, Solver, SolverError, Status,
+    infeasible::Refusal, solve,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
+
+/// Alpha where nothing says another one: that of LIMPQ's published search, for learned step sizes.
+pub const DEFAULT_ALPHA: f64 = 2.0;
 
 /// Everything that a search depends on.
 #[derive(Clone, Copy)]
@@ -15,8 +19,10 @@ pub struct Search<'a> {
     pub constraints: Constraints<'a>,
     /// How sensitive the layers are.
     pub indicators: &'a Indicators,
-    /// Weight of the weights' indicators against the activations'; the most influential setting.
+    /// Weight of the weights' indicators against the activations'; the most influential setting. With 0, weights do not count.
     pub alpha: f64,
+    /// Whether bit-widths may be chosen whose indicator is below that of the next higher one.
+    pub rising: RisingIndicators,
 }
 
 /// A solver with the name it goes by in answers.
@@ -72,8 +78,13 @@ pub struct Found {
     pub solver: String,
     /// Weight of the weights' indicators.
     pub alpha: f64,
+    /// Whether bit-widths could be chosen whose indicator is below that of the next higher one.
+    pub rising_indicators: RisingIndicators,
     /// The candidates it chose from.
     pub candidates: Candidates,
+    /// What looks wrong with the indicators, and whatever else makes the answer doubtful.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// The rules on single layers, as written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<String>,
@@ -93,7 +104,8 @@ pub struct Uniform {
     pub used: Vec<Option<f64>>,
     /// Whether it keeps every budget.
     pub fits: bool,
-    /// Number of layers in which the search itself may not choose these bits, because of a rule or of the accounting.
+    /// Number of layers in which the search itself may not choose these bits, because of a rule or of rising
+    /// indicators.
     pub closed: usize,
 }
 
@@ -106,16 +118,32 @@ pub enum SearchError {
     /// The problem cannot be stated.
     #[error(transparent)]
     Instance(InstanceError),
-    /// Alpha is not a positive number.
-    #[error("alpha must be a positive number, got {0}")]
+    /// Alpha is not a number, or negative.
+    #[error("alpha must be 0 or a positive number, got {0}")]
     Alpha(f64),
-    /// The accounting leaves a layer without options.
-    #[error("layer {layer:?} has no bit-width left under the {accounting} accounting")]
+    /// Sums of indicators are beyond what a float holds.
+    #[error(
+        "the indicators are too large to be added up with alpha {alpha:?}: layer {layer:?} has {value:?} for its {tensor}. Lower \
+         alpha, or find out why the indicators are so large"
+    )]
+    Overflow {
+        /// The layer with the largest term.
+        layer: String,
+        /// `weights` or `activations`.
+        tensor: &'static str,
+        /// Its indicator.
+        value: f64,
+        /// The weight of weights.
+        alpha: f64,
+    },
+    /// The rule on rising indicators leaves a layer without options.
+    #[error(
+        "layer {layer:?} has no bit-width left: the indicator of each is below that of the next higher one, and \
+         rising_indicators = \"forbid\" leaves such bit-widths out. Allow them, or pin the layer's bits"
+    )]
     NoChoice {
         /// The layer.
         layer: String,
-        /// The accounting.
-        accounting: Accounting,
     },
     /// No policy keeps every budget.
     #[error("{0}")]
@@ -148,33 +176,49 @@ impl Search<'_> {
     /// # Errors
     /// Indicators that do not fit, constraints that cannot be stated.
     pub fn instance(&self) -> Result<Instance, SearchError> {
-        if !(self.alpha.is_finite() && self.alpha > 0.0) {
+        if !(self.alpha.is_finite() && self.alpha >= 0.0) {
             return Err(SearchError::Alpha(self.alpha));
         }
-        let Constraints { graph, candidates, accounting, rules, .. } = self.constraints;
+        let Constraints { graph, candidates, rules, .. } = self.constraints;
         let wrong = |error: super::RuleError| SearchError::Instance(InstanceError::Constraints(error.into()));
         let allowed = rules.allowed(graph, candidates).map_err(wrong)?;
         self.indicators.check(graph, &allowed)?;
+        self.adds_up()?;
         let loss = |layer: usize, bits| self.loss(&allowed[layer], bits);
         Instance::new(&self.constraints, loss).map_err(|error| match error {
-            InstanceError::NoChoice(layer) => SearchError::NoChoice { layer, accounting },
+            InstanceError::NoChoice(layer) => SearchError::NoChoice { layer },
             other => SearchError::Instance(other),
         })
     }
 
-    /// What a layer at these bits adds to the objective; `None` where the accounting forbids them.
+    /// That every sum of these indicators, one for each tensor, is a finite number: of any policy, with alpha and without.
+    fn adds_up(&self) -> Result<(), SearchError> {
+        let usable =
+            |values: &BTreeMap<BitWidth, f64>| values.values().copied().filter(|v| v.is_finite()).fold(0.0, f64::max);
+        let largest = |(layer, of): (&String, &super::LayerIndicators)| {
+            let [weight, act] = [usable(&of.weight), usable(&of.act)];
+            let tensor = if self.alpha * weight > act { ("weights", weight) } else { ("activations", act) };
+            (layer.clone(), weight, act, tensor)
+        };
+        let terms: Vec<_> = self.indicators.layers.iter().map(largest).collect();
+        let [weight, act] = terms.iter().fold([0.0, 0.0], |[w, a], (_, weight, act, _)| [w + weight, a + act]);
+        if (act + self.alpha * weight).is_finite() && weight.is_finite() {
+            return Ok(());
+        }
+        let size = |(_, weight, act, _): &(String, f64, f64, (&str, f64))| (self.alpha * weight).max(*weight).max(*act);
+        let worst = terms.into_iter().max_by(|a, b| size(a).total_cmp(&size(b)));
+        let (layer, _, _, (tensor, value)) = worst.expect("what overflows has terms");
+        Err(SearchError::Overflow { layer, tensor, value, alpha: self.alpha })
+    }
+
+    /// What a layer at these bits adds to the objective; `None` where the rule on rising indicators forbids them.
     fn loss(&self, rule: &Allowed, bits: Precision) -> Option<f64> {
-        let Constraints { candidates, accounting, .. } = self.constraints;
         let of = &self.indicators.layers[&rule.layer];
-        let open = |values: &BTreeMap<_, f64>, bits, pinned: bool| {
-            let higher = candidates.iter().take_while(|&other| other > bits).last();
-            let higher = higher.and_then(|bits| values.get(&bits)).copied();
-            match values.get(&bits) {
-                // A layer held at bits that have no indicator adds the same to every policy: nothing.
-                None => Some(0.0),
-                Some(&value) if !pinned && accounting.forbids(value, higher) => None,
-                Some(&value) => Some(value),
-            }
+        let open = |values: &BTreeMap<_, f64>, bits, pinned: bool| match values.get(&bits) {
+            // A layer held at bits that have no indicator adds the same to every policy: nothing.
+            None => Some(0.0),
+            Some(_) if !pinned && self.rising.forbids(values, bits) => None,
+            Some(&value) => Some(value),
         };
         let act = open(&of.act, bits.act, rule.act_pinned)?;
         Some(act + self.alpha * open(&of.weight, bits.weight, rule.weight_pinned)?)
@@ -238,7 +282,9 @@ impl Search<'_> {
             accounting,
             solver: solver.to_owned(),
             alpha: self.alpha,
+            rising_indicators: self.rising,
             candidates: candidates.clone(),
+            warnings: self.indicators.audit(),
             rules: rules.rules.iter().map(ToString::to_string).collect(),
             shares: rules.shares.iter().map(ToString::to_string).collect(),
         }
@@ -269,7 +315,7 @@ impl Search<'_> {
     }
 
     /// Every uniform policy, highest weight bits first. Rules that pin a tensor of all layers to the same bits hold for them
-    /// too. Other rules and the accounting's forbidden bit-widths do not keep one out of this list; it says in how many
+    /// too. Other rules and bit-widths left out for rising indicators do not keep one out of this list; it says in how many
     /// layers they would.
     ///
     /// # Errors

@@ -133,5 +133,7 @@ impl Search<'_> {
 fn spread(values: &[f64]) -> Option<Spread> {
     let least = values.iter().copied().min_by(f64::total_cmp)?;
     let most = values.iter().copied().max_by(f64::total_cmp)?;
-    Some(Spread { least, mean: values.iter().sum::<f64>() / values.len() as f64, most })
+    // Divided before they are added, as the sum of many large numbers need not be a float.
+    let mean = values.iter().map(|value| value / values.len() as f64).sum();
+    Some(Spread { least, mean, most })
 }

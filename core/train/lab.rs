@@ -40,6 +40,8 @@ pub struct Lab<'a> {
     pub bench: Bench<'a>,
     /// The numbers of the jointly trained network, once there is one.
     pub joint: OnceCell<State>,
+    /// Where learned indicators started (those of the first seed), once they have been learned.
+    pub initial: OnceCell<ByLayer>,
     /// Standard deviation of each indicator, where it is a mean over seeds.
     pub spread: OnceCell<ByLayer>,
 }
@@ -161,6 +163,7 @@ impl<'a> Lab<'a> {
         let fixed: Vec<bool> = self.graph.layers().iter().map(|layer| layer.fixed).collect();
         let precisions: Vec<Precision> = uniform_precisions(self.candidates.iter()).collect();
         let network = self.started(joint, &Joint::uniform_passes(&precisions, &fixed))?;
+        let _ = self.indicators(&network).map(|initial| self.initial.set(initial));
         let mut passes = |step: usize| {
             let mut random = self.bench.random(&format!("indicators step {step}"));
             joint.passes(&precisions, &fixed, &mut random)
@@ -187,6 +190,7 @@ impl<'a> Lab<'a> {
                 quantizer: self.quantizer.clone(),
                 bench,
                 joint: OnceCell::new(),
+                initial: OnceCell::new(),
                 spread: OnceCell::new(),
                 ..*self
             };

@@ -24,6 +24,7 @@ mod state;
 mod step;
 mod threads;
 mod weights;
+mod zeros;
 
 pub use checkpoint::{Best, Checkpoint, Checkpoints, Nowhere};
 pub(crate) use collective::{count_by_all_reduce, have_all_reduce};

@@ -4,7 +4,10 @@ use super::{
     ByLayer, Lab, TrainError,
     quantizer::{NoIndicator, Quantizer, try_indicators},
 };
-use crate::registry::{self, Kind};
+use crate::{
+    registry::{self, Kind},
+    search::DEFAULT_ALPHA,
+};
 
 /// Measures how sensitive each layer is at each bit-width. The search minimises the sum of these numbers, so larger
 /// means more harm.
@@ -22,6 +25,11 @@ pub trait Sensitivity: Send + Sync {
     /// refused with the config instead of after the training.
     fn asks_for_indicators(&self) -> bool {
         false
+    }
+
+    /// The weight of the weights' numbers against the activations' that goes with this metric: 1 where both are on one scale.
+    fn alpha(&self) -> f64 {
+        DEFAULT_ALPHA
     }
 }
 

@@ -4,7 +4,7 @@ use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use limpq_core::graph::{Graph, Model, Shape};
 use limpq_core::registry::{self, nearest};
-use limpq_core::search::Accounting;
+use limpq_core::search::{Accounting, RisingIndicators};
 use limpq_core::settings::Setting;
 
 /// Images have no more rows or columns than this, so that products of sizes stay far from overflow.
@@ -14,12 +14,20 @@ const MOST_CLASSES: u64 = 1 << 24;
 /// Shape of the images and number of classes.
 #[derive(Debug, clap::Args)]
 pub struct Network {
-    /// Shape of one image: channels, height and width
-    #[arg(long, default_value = "3x224x224", value_name = "CxHxW", value_parser = image)]
-    pub input: Shape,
-    /// Number of classes
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=MOST_CLASSES))]
-    pub classes: u64,
+    /// Shape of one image: channels, height and width [default: what a file of indicators says, else 3x224x224]
+    #[arg(long, value_name = "CxHxW", value_parser = image)]
+    pub input: Option<Shape>,
+    /// Number of classes [default: what a file of indicators says, else 1000]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=MOST_CLASSES))]
+    pub classes: Option<u64>,
+}
+
+/// ImageNet's.
+const CLASSES: u64 = 1000;
+
+/// What networks for ImageNet read.
+fn imagenet() -> Shape {
+    Shape::new(3, 224, 224).expect("no side is empty")
 }
 
 impl Network {
@@ -29,8 +37,12 @@ impl Network {
     /// An unknown model or option, or an input that does not fit.
     pub fn graph(&self, model: &str, options: &toml::Table) -> anyhow::Result<Graph> {
         let plugin = registry::build::<dyn Model>(model, options)?;
-        let classes = usize::try_from(self.classes)?;
-        plugin.graph(self.input, classes).with_context(|| format!("{model} cannot be built for {} images", self.input))
+        let (input, classes) = (self.input.unwrap_or_else(imagenet), usize::try_from(self.classes.unwrap_or(CLASSES))?);
+        let graph = plugin.graph(input, classes);
+        let mut graph = graph.with_context(|| format!("{model} cannot be built for {input} images"))?;
+        graph.model = registry::find::<dyn Model>(model)?.name.to_owned();
+        graph.options = Some(registry::resolve::<dyn Model>(model, options)?);
+        Ok(graph)
     }
 }
 
@@ -45,6 +57,11 @@ fn image(text: &str) -> Result<Shape, String> {
 /// Reads `--accounting`.
 pub fn accounting() -> impl TypedValueParser<Value = Accounting> {
     PossibleValuesParser::new(["exact", "limpq"]).try_map(|name| name.parse::<Accounting>())
+}
+
+/// Reads `--rising-indicators`.
+pub fn rising_indicators() -> impl TypedValueParser<Value = RisingIndicators> {
+    PossibleValuesParser::new(["allow", "forbid"]).try_map(|name| name.parse::<RisingIndicators>())
 }
 
 /// What `--set` gave: `KEY=VALUE` with a dotted key and a TOML value; a value that is not TOML is text.

@@ -2,6 +2,7 @@
 
 use super::{
     Network, Settings, accounting,
+    belongs::{Recorded, assumption, print_warnings, tell_warnings},
     table::{figure, table},
 };
 use anyhow::Context;
@@ -9,38 +10,42 @@ use limpq_core::{
     graph::Graph,
     registry,
     search::{
-        Accounting, Changed, Constraints, CostModel, CostTable, Indicators, Policy, Precision, Rules, Search, changed,
+        Accounting, Changed, Constraints, CostModel, CostTable, DEFAULT_ALPHA, Indicators, Policy, PolicyError,
+        Precision, RisingIndicators, Rules, Search, SearchError, changed,
     },
 };
 use serde::Serialize;
-use std::{io::Write, path::PathBuf};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 /// Arguments of `limpq compare`.
 #[derive(Debug, clap::Args)]
 pub struct Compare {
-    /// A policy: this program's JSON, CSV, or LIMPQ's bit lists (those need --model)
+    /// A policy: this program's JSON, CSV, or LIMPQ's bit lists (those need a model)
     a: PathBuf,
     /// Another policy for the same layers
     b: PathBuf,
-    /// Name of the model that they are for
+    /// Name of the model that they are for [default: what a file among these says]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     #[command(flatten)]
     network: Network,
     /// A cost to compare; may be repeated [default with --model: bitops and size]
-    #[arg(long, value_name = "COST", requires = "model")]
+    #[arg(long, value_name = "COST")]
     cost: Vec<String>,
     /// Importance indicators, to compare objectives
-    #[arg(long, value_name = "FILE", requires = "model")]
+    #[arg(long, value_name = "FILE")]
     indicators: Option<PathBuf>,
-    /// Weight of the weights' indicators against the activations'
-    #[arg(long, default_value_t = 2.0, allow_negative_numbers = true)]
-    alpha: f64,
+    /// Weight of the weights' indicators against the activations' [default: what the file of indicators says, else 2]
+    #[arg(long, allow_negative_numbers = true)]
+    alpha: Option<f64>,
     /// How costs are counted
     #[arg(long, default_value = "exact", value_parser = accounting())]
     accounting: Accounting,
     /// An option of the model or of a cost, such as model.width=8
-    #[arg(long, value_name = "KEY=VALUE", requires = "model")]
+    #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// List every layer, not only those that differ
     #[arg(long)]
@@ -74,23 +79,30 @@ struct Report {
     alpha: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     objectives: Option<[Option<f64>; 2]>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 impl Compare {
     /// Reads both, prints.
     ///
     /// # Errors
-    /// Policies that cannot be read, or that are for different layers.
+    /// Policies that cannot be read, or that are for different layers or networks.
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let mut settings = Settings::new(&self.set)?;
         let (options, costs) = (settings.take("model")?, Settings::from(settings.take("cost")?));
         settings.finish(&["model", "cost.NAME"])?;
-        let graph = match &self.model {
-            Some(model) => Some(self.network.graph(model, &options)?),
-            None => None,
+        let indicators = self.indicators.as_ref().map(|path| Indicators::read(path)).transpose()?;
+        let (graph, mut assumed) = self.graph(&options, indicators.as_ref())?.unzip();
+        let indicators = match &graph {
+            Some(graph) => indicators.map(|file| file.in_names_of(graph)).transpose()?,
+            None => indicators,
         };
-        let a = Policy::read(&self.a, graph.as_ref())?;
-        let b = self.in_order_of(&a, Policy::read(&self.b, graph.as_ref())?)?;
+        let read = |path: &Path| {
+            Policy::read(path, graph.as_ref()).with_context(|| format!("{} cannot be compared", path.display()))
+        };
+        let a = read(&self.a)?;
+        let b = self.in_order_of(&a, read(&self.b)?)?;
         let ([aw, aa], [bw, ba]) = (a.mean_bits(), b.mean_bits());
         let mut report = Report {
             layers: a.policy.len(),
@@ -101,21 +113,71 @@ impl Compare {
             costs: vec![],
             alpha: None,
             objectives: None,
+            warnings: vec![],
         };
         if let Some(graph) = &graph {
             let bits = [a.precisions(graph)?, b.precisions(graph)?];
             report.costs = self.costs(graph, &bits, costs)?;
-            if let Some(path) = &self.indicators {
-                report.alpha = Some(self.alpha);
-                report.objectives =
-                    Some(self.objectives(graph, &bits, &Indicators::read(path)?.in_names_of(graph)?)?);
+            if let Some(indicators) = &indicators {
+                let alpha = self.alpha.or(indicators.provenance.alpha).unwrap_or_else(|| {
+                    assumed.get_or_insert_default().push(format!("alpha {DEFAULT_ALPHA}"));
+                    DEFAULT_ALPHA
+                });
+                report.alpha = Some(alpha);
+                report.objectives = Some(self.objectives(graph, &bits, indicators, alpha)?);
             }
         }
+        let (a_shown, b_shown) = (self.a.display(), self.b.display());
+        let files =
+            self.indicators.as_ref().map_or(format!("{a_shown} or {b_shown}"), |path| path.display().to_string());
+        report.warnings.extend(assumption(&files, &assumed.unwrap_or_default()));
+        report.warnings.extend(indicators.iter().flat_map(Indicators::audit));
         match self.json {
-            true => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
+            true => {
+                writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+                tell_warnings(&report.warnings);
+            }
             false => self.print(out, &a, &b, &report)?,
         }
         Ok(())
+    }
+
+    /// The graph that both are for, where one is asked for or needed and a model is known; and what was assumed about it.
+    fn graph(
+        &self,
+        options: &toml::Table,
+        indicators: Option<&Indicators>,
+    ) -> anyhow::Result<Option<(Graph, Vec<String>)>> {
+        let named = |path: &Path| match Policy::read(path, None) {
+            Ok(policy) => Ok(Some(policy)),
+            Err(PolicyError::NeedsModel { .. }) => Ok(None),
+            Err(error) => Err(error),
+        };
+        let policies = [named(&self.a)?, named(&self.b)?];
+        let recorded = policies.iter().flatten().map(Recorded::from);
+        let recorded: Vec<Recorded> = indicators.map(Recorded::from).into_iter().chain(recorded).collect();
+        let network = recorded.iter().find(|file| file.network.is_some());
+        let best = network.or_else(|| recorded.iter().find(|file| file.model.is_some())).copied().unwrap_or_default();
+        let Network { input, classes } = &self.network;
+        let asked = self.model.is_some()
+            || indicators.is_some()
+            || !self.cost.is_empty()
+            || !self.set.is_empty()
+            || input.is_some()
+            || classes.is_some();
+        let lists = policies.iter().any(Option::is_none) && best.model.is_some();
+        if asked || lists {
+            let files = format!("{} or {}", self.a.display(), self.b.display());
+            return self.network.recorded(&files, self.model.as_deref(), options, best).map(Some);
+        }
+        if let [Some(a), Some(b)] = &policies
+            && let (Some(one), Some(other)) = (&a.network, &b.network)
+            && a.model == b.model
+        {
+            one.agrees(other)
+                .with_context(|| format!("{} and {} are for different networks", self.a.display(), self.b.display()))?;
+        }
+        Ok(None)
     }
 
     /// The second policy in the order of the first one's layers.
@@ -167,13 +229,12 @@ impl Compare {
         graph: &Graph,
         bits: &[Vec<Precision>; 2],
         indicators: &Indicators,
+        alpha: f64,
     ) -> anyhow::Result<[Option<f64>; 2]> {
         indicators.check(graph, &[])?;
-        anyhow::ensure!(
-            self.alpha.is_finite() && self.alpha > 0.0,
-            "alpha must be a positive number, got {}",
-            self.alpha
-        );
+        if !(alpha.is_finite() && alpha >= 0.0) {
+            return Err(SearchError::Alpha(alpha).into());
+        }
         let rules = Rules::default();
         let constraints = Constraints {
             graph,
@@ -182,9 +243,14 @@ impl Compare {
             budgets: &[],
             rules: &rules,
         };
-        let search = Search { constraints, indicators, alpha: self.alpha };
-        let of = |bits: &Vec<Precision>| search.sums(bits).map(|[weight, act]| act + self.alpha * weight);
-        Ok([of(&bits[0]), of(&bits[1])])
+        let search = Search { constraints, indicators, alpha, rising: RisingIndicators::Allow };
+        let of = |bits: &Vec<Precision>| search.sums(bits).map(|[weight, act]| act + alpha * weight);
+        let objectives = [of(&bits[0]), of(&bits[1])];
+        anyhow::ensure!(
+            objectives.iter().flatten().all(|objective| objective.is_finite()),
+            "the objective is beyond what a float holds: the indicators or alpha ({alpha}) are too large, or not finite"
+        );
+        Ok(objectives)
     }
 
     fn print(&self, out: &mut dyn Write, a: &Policy, b: &Policy, report: &Report) -> anyhow::Result<()> {
@@ -212,7 +278,7 @@ impl Compare {
         add("mean activation bits of layers".to_owned(), report.mean_act_bits.map(Some));
         report.costs.iter().for_each(|cost| add(format!("{} ({})", cost.name, cost.unit), [cost.a, cost.b]));
         if let Some(objectives) = report.objectives {
-            add(format!("objective (alpha {})", self.alpha), objectives);
+            add(format!("objective (alpha {})", report.alpha.unwrap_or(DEFAULT_ALPHA)), objectives);
         }
         writeln!(out, "{rows}\n")?;
         writeln!(out, "a: {}", self.a.display())?;
@@ -221,6 +287,7 @@ impl Compare {
         if let Some(accounting) = report.accounting {
             writeln!(out, "accounting: {accounting}")?;
         }
+        print_warnings(out, &report.warnings)?;
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The commands of `limpq`, one file each. A new command is a file, and a variant of [`Command`].
 
 mod arguments;
+mod belongs;
 #[cfg(feature = "train")]
 mod check;
 mod compare;
@@ -25,7 +26,7 @@ mod study;
 mod sweep_alpha;
 mod table;
 
-pub use arguments::{Network, Settings, accounting};
+pub use arguments::{Network, Settings, accounting, rising_indicators};
 #[cfg(feature = "train")]
 pub use check::Check;
 pub use compare::Compare;

@@ -1,6 +1,7 @@
 //! `limpq pareto`: the front of one or two budgets, as a table, JSON, CSV and a picture.
 
 use super::{
+    belongs::{print_warnings, tell_warnings},
     files::{self, Files},
     question::Question,
     table::{figure, table},
@@ -46,13 +47,15 @@ impl Pareto {
             (false, Some(points)) => Steps::Even(points.into()),
             (false, None) => Steps::Even(if two { 20 } else { 50 }),
         };
-        let front = asked.search().front(swept, steps, asked.solver()).map_err(|error| match error {
+        let mut front = asked.search().front(swept, steps, asked.solver()).map_err(|error| match error {
             FrontError::Search(error) => asked.explained(error),
             other => other.into(),
         })?;
+        front.warnings.splice(0..0, asked.assumed.clone());
         files.write(&front, || to_csv(&front), || Ok(picture(&front)))?;
         if self.json {
             writeln!(out, "{}", serde_json::to_string_pretty(&front)?)?;
+            tell_warnings(&front.warnings);
             return Ok(());
         }
         print(out, &front)?;
@@ -85,6 +88,8 @@ fn print(out: &mut dyn Write, front: &Front) -> anyhow::Result<()> {
     writeln!(out, "bits are means over layers; every layer counts the same")?;
     writeln!(out, "accounting: {}", front.accounting)?;
     writeln!(out, "alpha: {}", front.alpha)?;
+    writeln!(out, "rising indicators: {}", front.rising_indicators)?;
+    print_warnings(out, &front.warnings)?;
     Ok(())
 }
 

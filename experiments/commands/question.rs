@@ -1,12 +1,12 @@
 //! What a search asks, as several commands take it from the command line: indicators, network, constraints, solver.
 
-use super::{Network, Settings, accounting};
+use super::{Network, Settings, accounting, belongs::assumption, rising_indicators};
 use anyhow::Context;
-use limpq_core::graph::Graph;
+use limpq_core::graph::{Graph, Model};
 use limpq_core::registry;
 use limpq_core::search::{
-    Accounting, Budget, BudgetText, Candidates, Constraints, CostModel, Found, Indicators, Instance, Named, Rule,
-    Rules, Search, SearchError, Share, Solved, Solver, SolverError,
+    Accounting, Budget, BudgetText, Candidates, Constraints, CostModel, DEFAULT_ALPHA, Found, Indicators, Instance,
+    Named, RisingIndicators, Rule, Rules, Search, SearchError, Share, Solved, Solver, SolverError,
 };
 use std::path::PathBuf;
 
@@ -19,9 +19,9 @@ pub struct Question {
     /// Importance indicators: this program's JSON or LIMPQ's pickle
     #[arg(long, value_name = "FILE")]
     indicators: PathBuf,
-    /// Name of the model that they belong to (see `limpq list model`)
+    /// Name of the model that they belong to (see `limpq list model`) [default: what the file says; LIMPQ's does not]
     #[arg(long, value_name = "NAME")]
-    model: String,
+    model: Option<String>,
     #[command(flatten)]
     network: Network,
     /// Bit-widths to choose from, such as 6,5,4,3,2, in any order [default: those of the file]
@@ -39,9 +39,14 @@ pub struct Question {
     /// @inputs (readers of one tensor); weights: or acts: before it shares only those; may be repeated
     #[arg(long = "share", value_name = "LAYERS")]
     shares: Vec<Share>,
-    /// Weight of the weights' indicators against the activations'
-    #[arg(long, default_value_t = 2.0, allow_negative_numbers = true)]
-    pub alpha: f64,
+    /// Weight of the weights' indicators against the activations'; with 0, weights do not count [default: what the file says,
+    /// else 2]
+    #[arg(long, allow_negative_numbers = true)]
+    alpha: Option<f64>,
+    /// Whether a bit-width may be chosen whose indicator is below that of the next higher one in the file [default: forbid with
+    /// --accounting limpq, else allow]
+    #[arg(long, value_name = "RULE", value_parser = rising_indicators())]
+    rising_indicators: Option<RisingIndicators>,
     /// How costs are counted
     #[arg(long, default_value = "exact", value_parser = accounting())]
     accounting: Accounting,
@@ -66,6 +71,10 @@ pub struct Asked {
     rules: Rules,
     /// Weight of the weights' indicators.
     pub alpha: f64,
+    /// Whether bit-widths may be chosen whose indicator is below that of the next higher one.
+    pub rising: RisingIndicators,
+    /// What was assumed, since neither the file nor the command line says it.
+    pub assumed: Option<String>,
     solver_name: String,
     solver: Box<dyn Solver>,
     solver_was_chosen: bool,
@@ -94,11 +103,20 @@ impl Question {
         let (model, solver) = (settings.take("model")?, settings.take("solver")?);
         let costs = Settings::from(settings.take("cost")?);
         settings.finish(&["model", "solver", "cost.NAME"])?;
-        let graph = self.network.graph(&self.model, &model)?;
+        if let Some(name) = &self.model {
+            registry::find::<dyn Model>(name)?;
+        }
+        let indicators = Indicators::read(&self.indicators)?;
+        let file = self.indicators.display().to_string();
+        let (graph, mut assumed) = self.network.recorded(&file, self.model.as_deref(), &model, (&indicators).into())?;
+        let indicators = indicators.in_names_of(&graph)?;
+        let alpha = self.alpha.or(indicators.provenance.alpha).unwrap_or_else(|| {
+            assumed.push(format!("alpha {DEFAULT_ALPHA}"));
+            DEFAULT_ALPHA
+        });
         let budgets = built(budgets, costs)?;
         let solver_name = self.solver_name()?.to_owned();
         let solver = registry::build::<dyn Solver>(&solver_name, &solver)?;
-        let indicators = Indicators::read(&self.indicators)?.in_names_of(&graph)?;
         Ok(Asked {
             candidates: self.bits.clone().unwrap_or_else(|| indicators.candidates.clone()),
             graph,
@@ -106,7 +124,9 @@ impl Question {
             accounting: self.accounting,
             budgets,
             rules: Rules { rules: self.rules.clone(), shares: self.shares.clone() },
-            alpha: self.alpha,
+            alpha,
+            rising: self.rising_indicators.unwrap_or(RisingIndicators::with(self.accounting)),
+            assumed: assumption(&file, &assumed),
             solver_name,
             solver,
             solver_was_chosen: self.solver.is_some(),
@@ -149,7 +169,7 @@ impl Asked {
             budgets: &self.budgets,
             rules: &self.rules,
         };
-        Search { constraints, indicators: &self.indicators, alpha: self.alpha }
+        Search { constraints, indicators: &self.indicators, alpha: self.alpha, rising: self.rising }
     }
 
     /// The solver.
@@ -165,7 +185,8 @@ impl Asked {
         let search = self.search();
         let instance = search.instance()?;
         let solved = search.solve(&instance, self.solver(), None).map_err(|error| self.explained(error))?;
-        let found = search.found(&instance, &solved, &self.solver_name);
+        let mut found = search.found(&instance, &solved, &self.solver_name);
+        found.warnings.splice(0..0, self.assumed.clone());
         Ok((instance, solved, found))
     }
 

@@ -1,6 +1,9 @@
 //! `limpq run`: every stage of an experiment, and the table that compares its networks.
 
-use super::table::{figure, table};
+use super::{
+    belongs::print_warnings,
+    table::{figure, table},
+};
 use crate::watch::{Sights, Watchers, listen};
 use clap::Args;
 use limpq_core::{
@@ -98,6 +101,7 @@ fn print(out: &mut dyn Write, summary: &Summary) -> anyhow::Result<()> {
             refined.evaluations, refined.loss_before, refined.loss_after
         )?;
     }
+    print_warnings(out, &summary.warnings)?;
     if !summary.entrants.iter().any(|entrant| entrant.name.starts_with("uniform")) {
         writeln!(out, "no uniform policy keeps these budgets, so none stands beside it")?;
     }

@@ -2,8 +2,11 @@
 
 mod report;
 
-use super::files;
-use super::question::{Asked, Question};
+use super::{
+    belongs::{print_warnings, tell_warnings},
+    files,
+    question::{Asked, Question},
+};
 use limpq_core::search::{BudgetUse, Changed, Found, Instance, LayerBits, Ranked, Solved, changed};
 use serde::Serialize;
 use std::{
@@ -41,7 +44,10 @@ impl Search {
         let asked = self.question.ask(&self.question.budgets)?;
         let search = asked.search();
         if self.dry_run {
-            return report::constraints(out, &search);
+            report::constraints(out, &search)?;
+            let warnings: Vec<String> = asked.assumed.clone().into_iter().chain(asked.indicators.audit()).collect();
+            tell_warnings(&warnings);
+            return Ok(());
         }
         let (mut instance, solved, mut found) = asked.solve()?;
         search.shadow_prices(&mut instance, &solved, asked.solver(), &mut found.budgets);
@@ -52,12 +58,14 @@ impl Search {
         }
         if self.json {
             writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?;
+            tell_warnings(&answer.found.warnings);
             return Ok(());
         }
         report::print(out, &search, &instance, &answer.found)?;
         if let Some(alternatives) = &answer.alternatives {
             report::alternatives(out, &answer.found, alternatives, self.top.map_or(0, usize::from))?;
         }
+        print_warnings(out, &answer.found.warnings)?;
         for path in &self.out {
             writeln!(out, "written: {}", path.display())?;
         }

@@ -1,7 +1,11 @@
 //! `limpq stability`: which layers' bits a little noise in the indicators, or another seed's indicators, would change.
 
-use super::{question::Question, table::table};
-use limpq_core::search::{Accounting, Flips, Indicators, Stability as Judged, noisy};
+use super::{
+    belongs::{print_warnings, tell_warnings},
+    question::Question,
+    table::table,
+};
+use limpq_core::search::{Accounting, Flips, Indicators, RisingIndicators, Stability as Judged, noisy};
 use serde::Serialize;
 use std::{io::Write, path::PathBuf};
 
@@ -33,6 +37,7 @@ struct Report<'a> {
     model: &'a str,
     alpha: f64,
     accounting: Accounting,
+    rising_indicators: RisingIndicators,
     solver: &'a str,
     objective_of_policy: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,6 +46,8 @@ struct Report<'a> {
     seed: Option<u64>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     with: &'a [PathBuf],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    warnings: &'a [String],
     #[serde(flatten)]
     stability: &'a Judged,
 }
@@ -62,6 +69,10 @@ impl Stability {
         let others = self.with.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
         let (instance, solved, found) = asked.solve()?;
         let search = asked.search();
+        let mut warnings = found.warnings.clone();
+        for (path, other) in self.with.iter().zip(&others) {
+            warnings.extend(other.audit().into_iter().map(|warning| format!("{}: {warning}", path.display())));
+        }
         let judged = match others.is_empty() {
             true => {
                 let noisy = (0..self.samples).map(|sample| noisy(&asked.indicators, noise, self.seed, sample.into()));
@@ -76,14 +87,17 @@ impl Stability {
                 model: &asked.graph.model,
                 alpha: asked.alpha,
                 accounting: found.accounting,
+                rising_indicators: asked.rising,
                 solver: &found.solver,
                 objective_of_policy: found.objective,
                 noise,
                 seed: noise.map(|_| self.seed),
                 with: &self.with,
+                warnings: &warnings,
                 stability: &judged,
             };
             writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+            tell_warnings(&warnings);
             return Ok(());
         }
         layers(out, &judged)?;
@@ -114,6 +128,8 @@ impl Stability {
         }
         writeln!(out, "accounting: {}", found.accounting)?;
         writeln!(out, "alpha: {}", asked.alpha)?;
+        writeln!(out, "rising indicators: {}", asked.rising)?;
+        print_warnings(out, &warnings)?;
         Ok(())
     }
 }

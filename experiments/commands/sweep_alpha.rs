@@ -1,12 +1,13 @@
 //! `limpq sweep-alpha`: how the policy depends on the weight of the weights' indicators.
 
 use super::{
+    belongs::{print_warnings, tell_warnings},
     files::{self, Files},
     question::{Asked, Question},
     table::{figure, table},
 };
 use crate::plot::{Curve, Look, Picture};
-use limpq_core::search::{Accounting, LayerBits, Precision, Proof, Search, Status, changed};
+use limpq_core::search::{Accounting, LayerBits, Precision, Proof, RisingIndicators, Search, Status, changed};
 use serde::Serialize;
 use std::{io::Write, path::PathBuf};
 
@@ -21,7 +22,7 @@ pub struct SweepAlpha {
     /// Highest alpha
     #[arg(long, default_value_t = 8.0, allow_negative_numbers = true)]
     to: f64,
-    /// How many values of alpha, evenly spaced in its logarithm, both ends among them
+    /// How many values of alpha, evenly spaced in its logarithm (from 0 in itself), both ends among them
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(2..=1000))]
     points: u16,
     /// Also write the sweep to this file: .json (with policies), .csv, .svg or .png; may be repeated
@@ -53,8 +54,11 @@ struct Sweep {
     model: String,
     reference_alpha: f64,
     accounting: Accounting,
+    rising_indicators: RisingIndicators,
     solver: String,
     budgets: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
     points: Vec<Point>,
 }
 
@@ -66,8 +70,8 @@ impl SweepAlpha {
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let files = Files::new(&self.out)?;
         anyhow::ensure!(
-            self.from.is_finite() && self.to.is_finite() && self.from > 0.0 && self.from < self.to,
-            "--from {} --to {}: both must be positive numbers, the first the smaller one",
+            self.from.is_finite() && self.to.is_finite() && self.from >= 0.0 && self.from < self.to,
+            "--from {} --to {}: the first must be 0 or a positive number, the second a larger one",
             self.from,
             self.to
         );
@@ -77,6 +81,7 @@ impl SweepAlpha {
         files.write(&sweep, || to_csv(&sweep), || Ok(picture(&sweep)))?;
         if self.json {
             writeln!(out, "{}", serde_json::to_string_pretty(&sweep)?)?;
+            tell_warnings(&sweep.warnings);
             return Ok(());
         }
         print(out, &sweep)?;
@@ -84,6 +89,18 @@ impl SweepAlpha {
             writeln!(out, "written: {}", path.display())?;
         }
         Ok(())
+    }
+
+    /// The alpha of a step that is a share of the way.
+    fn alpha_at(&self, step: u16, share: f64) -> f64 {
+        let ratio = self.to / self.from;
+        match step {
+            0 => self.from,
+            _ if step + 1 == self.points => self.to,
+            _ if self.from == 0.0 => self.to * share,
+            _ if ratio.is_finite() => self.from * ratio.powf(share),
+            _ => ((1.0 - share) * self.from.ln() + share * self.to.ln()).exp(),
+        }
     }
 
     fn sweep(&self, asked: &Asked) -> anyhow::Result<Sweep> {
@@ -94,11 +111,7 @@ impl SweepAlpha {
         let mut points = vec![];
         for step in 0..self.points {
             let share = f64::from(step) / f64::from(self.points - 1);
-            let alpha = match step {
-                0 => self.from,
-                _ if step + 1 == self.points => self.to,
-                _ => self.from * (self.to / self.from).powf(share),
-            };
+            let alpha = self.alpha_at(step, share);
             let search = Search { alpha, ..asked.search() };
             let instance = search.instance()?;
             let solved = search.solve(&instance, asked.solver(), instance.picks(&near).as_deref());
@@ -125,6 +138,8 @@ impl SweepAlpha {
             model: asked.graph.model.clone(),
             reference_alpha: asked.alpha,
             accounting: reference_found.accounting,
+            rising_indicators: asked.rising,
+            warnings: reference_found.warnings,
             solver: asked.solver().name.to_owned(),
             budgets: self.question.budgets.iter().map(ToString::to_string).collect(),
             points,
@@ -165,6 +180,8 @@ fn print(out: &mut dyn Write, sweep: &Sweep) -> anyhow::Result<()> {
         writeln!(out, "not every answer is proven; some changes may be the solver's doing")?;
     }
     writeln!(out, "accounting: {}", sweep.accounting)?;
+    writeln!(out, "rising indicators: {}", sweep.rising_indicators)?;
+    print_warnings(out, &sweep.warnings)?;
     Ok(())
 }
 
@@ -204,7 +221,7 @@ fn picture(sweep: &Sweep) -> Picture {
     Picture::Curves {
         title: format!("{} within {}, accounting {}", sweep.model, sweep.budgets.join(", "), sweep.accounting),
         axes: ["alpha (weight of the weights' indicators)", "bits, mean over layers"].map(str::to_owned),
-        log_x: true,
+        log_x: sweep.points[0].alpha > 0.0,
         curves: vec![
             curve("weight bits", |point| point.mean_weight_bits),
             curve("activation bits", |point| point.mean_act_bits),

@@ -91,6 +91,10 @@ impl Sensitivity for Fisher {
         lab.bench.progress.finish();
         lab.by_layer(&mut |layer, role, bits| Ok(sums[&((layer, role), bits)]))
     }
+
+    fn alpha(&self) -> f64 {
+        1.0
+    }
 }
 
 /// Sum of (gradient * error)^2.

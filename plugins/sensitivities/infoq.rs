@@ -92,6 +92,10 @@ impl Sensitivity for Infoq {
             Ok(score(&behind(&all), &now, bits))
         })
     }
+
+    fn alpha(&self) -> f64 {
+        1.0
+    }
 }
 
 /// The calibrated network with every searched layer at 8 bits and at the candidates, and the others at their fixed bits.

@@ -86,6 +86,10 @@ impl Sensitivity for LossDrop {
         measured.values_mut().flat_map(|layer| [&mut layer.weight, &mut layer.act]).for_each(raise);
         Ok(measured)
     }
+
+    fn alpha(&self) -> f64 {
+        1.0
+    }
 }
 
 /// Raises all numbers of a tensor by as much as its lowest is below 0.

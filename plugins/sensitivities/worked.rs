@@ -119,6 +119,7 @@ impl Lamp {
                 checkpoints: &Nowhere,
             },
             joint: OnceCell::new(),
+            initial: OnceCell::new(),
             spread: OnceCell::new(),
         };
         sensitivity.measure(&lab)

@@ -20,6 +20,7 @@ pub fn print(out: &mut dyn Write, search: &Search, instance: &Instance, found: &
     writeln!(out, "proof: {}", proof(&found.proof, &found.solver))?;
     writeln!(out, "accounting: {}", found.accounting)?;
     writeln!(out, "alpha: {}", found.alpha)?;
+    writeln!(out, "rising indicators: {}", found.rising_indicators)?;
     Ok(())
 }
 
@@ -127,16 +128,16 @@ fn uniforms(out: &mut dyn Write, search: &Search, found: &Found) -> anyhow::Resu
     Ok(())
 }
 
-/// Rules and some accountings forbid bits in some layers, so a uniform policy may keep the budgets and even lose less.
+/// Rules, also that on rising indicators, forbid bits in some layers, so a uniform policy may keep the budgets and even lose less.
 fn verdict(search: &Search, uniform: &Uniform, best: Option<Precision>) -> String {
     match (uniform.fits, uniform.closed) {
         (false, _) => "no".to_owned(),
         (true, 0) if best == Some(uniform.bits) => "yes, the best uniform one".to_owned(),
         (true, 0) => "yes".to_owned(),
         (true, closed) if search.constraints.rules.rules.is_empty() => {
-            format!("yes, but {} accounting forbids it in {closed} layers", search.constraints.accounting)
+            format!("yes, but the rule on rising indicators forbids it in {closed} layers")
         }
-        (true, closed) => format!("yes, but rules or the accounting forbid it in {closed} layers"),
+        (true, closed) => format!("yes, but rules or rising indicators forbid it in {closed} layers"),
     }
 }
 

@@ -1,0 +1,34 @@
+//! Which tensors of a pre-trained network are all zero: pruned weights, dead activations. There is nothing to quantize in them,
+//! and what a quantizer starts from there stands for nothing.
+
+use super::{Lab, Network, Plan, Role, TrainError};
+use burn::tensor::Tensor;
+
+impl Lab<'_> {
+    /// The searchable layers whose weights are all zero, or that read only zeros on the first batch of training images, in the
+    /// network's order.
+    ///
+    /// # Errors
+    /// When the pre-trained numbers do not fit or a sample cannot be read.
+    pub fn zeros(&self) -> Result<Vec<(String, Role)>, TrainError> {
+        let plan = Plan::full_precision(self.graph.clone(), self.quantizer.clone());
+        let network = Network::new(&plan, self.pretrained, self.bench.device)?;
+        let images = self.bench.first_batch(self.recipe.batch_size)?;
+        let layers = self.graph.layers();
+        let mut zeros = vec![];
+        network.forward_with(images, &mut |layer, input, kernel| {
+            for (role, values) in [(Role::Weight, &kernel), (Role::Act, &input)] {
+                if !layers[layer].fixed && all_zero(values.clone()) {
+                    zeros.push((layers[layer].name.clone(), role));
+                }
+            }
+            (input, kernel)
+        });
+        Ok(zeros)
+    }
+}
+
+fn all_zero(values: Tensor<4>) -> bool {
+    let largest: f32 = values.abs().max().into_scalar();
+    largest == 0.0
+}
