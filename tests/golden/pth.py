@@ -151,7 +151,7 @@ def main():
     old = OrderedDict((k, v if "running" in k or "num_" in k else OldParameter(v)) for k, v in plain.items())
     headless = OrderedDict((k, v) for k, v in named("backbone.").items() if "fc" not in k)
     saved |= {
-        "parameters": OrderedDict(list(model.named_parameters()) + list(model.named_buffers())[:3]),
+        "parameters": OrderedDict([*model.named_parameters(), *(b for b in model.named_buffers() if b[0] != "scratch")]),
         "old_parameters": old,
         "beside": beside,
         "whole": model,

@@ -68,7 +68,10 @@ impl Archive {
             }
             let end = from.checked_add(length).filter(|&end| end <= size);
             let Some(end) = end else {
-                return Err(wrong(format!("{name} has {size} bytes, of which number {} is wanted", from + length)));
+                return Err(wrong(format!(
+                    "{name} has {size} bytes, of which number {} is wanted",
+                    from.saturating_add(length)
+                )));
             };
             io::copy(&mut entry.by_ref().take(from), &mut io::sink())?;
             let mut bytes = vec![];

@@ -72,7 +72,7 @@ fn views_of_a_storage_are_read() {
         assert_eq!(of(tensor(1, &[2, 3], &[1, 4], 12)), [1.0, 5.0, 9.0, 2.0, 6.0, 10.0]);
         assert_eq!(of(tensor(3, &[2, 2], &[0, 1], 12)), [3.0, 4.0, 3.0, 4.0], "expanded");
         assert_eq!(of(tensor(11, &[], &[], 12)), [11.0]);
-        assert_eq!(of(tensor(0, &[0, 5], &[5, 1], 12)), []);
+        assert!(of(tensor(0, &[0, 5], &[5, 1], 12)).is_empty());
     }
 }
 
@@ -102,7 +102,7 @@ fn entries_that_swell_are_refused() {
         error.contains("a/data/0 grows from ") && error.ends_with("to 83886080 bytes, which no weights do"),
         "{error}"
     );
-    let pickle = [b"N0".repeat(60 << 20), b"}".to_vec()].concat();
+    let pickle = [b"N0".repeat(51 << 20), b"}".to_vec()].concat();
     let error = values(&archive(&pickle, &[], CompressionMethod::Deflated), "w").unwrap_err();
     assert!(error.contains("a/data.pkl in it has") || error.contains("data.pkl in it has"), "{error}");
 }
