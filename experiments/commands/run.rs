@@ -38,8 +38,8 @@ impl Run {
     /// Runs the stages and prints the summary.
     ///
     /// # Errors
-    /// Faulty configs, unreadable data, training that diverges, budgets out of reach, a full disk; metrics or plots that could
-    /// not be kept, when all else is done.
+    /// Faulty configs, unreadable data, training that diverges, budgets out of reach, a full disk; plots that could not be
+    /// drawn, when all else is done.
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let config = Config::read(&self.config, &self.set)?;
         let folder = self.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&config.name));

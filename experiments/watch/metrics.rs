@@ -4,7 +4,7 @@
 //! A stage that goes on does the steps after its checkpoint again, so lines beyond it are removed first. Lines are on the disk
 //! before a checkpoint is kept. Thus each step has one line in the end, however often a run was killed.
 
-use super::Faults;
+use super::tell;
 use limpq_core::{
     artifact, input,
     train::{Progress, Step, StepSize, Validation},
@@ -167,15 +167,13 @@ fn regular(file: &Metadata) -> io::Result<()> {
 pub struct Metrics {
     path: PathBuf,
     open: RefCell<Option<Open>>,
-    faults: Faults,
     warned: Cell<bool>,
 }
 
 impl Metrics {
     /// For the run in a folder, which need not be there before the first stage starts.
-    pub fn new(folder: &Path, faults: &Faults) -> Self {
-        let (open, warned) = (RefCell::default(), Cell::new(false));
-        Self { path: folder.join(NAME), open, faults: faults.clone(), warned }
+    pub fn new(folder: &Path) -> Self {
+        Self { path: folder.join(NAME), open: RefCell::default(), warned: Cell::new(false) }
     }
 
     fn write(&self, record: Record) {
@@ -192,7 +190,8 @@ impl Metrics {
         if let Err(error) = result
             && !self.warned.replace(true)
         {
-            self.faults.add(format!("{} cannot be written: {error}; lines are missing there", self.path.display()));
+            let path = self.path.display();
+            tell(&format!("warning: cannot write {path}: {error}; the run goes on, but lines are missing there"));
         }
     }
 }

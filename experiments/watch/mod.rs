@@ -54,29 +54,14 @@ pub fn tell(words: &str) {
     let _ = writeln!(stderr(), "{}", crate::commands::escaped(words));
 }
 
-/// What could not be kept of a run that was to be looked at. The run goes on without it, but does not end well.
+/// Plots that could not be drawn. The run goes on without them, but does not end well.
 #[derive(Clone, Debug, Default)]
-pub struct Faults(Rc<RefCell<Vec<String>>>);
+struct Faults(Rc<RefCell<Vec<String>>>);
 
 impl Faults {
     fn add(&self, fault: String) {
         tell(&format!("warning: {fault}; the run goes on"));
         self.0.borrow_mut().push(fault);
-    }
-
-    /// That there are none.
-    ///
-    /// # Errors
-    /// Names them all.
-    pub fn check(&self) -> anyhow::Result<()> {
-        let faults = self.0.borrow();
-        anyhow::ensure!(
-            faults.is_empty(),
-            "the run is done and its results are kept, but not all that was to be looked at: {}. `limpq plot` draws the plots \
-             again from what metrics there are",
-            faults.join("; ")
-        );
-        Ok(())
     }
 }
 
@@ -92,9 +77,9 @@ impl Watchers {
         let mut all: Vec<Box<dyn Progress>> = vec![Box::new(Interrupt)];
         all.extend(terminal::watchers());
         let faults = Faults::default();
-        all.push(Box::new(Metrics::new(folder, &faults)));
+        all.push(Box::new(Metrics::new(folder)));
         if sights.tensorboard {
-            all.push(Box::new(TensorBoard::new(folder, &faults)));
+            all.push(Box::new(TensorBoard::new(folder)));
         }
         // After the metrics, which they are drawn from.
         if !sights.no_plots {
@@ -103,12 +88,18 @@ impl Watchers {
         Self { all, faults }
     }
 
-    /// That everything that was to be looked at is there, when the run is over.
+    /// That all plots could be drawn, when the run is over.
     ///
     /// # Errors
-    /// Names what is not.
+    /// Names those that could not.
     pub fn check(&self) -> anyhow::Result<()> {
-        self.faults.check()
+        let faults = self.faults.0.borrow();
+        let all = faults.join("; ");
+        anyhow::ensure!(
+            faults.is_empty(),
+            "the run is done and its results are kept, but {all}. `limpq plot` tries again"
+        );
+        Ok(())
     }
 }
 

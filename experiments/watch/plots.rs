@@ -3,7 +3,11 @@
 
 mod read;
 
-use super::{Faults, metrics::Record, own_folder, stage_file};
+use super::{
+    Faults,
+    metrics::{self, Record},
+    own_folder, stage_file,
+};
 use crate::plot::{Colour, Line, Panel, Panels, Picture, Stroke};
 use anyhow::Context;
 use limpq_core::{artifact, search::Precision, train::Progress};
@@ -28,7 +32,7 @@ pub struct Plots {
 
 impl Plots {
     /// For the run in a folder.
-    pub fn new(folder: &Path, faults: &Faults) -> Self {
+    pub(super) fn new(folder: &Path, faults: &Faults) -> Self {
         Self { folder: folder.to_owned(), stage: RefCell::default(), faults: faults.clone() }
     }
 }
@@ -61,6 +65,12 @@ pub fn draw(folder: &Path) -> anyhow::Result<(Vec<PathBuf>, Option<String>)> {
 
 /// Draws what there is of a stage. Pictures of what is not there any more are removed.
 fn draw_stage(folder: &Path, stage: &str) -> anyhow::Result<()> {
+    match std::fs::symlink_metadata(folder.join(metrics::NAME)) {
+        // There is nothing to draw from, and the watcher that could not write it has said so.
+        Ok(found) if !found.is_file() => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        _ => {}
+    }
     let histories = Histories::read(folder, Some(stage))?;
     let history = histories.stages.into_iter().next().map(|(_, history)| history).unwrap_or_default();
     history.draw(folder, stage).map(drop)

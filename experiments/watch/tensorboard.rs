@@ -4,7 +4,7 @@
 //! step are cut off, so that each step is there once. Several files rather than one, since TensorBoard, when it is open
 //! meanwhile, goes on to the next file but does not see that one was cut.
 
-use super::{Faults, own_folder, stage_file};
+use super::{own_folder, stage_file, tell};
 use limpq_core::train::{Progress, Step, StepSize, Validation};
 use prost::Message;
 use std::{
@@ -26,7 +26,6 @@ const START: &str = "events.out.tfevents.";
 pub struct TensorBoard {
     folder: PathBuf,
     open: RefCell<Option<Open>>,
-    faults: Faults,
     warned: Cell<bool>,
 }
 
@@ -37,9 +36,8 @@ struct Open {
 
 impl TensorBoard {
     /// For the run in a folder.
-    pub fn new(folder: &Path, faults: &Faults) -> Self {
-        let (open, warned) = (RefCell::default(), Cell::new(false));
-        Self { folder: folder.join(NAME), open, faults: faults.clone(), warned }
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.join(NAME), open: RefCell::default(), warned: Cell::new(false) }
     }
 
     fn write(&self, step: usize, scalars: impl IntoIterator<Item = (String, f64)>) {
@@ -62,7 +60,9 @@ impl TensorBoard {
         self.open.take();
         if !self.warned.replace(true) {
             let folder = self.folder.display();
-            self.faults.add(format!("event files in {folder} cannot be written: {error}; events are missing there"));
+            tell(&format!(
+                "warning: cannot write event files in {folder}: {error}; the run goes on, but events are missing there"
+            ));
         }
     }
 }
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn events_are_read_back_with_their_numbers() {
         let home = tempfile::tempdir().unwrap();
-        let watcher = TensorBoard::new(home.path(), &Faults::default());
+        let watcher = TensorBoard::new(home.path());
         go(&watcher, 0, 1);
         watcher.finish();
         let bytes = fs::read(home.path().join("tensorboard/fine-tune-found/events.out.tfevents.0000000000")).unwrap();
@@ -268,20 +268,20 @@ mod tests {
     #[test]
     fn a_stage_that_goes_on_has_each_step_once() {
         let home = tempfile::tempdir().unwrap();
-        let watcher = TensorBoard::new(home.path(), &Faults::default());
+        let watcher = TensorBoard::new(home.path());
         go(&watcher, 0, 5);
         watcher.saving();
         // Killed in the middle of an event.
         let first = home.path().join("tensorboard/fine-tune-found/events.out.tfevents.0000000000");
         File::options().append(true).open(&first).unwrap().write_all(&[24, 0, 0]).unwrap();
         fs::write(first.with_file_name("notes.txt"), "of somebody else").unwrap();
-        go(&TensorBoard::new(home.path(), &Faults::default()), 3, 9);
-        go(&TensorBoard::new(home.path(), &Faults::default()), 6, 8);
+        go(&TensorBoard::new(home.path()), 3, 9);
+        go(&TensorBoard::new(home.path()), 6, 8);
         fs::remove_file(first.with_file_name("notes.txt")).unwrap();
         let name = |from: usize| format!("events.out.tfevents.{from:010}");
         let expected = [(name(0), true, vec![1, 2, 3]), (name(3), true, vec![4, 5, 6]), (name(6), true, vec![7, 8])];
         assert_eq!(files(home.path()), expected);
-        go(&TensorBoard::new(home.path(), &Faults::default()), 0, 2);
+        go(&TensorBoard::new(home.path()), 0, 2);
         assert_eq!(files(home.path()), [(name(0), true, vec![1, 2])]);
     }
 
@@ -289,10 +289,10 @@ mod tests {
     fn a_folder_that_cannot_be_made_stops_nothing() {
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join("tensorboard"), "").unwrap();
-        let watcher = TensorBoard::new(home.path(), &Faults::default());
+        let watcher = TensorBoard::new(home.path());
         go(&watcher, 0, 2);
         watcher.saving();
         watcher.finish();
-        assert!(watcher.faults.check().is_err() && home.path().join("tensorboard").is_file());
+        assert!(watcher.warned.get() && home.path().join("tensorboard").is_file());
     }
 }
