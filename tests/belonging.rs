@@ -189,7 +189,12 @@ fn a_run_writes_down_what_its_indicators_belong_to() {
     let bytes = std::fs::read(first.join("pretrained.safetensors")).unwrap();
     let mut state = State::from_bytes(&bytes, "pretrained").unwrap();
     let pruned = "layer1.0.conv1";
-    state.0.get_mut(&format!("{pruned}.weight")).unwrap().values.fill(0.0);
+    let mut fill = |name: &str, value: f32| state.0.get_mut(name).unwrap().values.fill(value);
+    fill(&format!("{pruned}.weight"), 0.0);
+    // What its rectifier makes of -1 everywhere.
+    fill("layer1.0.bn1.weight", 0.0);
+    fill("layer1.0.bn1.bias", -1.0);
+    let dead = "layer1.0.conv2";
     let weights = fixtures::write(home.path(), "pruned.safetensors", &state.to_bytes());
     let path = format!("weights.path={:?}", weights.to_str().unwrap());
     let (summary, _) = go(&tiny(&[&path, "pretrain.epochs=0", "finetune.epochs=0"]), &second);
@@ -205,8 +210,10 @@ fn a_run_writes_down_what_its_indicators_belong_to() {
         (&["conv1".to_owned(), "fc".to_owned()][..], Some(2.0), true)
     );
     assert_eq!(record.sensitivity_options.as_ref().unwrap()["gradients"].as_str(), Some("sum"));
-    assert_eq!((&record.zero_weights[..], &record.zero_inputs[..]), (&[pruned.to_owned()][..], &[][..]));
-    assert!(indicators.layers[pruned].weight.values().all(|&value| value == 0.0));
+    assert_eq!((&record.zero_weights, &record.zero_inputs), (&vec![pruned.to_owned()], &vec![dead.to_owned()]));
+    let zero = |values: &std::collections::BTreeMap<_, f64>| values.values().all(|&value| value == 0.0);
+    assert!(zero(&indicators.layers[pruned].weight) && zero(&indicators.layers[dead].act));
+    assert!(!zero(&indicators.layers[pruned].act) && !zero(&indicators.layers[dead].weight));
     let initial = record.initial.as_ref().unwrap();
     assert!(
         initial.keys().eq(indicators.layers.keys()) && initial["layer2.0.conv1"] != indicators.layers["layer2.0.conv1"]

@@ -26,6 +26,7 @@ pub(super) fn measured(config: &Config, lab: &Lab, metric: &dyn Sensitivity) -> 
         step_sizes: metric.asks_for_indicators(),
         alpha: Some(metric.alpha()),
         quantizer: Some(config.quantizer.name.clone()),
+        quantizer_options: Some(config.quantizer.options.clone()),
         dataset: Some(config.dataset.name.clone()),
         seed: Some(config.seed),
         network: Some(NetworkRecord::of(&lab.graph)),

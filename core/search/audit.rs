@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 
 /// The smallest step size that quantizers allow when nothing else is asked for.
 const FLOOR: f64 = 1e-5;
-/// Of 32-bit floats around [`FLOOR`].
+/// What quantizers that have one call the option for another floor.
+const FLOOR_OPTION: &str = "min_step";
+/// Of 32-bit floats around the floor.
 const FLOOR_SLACK: f64 = 1e-6;
 /// A rise from one bit-width to the next is out of order from this factor on.
 const RISE: f64 = 4.0;
@@ -54,7 +56,9 @@ impl Indicators {
         for (name, of) in tensors {
             let layers = self.layers.iter().map(|(layer, values)| (layer.as_str(), of(values))).collect();
             let tensors = Tensors { name, of, layers };
-            found.extend(tensors.at_the_floor(record.step_sizes));
+            let option = record.quantizer_options.as_ref().and_then(|options| options.get(FLOOR_OPTION)?.as_float());
+            found.extend(tensors.at_the_floor(option.unwrap_or(FLOOR), record.step_sizes));
+            found.extend(tensors.subnormal());
             found.extend(tensors.out_of_line(if record.step_sizes { STEP_SIZES } else { MEASUREMENTS }));
             found.extend(tensors.rising());
             if let Some(initial) = &record.initial {
@@ -66,18 +70,24 @@ impl Indicators {
 }
 
 impl Tensors<'_> {
-    fn at_the_floor(&self, step_sizes: bool) -> Option<String> {
-        let at_floor = |value: f64| (value - FLOOR).abs() <= FLOOR * FLOOR_SLACK;
-        let low = |value: f64| at_floor(value) || step_sizes && value > 0.0 && value < FLOOR;
+    fn at_the_floor(&self, floor: f64, step_sizes: bool) -> Option<String> {
+        let at_floor = |value: f64| (value - floor).abs() <= floor * FLOOR_SLACK;
+        let low = |value: f64| at_floor(value) || step_sizes && value > 0.0 && value < floor;
         let places = self.places(|_, _, value| low(value));
         warning(
             &places,
             &format!(
-                "{} indicators are at the floor of {FLOOR:e} that step sizes are kept at: the training drove them to nothing, and \
+                "{} indicators are at the floor of {floor:e} that step sizes are kept at: the training drove them to nothing, and \
                  they say nothing about the layer",
                 self.name
             ),
         )
+    }
+
+    /// Numbers so small that a float holds them with fewer digits than others.
+    fn subnormal(&self) -> Option<String> {
+        let places = self.places(|_, _, value| value.is_subnormal());
+        warning(&places, &format!("{} indicators are so small that a float holds only some of their digits", self.name))
     }
 
     /// Values far above what the product of a layer's and a bit-width's usual size explains, and layers far above the others.
@@ -232,6 +242,24 @@ mod tests {
         );
         assert!(told[1].contains("far above") && told[1].ends_with(": b at 4 bits"), "{}", told[1]);
         assert!(told[2].contains("rise with the bits") && told[2].contains(": b ("), "{}", told[2]);
+    }
+
+    #[test]
+    fn the_floor_is_the_quantizer_s() {
+        let told = with(|i| {
+            i.provenance.quantizer_options = Some("min_step = 0.01".parse().unwrap());
+            set(i, "a", 4, 0.01);
+        });
+        assert!(told.len() == 1 && told[0].contains("at the floor of 1e-2"), "{told:?}");
+    }
+
+    #[test]
+    fn digits_that_are_lost_are_told() {
+        let told = with(|i| {
+            i.provenance.step_sizes = false;
+            set(i, "a", 4, 1e-310);
+        });
+        assert!(told.len() == 1 && told[0].contains("only some of their digits: a at 4 bits"), "{told:?}");
     }
 
     #[test]

@@ -44,6 +44,9 @@ pub struct Provenance {
     /// Name of the quantizer that was trained, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantizer: Option<String>,
+    /// Options of the quantizer, every default written out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantizer_options: Option<toml::Table>,
     /// Name of the data set, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<String>,
@@ -243,7 +246,7 @@ impl Indicators {
                 let json = |error: serde_json::Error| {
                     let not_a_number = ["NaN", "Infinity"].iter().any(|word| contains(bytes, word.as_bytes()));
                     let hint = if not_a_number {
-                        "; it holds NaN or Infinity, so the training that made it diverged"
+                        "; it holds NaN or Infinity: the training that made it diverged, or a measurement gave no finite number"
                     } else {
                         ""
                     };
