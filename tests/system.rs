@@ -17,7 +17,7 @@ use std::{
 fn faults() -> (tempfile::TempDir, PathBuf) {
     let home = tempfile::tempdir().unwrap();
     let library = home.path().join("faults.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults.c");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/system.c");
     let mut compiler = process::Command::new("cc");
     let made = compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).arg("-ldl").status();
     assert!(made.expect("a C compiler, as the README asks for").success());
