@@ -2,10 +2,14 @@
 //! was killed) sees the old file or the new one, never half of one.
 
 use serde::Serialize;
-use std::{io::Write, path::Path};
+use std::{
+    fs::FileType,
+    io::{self, Write},
+    path::Path,
+};
 
 /// How the names of files that are being written start.
-pub(crate) const TEMPORARY: &str = ".limpq-";
+const TEMPORARY: &str = ".limpq-";
 
 /// A file could not be written. Nothing at its path was changed.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +34,37 @@ pub struct Damaged {
     pub why: String,
 }
 
+/// What lies at a path, in words, if it is neither a plain file or folder nor nothing. Links are not followed.
+pub fn not_plain(path: &Path) -> Option<&'static str> {
+    path.symlink_metadata().ok().and_then(|found| in_words(found.file_type()))
+}
+
+fn in_words(kind: FileType) -> Option<&'static str> {
+    match (kind.is_symlink(), kind.is_file() || kind.is_dir()) {
+        (true, _) => Some("a symbolic link"),
+        (_, true) => None,
+        _ => Some("a pipe, a socket or a device"),
+    }
+}
+
+/// A file's content. Links are not followed, since they may lead anywhere, and pipes are not read, since that may never end.
+///
+/// # Errors
+/// When it is not there, not a plain file, or cannot be read.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    match in_words(path.symlink_metadata()?.file_type()) {
+        Some(what) => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {what}, not a file"))),
+        None => std::fs::read(path),
+    }
+}
+
+/// Whether a file's name is one that [`write()`] gives while it writes.
+pub fn is_temporary(name: &str) -> bool {
+    // The library behind it draws six letters and digits.
+    let drawn = name.strip_prefix(TEMPORARY);
+    drawn.is_some_and(|drawn| drawn.len() == 6 && drawn.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
 /// Replaces a file's content in one step; makes its folder if need be.
 ///
 /// # Errors
@@ -45,7 +80,10 @@ pub fn write(path: &Path, content: &[u8]) -> Result<(), WriteError> {
         let mut file = builder.prefix(TEMPORARY).tempfile_in(folder)?;
         file.write_all(content)?;
         file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
+        let temporary = file.into_temp_path();
+        std::fs::rename(&temporary, path)?;
+        // It has another name now; there is nothing to clear away.
+        let _ = temporary.keep();
         Ok(())
     };
     attempt().map_err(|error| WriteError { path: path.display().to_string(), error })

@@ -99,8 +99,6 @@ pub fn tree(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         let name = path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
         match name.as_str() {
             ".lock" | "metrics.jsonl" | "tensorboard" | "plots" => {}
-            // How long the solver took stands there.
-            "policy.json" | "summary.json" | "next/policy.json" => drop(found.insert(name, vec![])),
             _ if path.is_dir() => open.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path())),
             _ => drop(found.insert(name, std::fs::read(&path).unwrap())),
         }

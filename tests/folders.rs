@@ -9,14 +9,14 @@ use crate::{
 use limpq_core::run::{Config, Place, run, run_in};
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
-const QUICK: [&str; 2] = ["sensitivity.name=random", "finetune.epochs=0"];
+pub const QUICK: [&str; 2] = ["sensitivity.name=random", "finetune.epochs=0"];
 
-fn quick(sets: &[&str]) -> Config {
+pub fn quick(sets: &[&str]) -> Config {
     tiny(&[&QUICK[..], sets].concat())
 }
 
 /// What a run says that is refused; it trains nothing and changes nothing.
-fn refused(config: &Config, out: &Path) -> String {
+pub fn refused(config: &Config, out: &Path) -> String {
     let before = tree(out);
     let stages = Stages::default();
     let error = run(config, out, &stages).unwrap_err().to_string();
@@ -25,7 +25,7 @@ fn refused(config: &Config, out: &Path) -> String {
     error
 }
 
-fn assert_same(one: &BTreeMap<String, Vec<u8>>, other: &BTreeMap<String, Vec<u8>>) {
+pub fn assert_same(one: &BTreeMap<String, Vec<u8>>, other: &BTreeMap<String, Vec<u8>>) {
     assert!(one.keys().eq(other.keys()), "{:?}\n{:?}", one.keys(), other.keys());
     for (name, content) in one {
         assert!(other[name] == *content, "{name} differs");
@@ -43,7 +43,7 @@ fn flip(path: &Path) {
 fn a_run_that_would_train_otherwise_is_refused_by_name() {
     let home = tempfile::tempdir().unwrap();
     go(&quick(&[]), home.path());
-    let error = refused(&quick(&["seed=6", "pretrain.label_smoothing=0.5", "search.budgets.size=8x"]), home.path());
+    let error = refused(&quick(&["seed=6", "pretrain.label_smoothing=0.5", "name=other"]), home.path());
     let differences =
         ":\n  pretrain.label_smoothing: 0.1 there, 0.5 here\n  seed: 5 there, 6 here\nStart in another folder";
     assert!(
@@ -61,12 +61,67 @@ fn a_run_that_would_train_otherwise_is_refused_by_name() {
     assert!(error.contains("this one:\n  the program: another build of limpq\nStart"), "{error}");
     fs::write(&versions, text).unwrap();
 
-    // Nothing is left to refuse: the search is made anew in any case, and the rest goes into no artifact.
-    let other = quick(&["search.budgets.size=8x", "split.workers=1", "checkpoints.last=5", "name=other"]);
+    // Nothing is left to refuse: these go into no result.
+    let other = quick(&["split.workers=1", "checkpoints.last=5", "name=other"]);
     let stages = Stages::default();
     run(&other, home.path(), &stages).unwrap();
-    assert!(!stages.0.into_inner().contains(&"pretrain".to_owned()));
-    assert!(fs::read_to_string(home.path().join("config.toml")).unwrap().contains("size = \"8x\""));
+    assert_eq!(stages.0.into_inner(), [""; 0]);
+    assert!(fs::read_to_string(home.path().join("config.toml")).unwrap().contains("name = \"other\""));
+}
+
+#[test]
+fn another_search_replaces_a_policy_only_when_asked() {
+    let home = tempfile::tempdir().unwrap();
+    go(&quick(&[]), home.path());
+    for (set, difference) in [
+        ("search.budgets.size=8x", "search.budgets.size: \"9x\" there, \"8x\" here"),
+        ("search.alpha=1", "search.alpha: 2.0 there, 1.0 here"),
+        ("search.share=[\"@residual\"]", "search.share: not given there, [\"@residual\"] here"),
+        ("solver.name=brute_force", "solver.name: \"exact\" there, \"brute_force\" here"),
+        ("refine.evaluations=2", "refine.evaluations: 0 there, 2 here"),
+    ] {
+        let error = refused(&quick(&[set]), home.path());
+        assert!(
+            error.contains("holds results of a run that differs from this one:\n") && error.contains(difference),
+            "{error}"
+        );
+        let replaced = "(to be replaced: finetuned.json, finetuned.safetensors, policy.json, policy.yaml, ";
+        assert!(error.contains(replaced) && !error.contains("pretrained"), "{error}");
+    }
+    let before = fs::read(home.path().join("policy.json")).unwrap();
+    let (_, stages) = go(&quick(&["search.budgets.size=8x"]), home.path());
+    assert!(!stages.contains(&"pretrain".to_owned()), "what still fits is used: {stages:?}");
+    assert_ne!(fs::read(home.path().join("policy.json")).unwrap(), before);
+}
+
+/// A cost that is read from a file is another one when the file is.
+#[test]
+fn another_content_of_a_file_of_costs_is_another_search() {
+    let home = tempfile::tempdir().unwrap();
+    let (table, out) = (home.path().join("latency.csv"), home.path().join("run"));
+    let template = |bits: &str| {
+        let mut command = fixtures::limpq();
+        command.args(["latency-template", "resnet20", "--input", "1x8x8", "--classes", "10", "--bits", bits]);
+        let command = command.args(["--set", "model.width=4", "--set", "model.blocks=1", "--out"]).arg(&table);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        fs::read_to_string(&table).unwrap()
+    };
+    let empty = template("4,3,2,8");
+    let filled = |microseconds: &str| {
+        let mut lines = empty.lines();
+        let heading = lines.next().unwrap();
+        let lines = lines.map(|line| format!("{}{microseconds}\n", line.trim_end()));
+        fs::write(&table, format!("{heading}\n{}", lines.collect::<String>())).unwrap();
+    };
+    assert!(empty.lines().nth(1).unwrap().trim_end().ends_with(','), "{empty}");
+    let path = format!("cost.latency_table.path={:?}", table.display().to_string());
+    let config = quick(&[&path, "search.budgets.latency_table=1s"]);
+    filled("3");
+    go(&config, &out);
+    filled("4");
+    let error = refused(&config, &out);
+    assert!(error.contains("the costs: a file that they are read from has changed since"), "{error}");
 }
 
 #[test]
@@ -119,7 +174,15 @@ fn damaged_results_are_named_and_made_anew_only_when_asked() {
     let home = tempfile::tempdir().unwrap();
     go(&quick(&[]), home.path());
     let whole = tree(home.path());
-    for file in ["pretrained.safetensors", "indicators.json", "finetuned.json", "uniform.safetensors"] {
+    let files = [
+        "pretrained.safetensors",
+        "indicators.json",
+        "policy.json",
+        "policy.yaml",
+        "finetuned.json",
+        "uniform.safetensors",
+    ];
+    for file in files {
         let path = home.path().join(file);
         flip(&path);
         let error = refused(&quick(&[]), home.path());
@@ -182,13 +245,15 @@ fn damaged_and_foreign_checkpoints_are_named() {
 fn a_full_disk_is_an_error_that_leaves_earlier_results_alone() {
     let home = Home::new();
     home.finish("full");
-    let before = tree(&home.run("full"));
+    let mut before = tree(&home.run("full"));
+    // The record knows of what waits, too.
+    before.remove("artifacts.json").unwrap();
     let metrics = home.metrics("full");
-    // Files beyond 4 KiB cannot be written, as on a disk that has no more room.
+    // Files beyond 12 KiB cannot be written, as on a disk that has no more room: the record can, networks cannot.
     let plain = home.command("full");
     let words = std::iter::once(plain.get_program()).chain(plain.get_args());
     let mut limited = Command::new("bash");
-    limited.args(["-c", "trap '' XFSZ; ulimit -f 4; exec \"$@\"", "bash"]).args(words);
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 12; exec \"$@\"", "bash"]).args(words);
     let output = limited.args(["--set", "seed=6", "--replace"]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && said.contains("error: cannot write "), "{said}");
@@ -196,7 +261,7 @@ fn a_full_disk_is_an_error_that_leaves_earlier_results_alone() {
     assert_eq!(said.matches("/metrics.jsonl: ").count(), 1, "{said}");
     assert_eq!(home.metrics("full"), metrics, "no line can be lost for want of room");
     let mut after = tree(&home.run("full"));
-    after.retain(|name, _| !name.starts_with("next/"));
+    after.retain(|name, _| !name.starts_with("next/") && name != "artifacts.json");
     assert_same(&before, &after);
     let temporary = fs::read_dir(home.run("full")).unwrap().map(|entry| entry.unwrap().file_name());
     let temporary: Vec<_> = temporary.filter(|name| name.to_string_lossy().starts_with(".limpq-")).collect();

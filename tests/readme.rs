@@ -74,6 +74,7 @@ fn the_program_s_commands_work() {
         let mut words: Vec<String> = command[1..].iter().map(moved).collect();
         if words[0] == "run" {
             words[0] = "check".to_owned();
+            words.retain(|word| word != "--replace");
             if let Some(out) = words.iter().position(|word| word == "--out") {
                 words.drain(out..out + 2);
             }

@@ -109,7 +109,7 @@ fn the_same_config_and_seed_give_the_same_bits_and_a_new_budget_only_solves_agai
     assert_eq!(stages, [""; 0], "a finished run trains nothing again");
     assert_eq!(same.entrants, first.entrants);
 
-    let (_, stages) = again(&tiny(&["search.budgets.bitops=w2a3"]));
+    let (_, stages) = go(&tiny(&["search.budgets.bitops=w2a3"]), &a);
     assert!(!stages.iter().any(|stage| stage == "pretrain" || stage == "indicators"), "{stages:?}");
     assert!(stages.contains(&"fine-tune found".to_owned()));
 

@@ -1,15 +1,20 @@
 //! `artifacts.json`: which artifacts a run's folder holds, and what each was made from.
 
-use super::FolderError;
+use super::{FolderError, entry::Entry};
 use crate::{
     artifact::{self, Damaged, WriteError},
     hash, input,
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, io::ErrorKind, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::ErrorKind,
+    path::Path,
+};
 
-pub(super) const RECORD_SCHEMA: u32 = 1;
-const RECORD: &str = "artifacts.json";
+/// Version of the layout. The first had nothing but the artifacts and is read too.
+pub(super) const RECORD_SCHEMA: u32 = 2;
+pub(super) const RECORD: &str = "artifacts.json";
 
 /// One artifact on record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,13 +25,30 @@ pub(super) struct Made {
     pub content: String,
 }
 
+/// An artifact that is about to be written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Writing {
+    pub entry: Entry,
+    #[serde(flatten)]
+    pub made: Made,
+}
+
 /// All of them, by place in the folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Record {
     schema: u32,
-    pub artifacts: BTreeMap<String, Made>,
+    /// Hashes of what runs wrote into `config.toml`, so that one which was edited since is known.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub configs: BTreeSet<String>,
+    /// Said before an artifact is written. If the run is killed in between, the file that is there then has a record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writing: Option<Writing>,
+    pub artifacts: BTreeMap<Entry, Made>,
 }
+
+/// What a folder has of a stage's artifacts, in the order in which they were asked for.
+pub(super) type Files = Vec<Option<Vec<u8>>>;
 
 impl Record {
     /// That of a folder; empty if it has none.
@@ -34,19 +56,26 @@ impl Record {
         let file = folder.join(RECORD);
         let shown = file.display().to_string();
         let wrong = |why: String| FolderError::Record { path: shown.clone(), why };
-        let record = match std::fs::read(&file) {
-            Ok(bytes) => {
-                serde_json::from_slice::<Self>(input::unmarked(&bytes)).map_err(|error| wrong(error.to_string()))?
-            }
+        let bytes = match artifact::read(&file) {
+            Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                Self { schema: RECORD_SCHEMA, artifacts: BTreeMap::new() }
+                let (configs, artifacts) = (BTreeSet::new(), BTreeMap::new());
+                return Ok(Self { schema: RECORD_SCHEMA, configs, writing: None, artifacts });
             }
             Err(error) => return Err(wrong(error.to_string())),
         };
-        match record.schema {
-            RECORD_SCHEMA => Ok(record),
-            found => Err(FolderError::Schema { path: shown, found }),
+        // Some editors put a byte order mark before what they save.
+        let bytes = input::unmarked(&bytes);
+        #[derive(Deserialize)]
+        struct Version {
+            schema: u32,
         }
+        let version: Version = serde_json::from_slice(bytes).map_err(|error| wrong(error.to_string()))?;
+        if !(1..=RECORD_SCHEMA).contains(&version.schema) {
+            return Err(FolderError::Schema { path: shown, found: version.schema });
+        }
+        let record: Self = serde_json::from_slice(bytes).map_err(|error| wrong(error.to_string()))?;
+        Ok(Self { schema: RECORD_SCHEMA, ..record })
     }
 
     /// Writes it into a folder.
@@ -54,15 +83,45 @@ impl Record {
         artifact::write_json(&folder.join(RECORD), self)
     }
 
+    /// Takes on record what was being written when the run was killed, if it is there.
+    pub fn adopt(&mut self, folder: &Path) {
+        let Some(Writing { entry, made }) = self.writing.take() else { return };
+        if artifact::read(&folder.join(entry.as_str())).is_ok_and(|bytes| hash::of_bytes(&bytes) == made.content) {
+            self.artifacts.insert(entry, made);
+        }
+    }
+
+    /// The artifacts of a stage that were made from these inputs, if the first of them is there and every other that is on
+    /// record with it: where one is gone, the stage is to be made again.
+    pub fn find_all(
+        &self,
+        folder: &Path,
+        places: &[&str],
+        names: &[&str],
+        inputs: &str,
+    ) -> Result<Option<Files>, Damaged> {
+        let mut files = vec![];
+        for (index, name) in names.iter().enumerate() {
+            let of = |place: &&str| self.artifacts.get(&Entry::new(place, name));
+            let on_record = places.iter().filter_map(of).any(|made| made.inputs == inputs);
+            let file = self.find(folder, places, name, inputs)?;
+            if file.is_none() && (index == 0 || on_record) {
+                return Ok(None);
+            }
+            files.push(file);
+        }
+        Ok(Some(files))
+    }
+
     /// An artifact that was made from these inputs. That it is gone, or was made from others, is no damage.
     pub fn find(&self, folder: &Path, places: &[&str], name: &str, inputs: &str) -> Result<Option<Vec<u8>>, Damaged> {
         for place in places {
-            let entry = format!("{place}{name}");
+            let entry = Entry::new(place, name);
             let Some(made) = self.artifacts.get(&entry).filter(|made| made.inputs == inputs) else { continue };
-            let path = folder.join(&entry);
-            let read = match std::fs::read(&path) {
+            let path = folder.join(entry.as_str());
+            let read = match artifact::read(&path) {
                 // A run that was killed while it put its results in their places may have moved it already.
-                Err(error) if error.kind() == ErrorKind::NotFound => match std::fs::read(folder.join(name)) {
+                Err(error) if error.kind() == ErrorKind::NotFound => match artifact::read(&folder.join(name)) {
                     Ok(bytes) if hash::of_bytes(&bytes) == made.content => return Ok(Some(bytes)),
                     _ => continue,
                 },
@@ -83,14 +142,40 @@ impl Record {
 mod tests {
     use super::*;
 
+    fn read(text: &str) -> Result<Record, String> {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join(RECORD), text).unwrap();
+        Record::read(home.path()).map_err(|error| error.to_string())
+    }
+
     #[test]
     fn says_that_it_is_damaged() {
-        let home = tempfile::tempdir().unwrap();
-        std::fs::write(home.path().join(RECORD), "{").unwrap();
-        let error = Record::read(home.path()).unwrap_err().to_string();
-        assert!(error.contains("artifacts.json is damaged"), "{error}");
-        // Some editors put a byte order mark before what they save.
-        std::fs::write(home.path().join(RECORD), "\u{feff}{\"schema\": 1, \"artifacts\": {}}").unwrap();
-        assert!(Record::read(home.path()).unwrap().artifacts.is_empty());
+        for text in ["{", "", "[]", r#"{"schema": 2}"#, r#"{"schema": 2, "artifacts": {"joint.safetensors": 3}}"#] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains("artifacts.json is damaged"), "{text}: {error}");
+        }
+    }
+
+    /// A record decides what is read, moved and removed.
+    #[test]
+    fn has_no_names_that_lead_out_of_the_folder() {
+        let made = r#"{"inputs": "i", "content": "c"}"#;
+        for name in ["../victim", "/etc/passwd", "next/../../victim", "checkpoints/../../x-0000000001.safetensors"] {
+            let error = read(&format!(r#"{{"schema": 2, "artifacts": {{{name:?}: {made}}}}}"#)).unwrap_err();
+            assert!(error.contains("artifacts.json is damaged") && error.contains(name), "{error}");
+            let writing = format!(r#"{{"entry": {name:?}, "inputs": "i", "content": "c"}}"#);
+            let error = read(&format!(r#"{{"schema": 2, "writing": {writing}, "artifacts": {{}}}}"#)).unwrap_err();
+            assert!(error.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_earlier_layout_is_read_and_a_later_one_refused_with_what_to_do() {
+        let made = Made { inputs: "i".into(), content: "c".into() };
+        let old = read(r#"{"schema": 1, "artifacts": {"indicators.json": {"inputs": "i", "content": "c"}}}"#).unwrap();
+        assert_eq!((old.schema, &old.artifacts[&Entry::new("", "indicators.json")]), (RECORD_SCHEMA, &made));
+        assert!(read("\u{feff}{\"schema\": 1, \"artifacts\": {}}").unwrap().artifacts.is_empty());
+        let error = read(r#"{"schema": 3, "artifacts": [], "more": 1}"#).unwrap_err();
+        assert!(error.contains("was written with layout 3, this program uses 2; start in another folder"), "{error}");
     }
 }

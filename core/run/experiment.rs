@@ -10,7 +10,7 @@ use super::{
     summary::{Entrant, Summary},
 };
 use crate::{
-    search::{Named, Policy, Search},
+    search::{Instance, Named, Policy, Search, SearchError},
     train::{Bench, Nowhere, Progress, Quantizer, start_threads},
 };
 use std::{
@@ -25,14 +25,14 @@ pub struct Place<'a> {
     pub folder: &'a Path,
     /// Folders of other runs. What they hold that was made from the same inputs is copied from there.
     pub others: &'a [PathBuf],
-    /// Whether results in the folder that were trained in another way, or are damaged, are made anew.
+    /// Whether results in the folder that are of another run, or damaged, are made anew.
     pub replace: bool,
 }
 
 /// Runs every stage of a config in a folder; finished stages whose inputs have not changed are taken from it.
 ///
 /// # Errors
-/// A folder with results that were trained in another way; the first stage that fails. What was finished before stays.
+/// A folder with results of another run; the first stage that fails. What was finished before stays.
 pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summary, RunError> {
     run_in(config, Place { folder: out, others: &[], replace: false }, progress)
 }
@@ -56,6 +56,7 @@ pub fn run_in(config: &Config, place: Place, progress: &dyn Progress) -> Result<
     let rules = config.search.rules().map_err(|(_, error)| constraints_error(error))?;
     let constraints = config.constraints(&graph, &budgets, &rules);
     constraints.preflight(solver.as_ref())?;
+    let costs = Instance::new(&constraints, |_, _| Some(0.0)).map_err(SearchError::Instance)?.problem;
     let weights = config.weights.as_ref().map(|weights| weights.load(&graph, config.seed)).transpose()?;
     if let Some(remark) = model.weights_remark().filter(|_| weights.is_some()) {
         progress.remark(&remark);
@@ -63,7 +64,7 @@ pub fn run_in(config: &Config, place: Place, progress: &dyn Progress) -> Result<
     let devices = config.device.open(config.mixed_precision())?;
     let program = program().map_err(RunError::Program)?;
     let images = fingerprint(&data)?;
-    let versions = versions(&program, &images, config, weights.as_ref());
+    let versions = versions(&program, &images, &costs, config, weights.as_ref());
     let folder = folder.begin(Origin { config: config.to_toml(), versions }, place.replace)?;
     let stages = Stages {
         config,
@@ -85,15 +86,10 @@ pub fn run_in(config: &Config, place: Place, progress: &dyn Progress) -> Result<
     let search =
         Search { constraints, indicators: &indicators, alpha: config.search.alpha, rising: config.search.rising() };
     let instance = search.instance()?;
-    let solved = search.solve(&instance, Named { name: &config.solver.name, solver: solver.as_ref() }, None)?;
+    let named = Named { name: &config.solver.name, solver: solver.as_ref() };
+    let (found, picks) = stages.policy(&folder, &search, &instance, named)?;
     stages.bench.stop_if_asked("searching")?;
-    let found = search.found(&instance, &solved, &config.solver.name);
-    let (policy, lists) = (json(&found), found.policy.to_limpq_yaml());
-    let policies = [("policy.json", &policy[..]), ("policy.yaml", lists.as_bytes())];
-    for (name, bytes) in policies {
-        folder.write(name, bytes)?;
-    }
-    let refined = stages.refine(&folder, &pretrained, &instance, &solved.picks)?;
+    let refined = stages.refine(&folder, &pretrained, &instance, &picks)?;
     let full = stages.full_precision(&pretrained)?;
     let mut entrants = vec![Entrant {
         name: "full precision".into(),
@@ -126,6 +122,6 @@ pub fn run_in(config: &Config, place: Place, progress: &dyn Progress) -> Result<
         });
     }
     let summary = Summary::new(config, &stages.graph, found, refined.map(|(refined, _)| refined), entrants);
-    folder.finish(&policies, &json(&summary))?;
+    folder.finish(&json(&summary))?;
     Ok(summary)
 }

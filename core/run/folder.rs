@@ -4,68 +4,29 @@
 //! Results of another run are not touched until all those of this one are there. So the folder never mixes two runs, and a
 //! run that fails leaves what was there before.
 
+mod error;
+mod guard;
+
+pub use error::FolderError;
+
 use super::{
-    artifacts::{Made, RECORD_SCHEMA, Record},
+    artifacts::{Files, Made, Record, Writing},
+    entry::{CHECKPOINTS, Entry, NEXT},
     origin::{CONFIG, Origin, VERSIONS},
 };
 use crate::{
     artifact::{self, Damaged, WriteError},
     hash,
 };
+use guard::Lock;
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    fs::{File, TryLockError},
     io::ErrorKind,
     path::{Path, PathBuf},
 };
 
-/// What is wrong with a run folder.
-#[derive(Debug, thiserror::Error)]
-pub enum FolderError {
-    /// Something could not be written.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// It holds what was trained in another way.
-    #[error(
-        "{path} holds results of a run that differs from this one:\n  {differences}\nStart in another folder with --out, or give \
-         --replace: what still fits is kept, the rest made anew, and earlier results stay until the new ones are all there"
-    )]
-    Changed {
-        /// The folder.
-        path: String,
-        /// What differs, line by line.
-        differences: String,
-    },
-    /// The record of what is in the folder cannot be read.
-    #[error("{path} is damaged: {why}. Remove the folder, or start in another one with --out")]
-    Record {
-        /// The file.
-        path: String,
-        /// What is wrong.
-        why: String,
-    },
-    /// Another run has it.
-    #[error("another run is at work in {0}. Wait for it, or start in another folder with --out")]
-    Busy(String),
-    /// An artifact that was made by another version of the layout.
-    #[error(
-        "{path} was written with layout {found}, this program uses {RECORD_SCHEMA}; start in another folder with --out"
-    )]
-    Schema {
-        /// The file.
-        path: String,
-        /// The layout's version.
-        found: u32,
-    },
-}
-
-const LOCK: &str = ".lock";
 const SUMMARY: &str = "summary.json";
-/// Where the checkpoints of unfinished stages lie.
-pub(super) const CHECKPOINTS: &str = "checkpoints/";
-/// Where results wait until all of them are there, if another run's are in their places.
-const NEXT: &str = "next/";
 
 /// An open run folder. Nobody else can open it meanwhile.
 pub struct Folder {
@@ -82,26 +43,30 @@ pub struct Folder {
     /// Artifacts that the run found or made, with their inputs.
     used: RefCell<BTreeMap<String, String>>,
     /// Held until the folder is dropped; the system lets go of it when the program dies, however it dies.
-    _lock: File,
+    lock: Lock,
 }
 
 impl Folder {
-    /// Opens a folder, new or of an earlier run.
+    /// Opens a folder, new or of an earlier run. What a run that was killed left half done is cleared away.
     ///
     /// # Errors
-    /// A damaged or foreign record, a folder that cannot be written to, another run that is at work in it.
+    /// A damaged or foreign record; files of somebody else, or links, where a run writes its own; a folder that cannot be
+    /// written to; another run that is at work in it.
     pub fn open(path: &Path) -> Result<Self, FolderError> {
-        let lock = lock(path)?;
-        tidy(path);
+        guard::check(path)?;
+        let lock = Lock::take(path)?;
+        let mut record = Record::read(path)?;
+        record.adopt(path);
+        guard::tidy(path, &record);
         Ok(Self {
             path: path.to_owned(),
-            record: RefCell::new(Record::read(path)?),
+            record: RefCell::new(record),
             others: vec![],
             origin: None,
             waits: false,
             replace: false,
             used: RefCell::default(),
-            _lock: lock,
+            lock,
         })
     }
 
@@ -113,82 +78,119 @@ impl Folder {
     }
 
     /// Begins a run, or goes on with it. If another run's results are here they stay until [`Self::finish`], and what is new
-    /// waits in `next/`. With `replace` they may differ in more than the search, and what is damaged is made anew.
+    /// waits in `next/`. With `replace` they may be of another run, and what is damaged is made anew.
     ///
     /// # Errors
-    /// Results that were trained in another way; a folder that cannot be written to. Nothing is changed then.
+    /// Results of another run; a config that was edited here; a folder that cannot be written to. Nothing is changed then.
     pub(super) fn begin(mut self, origin: Origin, replace: bool) -> Result<Self, FolderError> {
         let occupied = !self.record.borrow().artifacts.is_empty() || self.path.join(SUMMARY).exists();
         let (here, waiting) = (Origin::read(&self.path), Origin::read(&self.path.join(NEXT)));
+        for (place, there) in [("", &here), (NEXT, &waiting)] {
+            let configs = &self.record.borrow().configs;
+            let known = |there: &Origin| configs.is_empty() || configs.contains(&config_hash(there));
+            if there.as_ref().is_some_and(|there| !known(there)) {
+                let path = self.path.join(place).join(CONFIG).display().to_string();
+                return Err(FolderError::Edited(path));
+            }
+        }
         let same = |other: &Option<Origin>| other.as_ref().is_some_and(|other| other.is(&origin));
         self.waits = occupied && (same(&waiting) || !same(&here));
         if self.waits && !replace {
             let missing = || vec![format!("{CONFIG} or {VERSIONS}: missing there")];
-            let differences = here.map_or_else(missing, |here| here.differences(&origin));
-            let goes_on = waiting.is_some_and(|waiting| waiting.differences(&origin).is_empty());
+            let differences = here.as_ref().map_or_else(missing, |here| here.differences(&origin));
+            let goes_on = waiting.as_ref().is_some_and(|waiting| waiting.differences(&origin).is_empty());
             if !(goes_on || differences.is_empty()) {
+                let replaced = here.as_ref().map_or_else(String::new, |here| self.replaced(here, &origin));
                 let (path, differences) = (self.path.display().to_string(), differences.join("\n  "));
-                return Err(FolderError::Changed { path, differences });
+                return Err(FolderError::Changed { path, differences, replaced });
             }
         }
         self.replace = replace;
-        // The config last: without it nothing has begun.
+        // The config last: without it nothing has begun. The record first: it says whose files these are.
+        let there = here.iter().chain(&waiting).chain([&origin]).map(config_hash);
+        self.record.borrow_mut().configs.extend(there);
+        self.write_record()?;
         self.write(VERSIONS, origin.versions.as_bytes())?;
         self.write(CONFIG, origin.config.as_bytes())?;
         self.origin = Some(origin);
         Ok(self)
     }
 
+    /// What another search would replace of an earlier one's, in words; empty when more than the search differs.
+    fn replaced(&self, here: &Origin, new: &Origin) -> String {
+        const TRAINED: [&str; 4] = ["pretrained", "joint", "indicators", CHECKPOINTS];
+        let record = self.record.borrow();
+        let names = record.artifacts.keys().map(Entry::as_str).filter(|name| !name.starts_with(NEXT));
+        let found: Vec<&str> = names.filter(|name| !TRAINED.iter().any(|kept| name.starts_with(kept))).collect();
+        match here.only_the_search_differs(new) && !found.is_empty() {
+            true => format!(" (to be replaced: {})", found.join(", ")),
+            false => String::new(),
+        }
+    }
+
     /// All results are there. They take the places of another run's, of which nothing is left: its summary goes first, and
-    /// that of this run comes last, so that a summary never stands beside results of another run. `files` are those that no
-    /// stage reads again.
+    /// that of this run comes last, so that a summary never stands beside results of another run.
     ///
     /// # Errors
-    /// A full disk, a folder that cannot be written to. The same run puts the rest in place when it is started again.
-    pub(super) fn finish(self, files: &[(&str, &[u8])], summary: &[u8]) -> Result<(), WriteError> {
+    /// A full disk, a folder that cannot be written to, results that somebody has removed meanwhile. The same run puts the
+    /// rest in place when it is started again.
+    pub(super) fn finish(self, summary: &[u8]) -> Result<(), FolderError> {
+        self.still_here(SUMMARY)?;
         if self.waits {
-            self.erase(SUMMARY)?;
-            let used = self.used.borrow();
-            for (name, inputs) in used.iter() {
-                let waiting = format!("{NEXT}{name}");
-                let Some(made) = self.made(&waiting, inputs) else { continue };
-                match std::fs::rename(self.path.join(&waiting), self.path.join(name)) {
-                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(self.error(name, error)),
-                    _ => {}
-                }
-                self.record.borrow_mut().artifacts.remove(&waiting);
-                self.record.borrow_mut().artifacts.insert(name.clone(), made);
-                self.write_record()?;
-            }
-            let all: Vec<String> = self.record.borrow().artifacts.keys().cloned().collect();
-            for entry in all {
-                if used.get(&entry).and_then(|inputs| self.made(&entry, inputs)).is_none() {
-                    self.erase(&entry)?;
-                    self.record.borrow_mut().artifacts.remove(&entry);
-                }
-            }
+            self.put_in_place()?;
         }
         // A run that was killed between keeping a result and clearing up after it has left some.
         self.remove(&self.names(CHECKPOINTS))?;
-        self.write_record()?;
-        for (name, bytes) in files {
-            artifact::write(&self.path.join(name), bytes)?;
+        let gone = |name: &&String| !self.path.join(name).is_file();
+        if let Some(gone) = self.used.borrow().keys().find(gone) {
+            return Err(FolderError::Gone(self.path.join(gone).display().to_string()));
         }
-        if let (true, Some(origin)) = (self.waits, &self.origin) {
+        if let Some(origin) = self.origin.as_ref().filter(|_| self.waits) {
             artifact::write(&self.path.join(VERSIONS), origin.versions.as_bytes())?;
             artifact::write(&self.path.join(CONFIG), origin.config.as_bytes())?;
         }
         artifact::write(&self.path.join(SUMMARY), summary)?;
         if self.waits {
-            for name in files.iter().map(|(name, _)| *name).chain([CONFIG, VERSIONS]) {
+            // The config first: without it nothing waits there, and what is left is cleared away at the next start.
+            for name in [CONFIG, VERSIONS] {
                 self.erase(&format!("{NEXT}{name}"))?;
             }
-            for emptied in [format!("{NEXT}{CHECKPOINTS}").as_str(), NEXT] {
-                // What somebody else has put there stays.
-                let _ = std::fs::remove_dir(self.path.join(emptied));
+            guard::remove_if_empty(&self.path, &[&format!("{NEXT}{CHECKPOINTS}"), NEXT]);
+        }
+        self.forget_configs();
+        self.write_record()?;
+        Ok(self.still_here(SUMMARY)?)
+    }
+
+    /// Moves what waits to where it belongs, and removes what another run has left.
+    fn put_in_place(&self) -> Result<(), WriteError> {
+        self.erase(SUMMARY)?;
+        let used = self.used.borrow();
+        for (name, inputs) in used.iter() {
+            let waiting = Entry::new(NEXT, name);
+            let Some(made) = self.made(&waiting, inputs) else { continue };
+            match std::fs::rename(self.path.join(waiting.as_str()), self.path.join(name)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(self.error(name, error)),
+                _ => {}
+            }
+            self.record.borrow_mut().artifacts.remove(&waiting);
+            self.record.borrow_mut().artifacts.insert(Entry::new("", name), made);
+            self.write_record()?;
+        }
+        let all: Vec<Entry> = self.record.borrow().artifacts.keys().cloned().collect();
+        for entry in all {
+            if used.get(entry.as_str()).and_then(|inputs| self.made(&entry, inputs)).is_none() {
+                self.erase(entry.as_str())?;
+                self.record.borrow_mut().artifacts.remove(&entry);
             }
         }
-        Ok(())
+        self.write_record()
+    }
+
+    /// Leaves on record only the configs that are there.
+    fn forget_configs(&self) {
+        let there = [self.path.clone(), self.path.join(NEXT)].map(|place| Origin::read(&place));
+        self.record.borrow_mut().configs = there.iter().flatten().map(config_hash).collect();
     }
 
     /// Where artifacts may be, the newest first.
@@ -196,17 +198,17 @@ impl Folder {
         if self.waits { &[NEXT, ""] } else { &[""] }
     }
 
-    /// Where this run writes.
-    fn place(&self, name: &str) -> String {
-        format!("{}{name}", self.places()[0])
-    }
-
     fn error(&self, name: &str, error: std::io::Error) -> WriteError {
         WriteError { path: self.path.join(name).display().to_string(), error }
     }
 
+    /// That the folder is still where it was when it was opened. What is written after it was moved would be lost.
+    fn still_here(&self, name: &str) -> Result<(), WriteError> {
+        self.lock.holds().map_err(|error| self.error(name, error))
+    }
+
     /// The record of a file, if it was made from these inputs.
-    fn made(&self, entry: &str, inputs: &str) -> Option<Made> {
+    fn made(&self, entry: &Entry, inputs: &str) -> Option<Made> {
         self.record.borrow().artifacts.get(entry).filter(|made| made.inputs == inputs).cloned()
     }
 
@@ -231,32 +233,68 @@ impl Folder {
     /// # Errors
     /// One that is damaged, unless the run replaces it.
     pub fn find(&self, name: &str, inputs: &str) -> Result<Option<Vec<u8>>, Damaged> {
-        let own = match self.record.borrow().find(&self.path, self.places(), name, inputs) {
-            Err(_) if self.replace => None,
-            own => own?,
-        };
-        let found = own.or_else(|| {
-            // What is damaged there is that run's concern.
-            let found = |other: &PathBuf| Record::read(other).ok()?.find(other, &[NEXT, ""], name, inputs).ok()?;
-            let bytes = self.others.iter().find_map(found)?;
-            // One that cannot be copied is made anew; that will say what is wrong with the folder.
-            self.keep(name, inputs, &bytes).is_ok().then_some(bytes)
-        });
-        if found.is_some() {
-            self.used.borrow_mut().insert(name.to_owned(), inputs.to_owned());
-        }
-        Ok(found)
+        let bytes = |files: &Files| Ok(files[0].clone());
+        Ok(self.stage(&[name], inputs, bytes)?.flatten())
     }
 
-    /// Writes an artifact, then puts it on record.
+    /// What a stage left, if it is there and made from these inputs; here or beside. Of its artifacts the first is its
+    /// result, kept last, and each of the others is there if it was kept with it; where one is gone the stage is to be made
+    /// again. `read` makes sense of them, and names the one that it cannot use.
+    ///
+    /// # Errors
+    /// One that is damaged, unless the run replaces it.
+    pub(super) fn stage<T>(
+        &self,
+        names: &[&str],
+        inputs: &str,
+        read: impl Fn(&Files) -> Result<T, Damaged>,
+    ) -> Result<Option<T>, Damaged> {
+        let own = self.record.borrow().find_all(&self.path, self.places(), names, inputs);
+        let read_here = |files: Files| {
+            let found = read(&files).map_err(|damaged| self.located(damaged, inputs))?;
+            let there = names.iter().zip(&files).filter(|(_, file)| file.is_some());
+            self.used.borrow_mut().extend(there.map(|(name, _)| ((*name).to_owned(), inputs.to_owned())));
+            Ok(found)
+        };
+        match own.and_then(|files| files.map(read_here).transpose()) {
+            Ok(Some(found)) => return Ok(Some(found)),
+            Err(damaged) if !self.replace => return Err(damaged),
+            _ => {}
+        }
+        // What is damaged there is that run's concern. One that cannot be copied is made anew; that will say what is wrong
+        // with the folder.
+        let beside = |other: &PathBuf| {
+            let files = Record::read(other).ok()?.find_all(other, &[NEXT, ""], names, inputs).ok()??;
+            let found = read(&files).ok()?;
+            let there = names.iter().zip(&files).rev().filter_map(|(name, file)| Some((name, file.as_ref()?)));
+            let mut copied = there.map(|(name, bytes)| self.keep(name, inputs, bytes));
+            copied.all(|copied| copied.is_ok()).then_some(found)
+        };
+        Ok(self.others.iter().find_map(beside))
+    }
+
+    /// The same with the path of the artifact that is named.
+    fn located(&self, damaged: Damaged, inputs: &str) -> Damaged {
+        let here = |place: &&&str| self.made(&Entry::new(place, &damaged.path), inputs).is_some();
+        let place = self.places().iter().find(here).copied().unwrap_or_default();
+        Damaged { path: self.path.join(place).join(&damaged.path).display().to_string(), ..damaged }
+    }
+
+    /// Writes an artifact and puts it on record.
     ///
     /// # Errors
     /// A full disk, a folder that cannot be written to.
     pub fn keep(&self, name: &str, inputs: &str, bytes: &[u8]) -> Result<(), WriteError> {
-        let place = self.place(name);
-        artifact::write(&self.path.join(&place), bytes)?;
+        self.still_here(name)?;
+        let entry = Entry::new(self.places()[0], name);
         let made = Made { inputs: inputs.to_owned(), content: hash::of_bytes(bytes) };
-        self.record.borrow_mut().artifacts.insert(place, made);
+        self.record.borrow_mut().writing = Some(Writing { entry: entry.clone(), made: made.clone() });
+        self.write_record()?;
+        artifact::write(&self.path.join(entry.as_str()), bytes)?;
+        let mut record = self.record.borrow_mut();
+        record.writing = None;
+        record.artifacts.insert(entry, made);
+        drop(record);
         self.used.borrow_mut().insert(name.to_owned(), inputs.to_owned());
         self.write_record()
     }
@@ -267,9 +305,9 @@ impl Folder {
     /// When a file is there and cannot be removed.
     pub fn remove(&self, names: &[String]) -> Result<(), WriteError> {
         for name in names {
-            let place = self.place(name);
-            self.erase(&place)?;
-            self.record.borrow_mut().artifacts.remove(&place);
+            let entry = Entry::new(self.places()[0], name);
+            self.erase(entry.as_str())?;
+            self.record.borrow_mut().artifacts.remove(&entry);
             self.used.borrow_mut().remove(name);
         }
         Ok(())
@@ -277,14 +315,14 @@ impl Folder {
 
     /// Whether an artifact on record was made from these inputs.
     pub fn made_from(&self, name: &str, inputs: &str) -> bool {
-        self.places().iter().any(|place| self.made(&format!("{place}{name}"), inputs).is_some())
+        self.places().iter().any(|place| self.made(&Entry::new(place, name), inputs).is_some())
     }
 
     /// Names on record that start so, in order.
     pub fn names(&self, start: &str) -> Vec<String> {
         let record = self.record.borrow();
         let named = |place: &&str| -> Vec<String> {
-            let names = record.artifacts.keys().filter_map(|entry| entry.strip_prefix(*place));
+            let names = record.artifacts.keys().filter_map(|entry| entry.as_str().strip_prefix(*place));
             names.filter(|name| name.starts_with(start)).map(str::to_owned).collect()
         };
         let names: BTreeSet<String> = self.places().iter().flat_map(named).collect();
@@ -296,31 +334,13 @@ impl Folder {
     /// # Errors
     /// As [`Self::keep`].
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), WriteError> {
-        artifact::write(&self.path.join(self.place(name)), bytes)
+        self.still_here(name)?;
+        artifact::write(&self.path.join(self.places()[0]).join(name), bytes)
     }
 }
 
-/// Removes half-written files of runs that were killed; nobody else is at work here.
-fn tidy(path: &Path) {
-    for folder in ["", CHECKPOINTS, NEXT, &format!("{NEXT}{CHECKPOINTS}")] {
-        for file in std::fs::read_dir(path.join(folder)).into_iter().flatten().flatten() {
-            if file.file_name().to_string_lossy().starts_with(artifact::TEMPORARY) {
-                let _ = std::fs::remove_file(file.path());
-            }
-        }
-    }
-}
-
-fn lock(path: &Path) -> Result<File, FolderError> {
-    let file = path.join(LOCK);
-    let made = std::fs::create_dir_all(path).and_then(|()| File::create(&file));
-    let made = made.map_err(|error| WriteError { path: file.display().to_string(), error })?;
-    match made.try_lock() {
-        Ok(()) => Ok(made),
-        Err(TryLockError::WouldBlock) => Err(FolderError::Busy(path.display().to_string())),
-        // Some network file systems know no locks; a run there must be trusted to be the only one.
-        Err(TryLockError::Error(_)) => Ok(made),
-    }
+fn config_hash(origin: &Origin) -> String {
+    hash::of_bytes(origin.config.as_bytes())
 }
 
 #[cfg(test)]

@@ -1,17 +1,19 @@
 //! A run: one config, one folder, one artifact for each stage.
 //!
 //! ```text
-//! pretrain -> indicators -> search -> finetune (found and uniform policy) -> evaluate -> summary
+//! pretrain -> indicators -> search (-> refine) -> finetune (found and uniform policy) -> evaluate -> summary
 //! ```
 
 mod artifacts;
 mod config;
 mod device;
+mod entry;
 mod error;
 mod experiment;
 mod folder;
 mod measured;
 mod origin;
+mod policy;
 mod read;
 mod record;
 mod shelf;

@@ -1,13 +1,19 @@
 //! What a run was made from, as its folder tells it: whether another config, program or data set left results there.
 
+use crate::artifact;
 use serde_json::Value;
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 pub(super) const CONFIG: &str = "config.toml";
 pub(super) const VERSIONS: &str = "versions.json";
 
-/// Keys that go into no artifact of training, or only into what another search makes anew in any case.
-const FREE: [&str; 8] = ["name", "search", "solver", "refine", "cost", "checkpoints", "split.workers", "weights.path"];
+/// Keys that no result depends on.
+const FREE: [&str; 4] = ["name", "checkpoints", "split.workers", "weights.path"];
+/// Keys that the search depends on and what follows it, but no pre-trained network and no indicators.
+const SEARCH: [&str; 4] = ["search", "solver", "refine", "cost"];
 
 /// Config and versions of a run.
 #[derive(Clone, Debug)]
@@ -21,7 +27,7 @@ pub(super) struct Origin {
 impl Origin {
     /// That of the run in a folder, if there is one.
     pub fn read(folder: &Path) -> Option<Self> {
-        let read = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
+        let read = |name: &str| String::from_utf8(artifact::read(&folder.join(name)).ok()?).ok();
         Some(Self { config: read(CONFIG)?, versions: read(VERSIONS)? })
     }
 
@@ -30,26 +36,21 @@ impl Origin {
         self.keys() == other.keys() && self.hashes() == other.hashes()
     }
 
-    /// In what a new run differs from this one, as far as trained networks and indicators depend on it.
+    /// In what a new run differs from this one, as far as results depend on it.
     pub fn differences(&self, new: &Self) -> Vec<String> {
-        let free = |key: &str| {
-            let within =
-                |free: &&str| key.strip_prefix(*free).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-            FREE.iter().any(within)
-        };
-        let (here, there) = (new.keys(), self.keys());
-        let mut keys: Vec<&String> = there.keys().chain(here.keys()).collect();
-        keys.sort();
-        keys.dedup();
+        let (there, here) = (self.keys(), new.keys());
         let value = |of: &BTreeMap<String, String>, key: &String| {
             of.get(key).cloned().unwrap_or_else(|| "not given".to_owned())
         };
-        let mut told: Vec<String> = keys
-            .into_iter()
-            .filter(|key| !free(key) && there.get(*key) != here.get(*key))
-            .map(|key| format!("{key}: {} there, {} here", value(&there, key), value(&here, key)))
-            .collect();
-        let ([program, images, weights], [new_program, new_images, new_weights]) = (self.hashes(), new.hashes());
+        let told = self.differing(new).into_iter();
+        let mut told: Vec<String> =
+            told.map(|key| format!("{key}: {} there, {} here", value(&there, &key), value(&here, &key))).collect();
+        let [program, images, weights, costs] = self.hashes();
+        let [new_program, new_images, new_weights, new_costs] = new.hashes();
+        // Other keys of the search have other costs, too.
+        if told.is_empty() && costs.is_some() && costs != new_costs {
+            told.push("the costs: a file that they are read from has changed since".to_owned());
+        }
         // Another data set has other images, as its keys say already.
         if told.is_empty() && images != new_images {
             told.push("the images: they have changed since".to_owned());
@@ -63,6 +64,20 @@ impl Origin {
         told
     }
 
+    /// Whether the pre-trained network and the indicators fit a new run that differs from this one.
+    pub fn only_the_search_differs(&self, new: &Self) -> bool {
+        let trained = |of: &Self| of.hashes()[..3].to_vec();
+        self.differing(new).iter().all(|key| within(&SEARCH, key)) && trained(self) == trained(new)
+    }
+
+    /// The keys of different values that results depend on, in order.
+    fn differing(&self, new: &Self) -> Vec<String> {
+        let (there, here) = (self.keys(), new.keys());
+        let keys: BTreeSet<&String> = there.keys().chain(here.keys()).collect();
+        let differs = |key: &&String| !within(&FREE, key) && there.get(*key) != here.get(*key);
+        keys.into_iter().filter(differs).cloned().collect()
+    }
+
     /// Values by key, `search.alpha` and so on.
     fn keys(&self) -> BTreeMap<String, String> {
         let mut keys = BTreeMap::new();
@@ -73,12 +88,18 @@ impl Origin {
         keys
     }
 
-    /// Hashes of the program, the images and the file of weights.
-    fn hashes(&self) -> [Option<String>; 3] {
+    /// Hashes of the program, the images, the file of weights and the costs of the search.
+    fn hashes(&self) -> [Option<String>; 4] {
         let versions: Value = serde_json::from_str(&self.versions).unwrap_or_default();
-        ["/program_sha256", "/images_sha256", "/weights/sha256"]
+        ["/program_sha256", "/images_sha256", "/weights/sha256", "/costs_sha256"]
             .map(|place| versions.pointer(place).and_then(Value::as_str).map(str::to_owned))
     }
+}
+
+/// Whether a key is one of these or in a table of that name.
+fn within(tables: &[&str], key: &str) -> bool {
+    let within = |table: &&str| key.strip_prefix(*table).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    tables.iter().any(within)
 }
 
 fn flatten(prefix: &str, table: &toml::Table, keys: &mut BTreeMap<String, String>) {
@@ -113,13 +134,23 @@ mod tests {
     }
 
     #[test]
-    fn another_search_differs_in_nothing_that_was_trained_but_is_another_run() {
+    fn another_search_differs_in_nothing_that_was_trained() {
         let there = origin("[search.budgets]\nsize = '9x'\n[split]\nworkers = 2", "p", "i");
         let here = origin("[search.budgets]\nsize = '8x'\n[split]\nworkers = 3", "p", "i");
+        assert_eq!(there.differences(&here), ["search.budgets.size: \"9x\" there, \"8x\" here"]);
+        assert!(there.only_the_search_differs(&here));
+        assert!(!there.only_the_search_differs(&origin("[search.budgets]\nsize = '8x'", "q", "i")));
+        let here = origin("[searching]\nsize = '8x'", "p", "i");
+        assert_eq!(there.differences(&here)[1], "searching.size: not given there, \"8x\" here");
+        assert!(!there.only_the_search_differs(&here));
+    }
+
+    #[test]
+    fn no_result_depends_on_the_number_of_threads_or_checkpoints() {
+        let there = origin("name = 'a'\n[split]\nworkers = 2", "p", "i");
+        let here = origin("name = 'b'\n[split]\nworkers = 3\n[checkpoints]\nlast = 4", "p", "i");
         assert_eq!(there.differences(&here), [""; 0]);
         assert!(!there.is(&here));
-        let here = origin("[searching]\nsize = '8x'", "p", "i");
-        assert_eq!(there.differences(&here), ["searching.size: not given there, \"8x\" here"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::Config;
 use crate::{
     hash,
+    search::Problem,
     train::{Data, DatasetError, Loaded},
 };
 use serde::Serialize;
@@ -28,12 +29,24 @@ pub(super) fn program() -> std::io::Result<String> {
     Ok(hash::of_bytes(&bytes))
 }
 
-/// What computed the results, and the images and weights that they are from.
-pub(super) fn versions(program: &str, images: &str, config: &Config, weights: Option<&Loaded>) -> String {
+/// Hash of an integer program: limits and costs, losses if it has any. Costs may be read from files, whose names say little.
+pub(super) fn of_problem(problem: &Problem) -> String {
+    hash::of_bytes(format!("{problem:?}").as_bytes())
+}
+
+/// What computed the results, and the images, weights and costs that they are from.
+pub(super) fn versions(
+    program: &str,
+    images: &str,
+    costs: &Problem,
+    config: &Config,
+    weights: Option<&Loaded>,
+) -> String {
     let mut versions = serde_json::json!({
         "limpq": env!("CARGO_PKG_VERSION"),
         "program_sha256": program,
         "images_sha256": images,
+        "costs_sha256": of_problem(costs),
         "burn": "0.22.1",
         "os": std::env::consts::OS,
         "architecture": std::env::consts::ARCH,

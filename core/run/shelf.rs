@@ -1,6 +1,9 @@
 //! Checkpoints in a run's folder: one file for each, known by stage and step.
 
-use super::{Folder, folder::CHECKPOINTS};
+use super::{
+    Folder,
+    entry::{CHECKPOINTS, checkpoint, checkpoints},
+};
 use crate::{
     artifact::{Damaged, WriteError},
     train::{Checkpoint, Checkpoints},
@@ -35,7 +38,7 @@ pub(super) struct Shelf<'a> {
 impl Shelf<'_> {
     /// Names of a stage's checkpoints, earliest first.
     fn names(&self, label: &str) -> Vec<String> {
-        self.folder.names(&prefix(label))
+        self.folder.names(&checkpoints(label))
     }
 
     /// Removes all that were made from these inputs, whatever they are called.
@@ -56,7 +59,7 @@ impl Shelf<'_> {
         let known = self.names(label);
         let files = std::fs::read_dir(self.folder.path().join(CHECKPOINTS)).into_iter().flatten().flatten();
         let names = files.map(|file| format!("{CHECKPOINTS}{}", file.file_name().to_string_lossy()));
-        names.filter(|name| name.starts_with(&prefix(label)) && !known.contains(name)).collect()
+        names.filter(|name| name.starts_with(&checkpoints(label)) && !known.contains(name)).collect()
     }
 }
 
@@ -96,9 +99,9 @@ impl Checkpoints for Shelf<'_> {
         }
     }
 
-    fn keep(&self, label: &str, checkpoint: &Checkpoint) -> Result<(), WriteError> {
-        let name = format!("{}{:010}.safetensors", prefix(label), checkpoint.step);
-        self.folder.keep(&name, self.inputs, &checkpoint.to_bytes())?;
+    fn keep(&self, label: &str, kept: &Checkpoint) -> Result<(), WriteError> {
+        let name = checkpoint(label, kept.step);
+        self.folder.keep(&name, self.inputs, &kept.to_bytes())?;
         let mut names = self.names(label);
         // What was made from other inputs is of no use to anybody; a run that goes back to them trains again.
         let (mut same, other): (Vec<_>, Vec<_>) =
@@ -110,10 +113,6 @@ impl Checkpoints for Shelf<'_> {
     fn due(&self, step: usize) -> bool {
         self.options.every_steps > 0 && step.is_multiple_of(self.options.every_steps)
     }
-}
-
-fn prefix(label: &str) -> String {
-    format!("{CHECKPOINTS}{}-", label.replace(' ', "-"))
 }
 
 #[cfg(test)]

@@ -1,22 +1,24 @@
 //! The stages of a run.
 
 use super::{
+    artifacts::Files,
     config::{Config, Refine},
     error::RunError,
     folder::Folder,
     measured::measured,
+    policy::policy_picks,
     record::{inputs, json},
     shelf::Shelf,
 };
 use crate::{
+    artifact::Damaged,
     graph::{FIXED_BITS, Graph},
     hash,
     search::{
         ConstraintsError, Indicators, Instance, InstanceError, Policy, Precision, Refined, Rules, SearchError, refine,
+        uniform_precisions,
     },
-    train::{
-        Bench, Job, Keep, Lab, Loaded, Network, Plan, Quantizer, Score, State, TrainError, Trained, Update,
-    },
+    train::{Bench, Job, Keep, Lab, Loaded, Network, Plan, Quantizer, Score, State, TrainError, Trained, Update},
 };
 use serde::{Deserialize, Serialize};
 use std::{cell::OnceCell, sync::Arc};
@@ -55,9 +57,9 @@ impl Stages<'_> {
         // Not the path: the same file elsewhere is the same weights.
         let options = self.config.weights.as_ref().map(|weights| (&weights.key, weights.new_classifier));
         let key = inputs(&[&self.basis, recipe, &weights.as_ref().map(|weights| &weights.sha256), &options]);
-        if let Some(bytes) = folder.find(NAME, &key)? {
-            self.validated(folder, "pretrained", &key)?;
-            return Ok(State::from_bytes(&bytes, NAME)?);
+        let [best, last] = validated("pretrained");
+        if let Some(state) = folder.stage(&[NAME, &best, &last], &key, |files| self.kept_network(NAME, files))? {
+            return Ok(state);
         }
         let plan = Plan::full_precision(self.graph.clone(), self.quantizer.clone());
         let start = weights.map_or_else(|| State::random(&self.graph, self.config.seed), |weights| weights.state);
@@ -83,9 +85,15 @@ impl Stages<'_> {
         const NAME: &str = "indicators.json";
         let Config { bits, sensitivity, indicators: recipe, .. } = self.config;
         let key = self.indicators_key(pretrained);
-        if let Some(bytes) = folder.find(NAME, &key)? {
-            folder.find(JOINT, &key)?;
-            return Ok(Indicators::from_bytes(&bytes)?);
+        let kept = |files: &Files| -> Result<Indicators, Damaged> {
+            let bytes = files[0].as_deref().unwrap_or_default();
+            let indicators = Indicators::from_bytes(bytes).map_err(|error| damaged(NAME, error))?;
+            let plain = Rules::default().allowed(&self.graph, bits).expect("no rule, no fault");
+            indicators.check(&self.graph, &plain).map_err(|error| damaged(NAME, error))?;
+            Ok(indicators)
+        };
+        if let Some(indicators) = folder.stage(&[NAME, JOINT], &key, kept)? {
+            return Ok(indicators);
         }
         let metric = sensitivity.build::<dyn crate::train::Sensitivity>()?;
         let shelf = self.shelf(folder, &key);
@@ -136,15 +144,26 @@ impl Stages<'_> {
         }
         let policy = |picks: &[usize]| Policy::new(&self.graph, instance.bits(picks));
         let finetune = self.config.finetune.batch_size;
-        let key = inputs(&[&self.indicators_key(pretrained), &policy(picks), &self.config.refine, &finetune]);
-        let done = folder.find(NAME, &key)?.and_then(|bytes| serde_json::from_slice::<Refinement>(&bytes).ok());
-        if let Some(Refinement { refined, picks, policy }) = done {
-            return Ok(Some((Refined { picks, ..refined }, policy)));
+        let indicators_key = self.indicators_key(pretrained);
+        // It is there if the sensitivity trains one: a run whose indicators have lost it makes them again.
+        let joint = folder.find(JOINT, &indicators_key)?;
+        let measured = hash::of_bytes(joint.as_deref().unwrap_or_default());
+        let key = inputs(&[&indicators_key, &measured, &policy(picks), &self.config.refine, &finetune]);
+        let kept = |files: &Files| {
+            let Refinement { refined, picks, policy } = first(NAME, files)?;
+            let found = policy_picks(&policy, &self.graph, instance).map_err(|why| damaged(NAME, why))?;
+            let sound = [refined.loss_before, refined.loss_after].iter().all(|loss| loss.is_finite());
+            match found == picks && sound {
+                true => Ok((Refined { picks, ..refined }, policy)),
+                false => Err(damaged(NAME, "its numbers are not those of its policy")),
+            }
+        };
+        if let Some(refined) = folder.stage(&[NAME], &key, kept)? {
+            return Ok(Some(refined));
         }
-        let joint = folder.find(JOINT, &self.indicators_key(pretrained))?;
-        let state = joint.map(|bytes| State::from_bytes(&bytes, JOINT)).transpose()?;
-        let state = state.as_ref().unwrap_or(pretrained);
         let calibration = self.bench.first_batch(self.config.finetune.batch_size)?;
+        let joint = joint.map(|bytes| self.joint(folder, &bytes, pretrained, &calibration)).transpose()?;
+        let state = joint.as_ref().unwrap_or(pretrained);
         let measured_on = self.bench.some_training_images(images);
         self.bench.progress.start("refine", evaluations, 0);
         let mut first = true;
@@ -178,6 +197,27 @@ impl Stages<'_> {
         Ok(Some((refined, policy)))
     }
 
+    /// The jointly trained network that was kept, if it has the tensors of one.
+    fn joint(
+        &self,
+        folder: &Folder,
+        bytes: &[u8],
+        pretrained: &State,
+        calibration: &burn::tensor::Tensor<4>,
+    ) -> Result<State, RunError> {
+        let wrong = |why: String| Damaged { path: folder.path().join(JOINT).display().to_string(), why };
+        let state = State::from_bytes(bytes, JOINT).map_err(|error| wrong(error.to_string()))?;
+        let searched: Vec<Precision> = uniform_precisions(self.config.bits.iter()).collect();
+        let slots =
+            self.graph.layers().iter().map(|layer| if layer.fixed { vec![] } else { searched.clone() }).collect();
+        let plan = Plan::new(self.graph.clone(), slots, self.quantizer.clone());
+        let fresh = Network::new(&plan, pretrained, self.bench.device)?.calibrate(calibration.clone()).state();
+        match state.differs_from(&fresh) {
+            Some(why) => Err(wrong(why).into()),
+            None => Ok(state),
+        }
+    }
+
     /// Fine-tunes at a policy's bits from the pre-trained numbers, and measures it. Stem and classifier are quantized to
     /// their fixed bits, the images too unless `image_bits` says otherwise.
     pub fn finetune(
@@ -199,10 +239,12 @@ impl Stages<'_> {
         let pretrained_hash = hash::of_bytes(&pretrained.to_bytes());
         let image_bits = &self.config.image_bits;
         let key = inputs(&[&self.basis, &pretrained_hash, quantizer, recipe, evaluate, &policy.policy, image_bits]);
-        let (network, score) = (folder.find(&name, &key)?, folder.find(&result, &key)?);
-        let score = score.filter(|_| network.is_some());
-        if let Some(score) = score.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
-            self.validated(folder, file, &key)?;
+        let [best, last] = validated(file);
+        let kept = |files: &Files| match files[1] {
+            Some(_) => first(&result, files).and_then(|score| self.sound(&result, score)).map(Some),
+            None => Ok(None),
+        };
+        if let Some(score) = folder.stage(&[&result, &name, &best, &last], &key, kept)?.flatten() {
             return Ok(score);
         }
         let fixed = Precision::uniform(FIXED_BITS.into()).expect("8 is a bit-width");
@@ -252,12 +294,27 @@ impl Stages<'_> {
         Ok((network, score))
     }
 
-    /// Sees that the networks which validation left are whole, and that they stay.
-    fn validated(&self, folder: &Folder, name: &str, key: &str) -> Result<(), RunError> {
-        for name in validated(name) {
-            folder.find(&name, key)?;
+    /// A network that was kept, if it is one of this graph.
+    fn kept_network(&self, name: &str, files: &Files) -> Result<State, Damaged> {
+        let bytes = files[0].as_deref().unwrap_or_default();
+        let state = State::from_bytes(bytes, name).map_err(|error| damaged(name, error))?;
+        for (tensor, shape) in State::shapes(&self.graph) {
+            state.get(&tensor, &shape).map_err(|error| damaged(name, error))?;
         }
-        Ok(())
+        match state.not_finite() {
+            Some(tensor) => Err(damaged(name, format!("{tensor:?} has numbers that are not finite"))),
+            None => Ok(state),
+        }
+    }
+
+    /// A score that was kept, if it is one of this data.
+    fn sound(&self, name: &str, score: Score) -> Result<Score, Damaged> {
+        let share = |share: f64| (0.0..=1.0).contains(&share);
+        let Score { accuracy, top5, loss, images, .. } = score;
+        match share(accuracy) && share(top5) && loss.is_finite() && images <= self.bench.data.test.len() {
+            true => Ok(score),
+            false => Err(damaged(name, format!("no score on these images is {score:?}"))),
+        }
     }
 
     fn shelf<'a>(&'a self, folder: &'a Folder, inputs: &'a str) -> Shelf<'a> {
@@ -289,6 +346,16 @@ impl Stages<'_> {
             None => Ok(network),
         }
     }
+}
+
+/// An artifact that is what was written, and yet of no use: a hash says that it was written, not by whom.
+pub(super) fn damaged(name: &str, why: impl std::fmt::Display) -> Damaged {
+    Damaged { path: name.to_owned(), why: why.to_string() }
+}
+
+/// The first of a stage's artifacts, called `name`, read as JSON.
+pub(super) fn first<T: serde::de::DeserializeOwned>(name: &str, files: &Files) -> Result<T, Damaged> {
+    serde_json::from_slice(files[0].as_deref().unwrap_or_default()).map_err(|error| damaged(name, error))
 }
 
 /// The networks of the best and of the last epoch.

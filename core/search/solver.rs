@@ -1,10 +1,10 @@
 //! The solver boundary: a problem in, a policy with its proof or an honest refusal out.
 
 use super::{Problem, scale::solve_scaled};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How far an answer can be trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, strum::Display)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Status {
@@ -17,7 +17,7 @@ pub enum Status {
 }
 
 /// Evidence that comes with an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Proof {
     /// How far it goes.
     pub status: Status,
@@ -25,11 +25,16 @@ pub struct Proof {
     pub bound: f64,
     /// (objective - bound) / |objective|; 0 when optimal, at most 1 when the objective is 0.
     pub gap: f64,
-    /// Time the solver took, in seconds.
+    /// Time the solver took, in seconds; not written if it is 0, as in what a run keeps.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub seconds: f64,
     /// How many parts of the problem it looked at, where the solver counts them.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<u64>,
+}
+
+fn is_zero(seconds: &f64) -> bool {
+    *seconds == 0.0
 }
 
 /// What a solver found.

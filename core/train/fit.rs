@@ -236,7 +236,7 @@ impl Bench<'_> {
         // Without epochs there may be fewer images than a batch.
         let per_epoch = if epochs == 0 { 0 } else { self.steps_per_epoch(stage, recipe.batch_size)? };
         let steps = per_epoch * epochs;
-        let mut run = self.resume(job, network)?;
+        let mut run = self.resume(job, network, steps)?;
         if let (0, Some(unusable)) = (run.done, run.network.state().unusable()) {
             let network = format!("the network that {label} starts from");
             return Err(TrainError::NotFinite { network, why: unusable.to_string() });
@@ -365,11 +365,19 @@ impl Bench<'_> {
         Err(TrainError::InterruptedMeasuring { doing: doing.to_owned() })
     }
 
-    fn resume(&self, job: &Job, network: Network) -> Result<Running, TrainError> {
+    fn resume(&self, job: &Job, network: Network, steps: usize) -> Result<Running, TrainError> {
         let fresh = optimizer(&network, job.recipe, self.device);
         let Some(kept) = self.checkpoints.latest(job.label)? else {
             return Ok(Running { network, optimizer: fresh, done: 0, best: None });
         };
+        // A hash says that it was written, not by whom.
+        let started = network.state();
+        let states = std::iter::once(&kept.state).chain(kept.best.as_ref().map(|best| &best.state));
+        let misfit = states.filter_map(|state| state.differs_from(&started)).next();
+        let beyond = (kept.step > steps).then(|| format!("it is after step {} of {steps}", kept.step));
+        if let Some(why) = misfit.or(beyond) {
+            return Err(Damaged { path: format!("the checkpoint of {}", job.label), why }.into());
+        }
         let optimizer = fresh.from_bytes(Bytes::from_bytes_vec(kept.optimizer)).map_err(|error| {
             StateError::Format { path: format!("checkpoint of {}", job.label), why: error.to_string() }
         })?;

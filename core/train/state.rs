@@ -122,6 +122,15 @@ impl State {
         self.0.iter().find(|(_, array)| bad(array)).map(|(name, _)| name.as_str())
     }
 
+    /// What keeps this from being numbers of the same network as another's, in words; whether they are finite, too.
+    pub fn differs_from(&self, other: &Self) -> Option<String> {
+        let unknown = self.0.keys().find(|name| !other.0.contains_key(*name));
+        let misfit = other.0.iter().find_map(|(name, array)| self.get(name, &array.shape).err());
+        let unknown = unknown.map(|name| format!("tensor {name:?} is none of this network"));
+        let misfit = misfit.map(|error| error.to_string()).or(unknown);
+        misfit.or_else(|| Some(format!("tensor {:?} has numbers that are not finite", self.not_finite()?)))
+    }
+
     /// As the bytes of a safetensors file; the same state gives the same bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let raw: Vec<(&String, &Array, Vec<u8>)> = self

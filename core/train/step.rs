@@ -72,8 +72,12 @@ impl Passes<'_> {
             gradients.push(share.gradients);
         }
         let sum = collective::sum(network, gradients, devices);
-        let pass =
-            |(bits, [loss, accuracy]): (&Bits, [f64; 2])| Pass { bits: shown(bits), loss: loss as f32, accuracy };
+        let fixed: Vec<bool> = network.plan().layers.iter().map(|layer| layer.fixed).collect();
+        let pass = |(bits, [loss, accuracy]): (&Bits, [f64; 2])| Pass {
+            bits: shown(bits, &fixed),
+            loss: loss as f32,
+            accuracy,
+        };
         Gradients { sum, passes: self.bits.iter().zip(passes).map(pass).collect(), diverged }
     }
 
@@ -138,12 +142,31 @@ impl Scored {
     }
 }
 
-/// The bits of a pass in one word.
-fn shown(bits: &Bits) -> String {
-    let mut given = bits.iter().flatten();
-    match given.next() {
+/// The bits of a pass in one word. What layers are fixed at is no choice of its policy.
+fn shown(bits: &Bits, fixed: &[bool]) -> String {
+    let mut chosen = bits.iter().zip(fixed).filter(|(_, fixed)| !**fixed).filter_map(|(bits, _)| *bits);
+    match chosen.next() {
         None => "full precision".to_owned(),
-        Some(first) if given.all(|bits| bits == first) => first.to_string(),
+        Some(first) if chosen.all(|bits| bits == first) => first.to_string(),
         Some(_) => "mixed".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uniform_policy_is_called_by_its_bits_whatever_stem_and_classifier_have() {
+        let of = |bits: [&str; 4]| {
+            let bits: Bits = bits.iter().map(|bits| bits.parse().ok()).collect();
+            shown(&bits, &[true, false, false, true])
+        };
+        assert_eq!(of(["w8a8", "w2a4", "w2a4", "w8a8"]), "w2a4");
+        assert_eq!(of(["", "w2a4", "w2a4", ""]), "w2a4");
+        assert_eq!(of(["w8a8", "w8a8", "w8a8", "w8a8"]), "w8a8");
+        assert_eq!(of(["w8a8", "w2a4", "w4a4", "w8a8"]), "mixed");
+        assert_eq!(of(["w8a8", "w8a8", "w2a4", "w8a8"]), "mixed");
+        assert_eq!(of(["", "", "", ""]), "full precision");
     }
 }

@@ -16,7 +16,7 @@ use std::{io::Write, path::PathBuf};
 /// Train, search, fine-tune and evaluate as a config says.
 ///
 /// Everything lands in one folder: the config with every default, the versions, and an artifact for each stage. The same
-/// command again takes finished stages from there; one that would train otherwise is refused.
+/// command again takes finished stages from there; one of another config, another budget too, is refused.
 #[derive(Args, Debug)]
 pub struct Run {
     /// The experiment's TOML file.
@@ -27,7 +27,8 @@ pub struct Run {
     /// The run's folder; runs/NAME if not given.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Make results anew that were trained in another way or are damaged; earlier ones stay until all new ones are there.
+    /// Replace results of another config, and what is damaged: what still fits is kept, and earlier ones stay until all new
+    /// ones are there.
     #[arg(long)]
     replace: bool,
     #[command(flatten)]

@@ -37,7 +37,7 @@ pub struct Study {
     /// List the runs, and those that are refused with the reason; run nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Make results anew that were trained in another way or are damaged; earlier ones of a run stay until its new ones are there.
+    /// Replace results of another config, and what is damaged; earlier ones of a run stay until its new ones are there.
     #[arg(long)]
     replace: bool,
     #[command(flatten)]

@@ -6,35 +6,38 @@ use super::*;
 fn finds_what_it_kept_and_nothing_else() {
     let home = tempfile::tempdir().unwrap();
     let folder = Folder::open(home.path()).unwrap();
-    folder.keep("a.json", "inputs", b"{}").unwrap();
+    folder.keep("indicators.json", "inputs", b"{}").unwrap();
     let busy = Folder::open(home.path()).err().unwrap().to_string();
     assert!(busy.starts_with("another run is at work in "), "{busy}");
     drop(folder);
     let folder = Folder::open(home.path()).unwrap();
-    assert_eq!(folder.find("a.json", "inputs").unwrap().as_deref(), Some(&b"{}"[..]));
-    assert_eq!(folder.find("a.json", "other inputs"), Ok(None));
-    std::fs::write(home.path().join("a.json"), "{ }").unwrap();
-    let damaged = folder.find("a.json", "inputs").unwrap_err().to_string();
-    assert!(damaged.starts_with("cannot use ") && damaged.contains("a.json: it is not what this run"), "{damaged}");
-    std::fs::remove_file(home.path().join("a.json")).unwrap();
-    assert_eq!(folder.find("a.json", "inputs"), Ok(None), "what was deleted is made anew");
+    assert_eq!(folder.find("indicators.json", "inputs").unwrap().as_deref(), Some(&b"{}"[..]));
+    assert_eq!(folder.find("indicators.json", "other inputs"), Ok(None));
+    std::fs::write(home.path().join("indicators.json"), "{ }").unwrap();
+    let damaged = folder.find("indicators.json", "inputs").unwrap_err().to_string();
+    assert!(
+        damaged.starts_with("cannot use ") && damaged.contains("indicators.json: it is not what this run"),
+        "{damaged}"
+    );
+    std::fs::remove_file(home.path().join("indicators.json")).unwrap();
+    assert_eq!(folder.find("indicators.json", "inputs"), Ok(None), "what was deleted is made anew");
 }
 
 #[test]
 fn copies_what_another_folder_has_from_the_same_inputs() {
     let home = tempfile::tempdir().unwrap();
     let (a, b) = (home.path().join("a"), home.path().join("b"));
-    Folder::open(&a).unwrap().keep("x.json", "inputs", b"{}").unwrap();
-    assert_eq!(Folder::open(&b).unwrap().find("x.json", "inputs"), Ok(None));
+    Folder::open(&a).unwrap().keep("indicators.json", "inputs", b"{}").unwrap();
+    assert_eq!(Folder::open(&b).unwrap().find("indicators.json", "inputs"), Ok(None));
     let nowhere = home.path().join("nowhere");
     let beside = Folder::open(&b).unwrap().beside(&[nowhere, a.clone()]);
-    assert_eq!(beside.find("x.json", "other inputs"), Ok(None));
-    std::fs::write(a.join("x.json"), "[]").unwrap();
-    assert_eq!(beside.find("x.json", "inputs"), Ok(None), "a changed file is not what was kept");
-    std::fs::write(a.join("x.json"), "{}").unwrap();
-    assert_eq!(beside.find("x.json", "inputs").unwrap().as_deref(), Some(&b"{}"[..]));
+    assert_eq!(beside.find("indicators.json", "other inputs"), Ok(None));
+    std::fs::write(a.join("indicators.json"), "[]").unwrap();
+    assert_eq!(beside.find("indicators.json", "inputs"), Ok(None), "a changed file is not what was kept");
+    std::fs::write(a.join("indicators.json"), "{}").unwrap();
+    assert_eq!(beside.find("indicators.json", "inputs").unwrap().as_deref(), Some(&b"{}"[..]));
     drop(beside);
-    assert_eq!(Folder::open(&b).unwrap().find("x.json", "inputs").unwrap().as_deref(), Some(&b"{}"[..]));
+    assert_eq!(Folder::open(&b).unwrap().find("indicators.json", "inputs").unwrap().as_deref(), Some(&b"{}"[..]));
 }
 
 fn origin(seed: u64) -> Origin {
@@ -49,28 +52,32 @@ fn read(home: &Path, name: &str) -> Option<String> {
     std::fs::read_to_string(home.join(name)).ok()
 }
 
+const KEPT: &str = "pretrained.safetensors";
+const ANEW: &str = "indicators.json";
+const LEFT_OVER: &str = "joint.safetensors";
+
 /// A finished run of seed 1, and one of seed 2 with its results waiting.
 fn two(home: &Path) -> Folder {
     let one = begun(home, 1, false).unwrap();
-    for name in ["kept", "made anew", "left over"] {
-        one.keep(name, if name == "kept" { "both" } else { "one" }, b"1").unwrap();
+    for name in [KEPT, ANEW, LEFT_OVER] {
+        one.keep(name, if name == KEPT { "both" } else { "one" }, b"1").unwrap();
     }
-    one.finish(&[("policy.json", b"1")], b"1").unwrap();
+    one.finish(b"1").unwrap();
     let two = begun(home, 2, true).unwrap();
-    assert!(two.find("kept", "both").unwrap().is_some() && two.find("made anew", "two").unwrap().is_none());
-    two.keep("made anew", "two", b"2").unwrap();
-    two.write("policy.json", b"2").unwrap();
+    assert!(two.find(KEPT, "both").unwrap().is_some() && two.find(ANEW, "two").unwrap().is_none());
+    two.keep(ANEW, "two", b"2").unwrap();
     two
 }
 
 fn assert_two(home: &Path) {
-    for (name, content) in [("kept", "1"), ("made anew", "2"), ("policy.json", "2"), (SUMMARY, "2")] {
+    for (name, content) in [(KEPT, "1"), (ANEW, "2"), (SUMMARY, "2")] {
         assert_eq!(read(home, name).as_deref(), Some(content), "{name}");
     }
     assert_eq!(read(home, CONFIG).as_deref(), Some("seed = 2\n"));
-    assert!(!home.join("left over").exists() && !home.join(NEXT).exists());
-    let on_record = Record::read(home).unwrap().artifacts;
-    assert!(on_record.keys().eq(["kept", "made anew"]), "{on_record:?}");
+    assert!(!home.join(LEFT_OVER).exists() && !home.join(NEXT).exists());
+    let record = Record::read(home).unwrap();
+    assert!(record.artifacts.keys().map(Entry::as_str).eq([ANEW, KEPT]), "{record:?}");
+    assert_eq!(record.configs.into_iter().collect::<Vec<_>>(), [config_hash(&origin(2))]);
 }
 
 #[test]
@@ -78,7 +85,7 @@ fn earlier_results_stay_until_all_new_ones_are_there() {
     let home = tempfile::tempdir().unwrap();
     let home = home.path();
     let folder = two(home);
-    for name in ["kept", "made anew", "left over", "policy.json", SUMMARY] {
+    for name in [KEPT, ANEW, LEFT_OVER, SUMMARY] {
         assert_eq!(read(home, name).as_deref(), Some("1"), "{name}");
     }
     assert_eq!(read(home, CONFIG).as_deref(), Some("seed = 1\n"));
@@ -86,11 +93,11 @@ fn earlier_results_stay_until_all_new_ones_are_there() {
     let error = begun(home, 3, false).err().unwrap().to_string();
     assert!(error.contains("\n  seed: 1 there, 3 here\n"), "{error}");
     // The run that waits goes on without being asked twice, and the earlier one has everything.
-    assert!(begun(home, 1, false).unwrap().find("made anew", "one").unwrap().is_some());
+    assert!(begun(home, 1, false).unwrap().find(ANEW, "one").unwrap().is_some());
     let folder = begun(home, 2, false).unwrap();
-    assert_eq!(folder.find("made anew", "two").unwrap().as_deref(), Some(&b"2"[..]));
-    folder.find("kept", "both").unwrap();
-    folder.finish(&[("policy.json", b"2")], b"2").unwrap();
+    assert_eq!(folder.find(ANEW, "two").unwrap().as_deref(), Some(&b"2"[..]));
+    folder.find(KEPT, "both").unwrap();
+    folder.finish(b"2").unwrap();
     assert_two(home);
 }
 
@@ -101,22 +108,125 @@ fn a_run_that_is_killed_while_it_puts_results_in_place_does_the_rest_later() {
     drop(two(home));
     // After the first steps of `finish`.
     std::fs::remove_file(home.join(SUMMARY)).unwrap();
-    std::fs::rename(home.join("next/made anew"), home.join("made anew")).unwrap();
+    std::fs::rename(home.join(NEXT).join(ANEW), home.join(ANEW)).unwrap();
     let folder = begun(home, 2, false).unwrap();
-    assert_eq!(folder.find("made anew", "two").unwrap().as_deref(), Some(&b"2"[..]));
-    folder.find("kept", "both").unwrap();
-    folder.finish(&[("policy.json", b"2")], b"2").unwrap();
+    assert_eq!(folder.find(ANEW, "two").unwrap().as_deref(), Some(&b"2"[..]));
+    folder.find(KEPT, "both").unwrap();
+    folder.finish(b"2").unwrap();
     assert_two(home);
 }
 
 #[test]
-fn half_written_files_of_killed_runs_are_removed() {
+fn half_written_files_of_killed_runs_are_removed_and_nothing_of_anybody_else() {
     let home = tempfile::tempdir().unwrap();
-    std::fs::create_dir(home.path().join(CHECKPOINTS)).unwrap();
-    for name in [".limpq-abc", "checkpoints/.limpq-def", "mine"] {
+    for folder in [CHECKPOINTS, "plots", "next/checkpoints"] {
+        std::fs::create_dir_all(home.path().join(folder)).unwrap();
+    }
+    let own = [".limpq-abCd12", "checkpoints/.limpq-def456", "plots/.limpq-aaaaaa", "next/checkpoints/.limpq-bbbbbb"];
+    let others = ["mine", ".limpq-notes", ".limpq-abCd12.bak", "checkpoints/mine", "plots/mine.svg"];
+    for name in own.iter().chain(&others) {
         std::fs::write(home.path().join(name), "").unwrap();
     }
     Folder::open(home.path()).unwrap();
-    let left = [".limpq-abc", "checkpoints/.limpq-def", "mine"].map(|name| home.path().join(name).exists());
-    assert_eq!(left, [false, false, true]);
+    assert_eq!(own.map(|name| home.path().join(name).exists()), [false; 4]);
+    assert_eq!(others.map(|name| home.path().join(name).exists()), [true; 5]);
+    assert!(!home.path().join(NEXT).exists(), "nothing waits there");
+}
+
+#[test]
+fn what_a_run_that_never_began_said_in_next_is_removed() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    drop(two(home));
+    // Killed on the last steps of `finish`: what waited is in place, the config is gone, the versions are not.
+    let folder = begun(home, 2, false).unwrap();
+    for (name, inputs) in [(KEPT, "both"), (ANEW, "two")] {
+        folder.find(name, inputs).unwrap().unwrap();
+    }
+    folder.finish(b"2").unwrap();
+    std::fs::create_dir(home.join(NEXT)).unwrap();
+    std::fs::write(home.join("next/versions.json"), r#"{"limpq": "0.1.0", "program_sha256": "p"}"#).unwrap();
+    drop(Folder::open(home).unwrap());
+    assert_two(home);
+}
+
+#[test]
+fn what_was_written_when_the_run_was_killed_is_used() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = Folder::open(home.path()).unwrap();
+    folder.keep(ANEW, "one", b"1").unwrap();
+    let made = Made { inputs: "two".into(), content: hash::of_bytes(b"2") };
+    folder.record.borrow_mut().writing = Some(Writing { entry: Entry::new("", ANEW), made });
+    folder.write_record().unwrap();
+    drop(folder);
+    // Killed before the file was replaced, and after.
+    assert_eq!(Folder::open(home.path()).unwrap().find(ANEW, "one").unwrap().as_deref(), Some(&b"1"[..]));
+    std::fs::write(home.path().join(ANEW), b"2").unwrap();
+    let folder = Folder::open(home.path()).unwrap();
+    assert_eq!(folder.find(ANEW, "two").unwrap().as_deref(), Some(&b"2"[..]));
+    assert_eq!(folder.find(ANEW, "one"), Ok(None));
+}
+
+#[test]
+fn a_stage_that_has_lost_an_artifact_is_made_again() {
+    let home = tempfile::tempdir().unwrap();
+    let (a, b) = (home.path().join("a"), home.path().join("b"));
+    let folder = Folder::open(&a).unwrap();
+    folder.keep("joint.safetensors", "i", b"joint").unwrap();
+    folder.keep("indicators.json", "i", b"{}").unwrap();
+    let names = ["indicators.json", "joint.safetensors", "refinement.json"];
+    let stage = |folder: &Folder| folder.stage(&names, "i", |files: &Files| Ok(files.clone())).unwrap();
+    let whole = vec![Some(b"{}".to_vec()), Some(b"joint".to_vec()), None];
+    assert_eq!(stage(&folder), Some(whole.clone()));
+    let beside = || {
+        let _ = std::fs::remove_dir_all(&b);
+        Folder::open(&b).unwrap().beside(std::slice::from_ref(&a))
+    };
+    assert_eq!(stage(&beside()), Some(whole));
+    assert_eq!(std::fs::read(b.join("joint.safetensors")).unwrap(), b"joint");
+    std::fs::remove_file(a.join("joint.safetensors")).unwrap();
+    assert_eq!(stage(&folder), None);
+    assert_eq!(stage(&beside()), None, "half a stage is not copied");
+    assert!(!b.join("indicators.json").exists());
+}
+
+#[test]
+fn artifacts_that_make_no_sense_are_named_by_their_path() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = begun(home.path(), 1, false).unwrap();
+    folder.keep(ANEW, "i", b"nonsense").unwrap();
+    let wrong = |_: &Files| Err::<(), _>(Damaged { path: ANEW.to_owned(), why: "no".to_owned() });
+    let path = home.path().join(ANEW).display().to_string();
+    assert_eq!(folder.stage(&[ANEW], "i", wrong).unwrap_err(), Damaged { path, why: "no".to_owned() });
+    drop(folder);
+    let replacing = begun(home.path(), 1, true).unwrap();
+    assert_eq!(replacing.stage(&[ANEW], "i", wrong), Ok(None));
+}
+
+#[test]
+fn a_folder_that_was_moved_takes_nothing_more() {
+    let home = tempfile::tempdir().unwrap();
+    let (a, b) = (home.path().join("a"), home.path().join("b"));
+    let folder = begun(&a, 1, false).unwrap();
+    std::fs::rename(&a, &b).unwrap();
+    for _ in 0..2 {
+        let error = folder.keep(ANEW, "i", b"{}").unwrap_err().to_string();
+        assert!(error.contains("was moved or removed while the run was at work there"), "{error}");
+        assert!(!a.join(ANEW).exists() && !b.join(ANEW).exists());
+        // Nor does another folder in its place.
+        std::fs::create_dir_all(&a).unwrap();
+        std::fs::write(a.join(".lock"), "").unwrap();
+    }
+    let error = folder.finish(b"1").unwrap_err().to_string();
+    assert!(error.contains("was moved or removed"), "{error}");
+}
+
+#[test]
+fn results_that_were_removed_meanwhile_are_no_end() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = begun(home.path(), 1, false).unwrap();
+    folder.keep(ANEW, "i", b"{}").unwrap();
+    std::fs::remove_file(home.path().join(ANEW)).unwrap();
+    let error = folder.finish(b"1").unwrap_err().to_string();
+    assert!(error.contains("indicators.json is gone") && !home.path().join(SUMMARY).exists(), "{error}");
 }
