@@ -127,6 +127,7 @@ mod tests {
         let expected = [
             "dataset.limit: not given there, 9 here",
             "dataset.name: \"digits\" there, \"idx\" here",
+            "search.alpha: 2.0 there, 1.0 here",
             "seed: 5 there, 6 here",
         ];
         assert_eq!(there.differences(&here), expected);
