@@ -1,21 +1,22 @@
 //! The exact solver against the libraries, on the same instances in one run: each solver's own clock, medians.
 //!
 //! ```text
-//! cargo bench --bench solvers --features highs,cbc [-- --cbc] [-- --large]
+//! cargo bench --bench solvers --features highs,cbc [-- --cbc] [-- --large] [-- --long]
 //! ```
 //!
 //! Instances are searches on ResNet-50, ResNet-18 and MobileNetV1 at five values of alpha and six sets of budgets, two more for
 //! ResNet-50: LIMPQ's published request, and a harder one. ResNet-50 has LIMPQ's published indicators when the environment variable `LIMPQ_REFERENCE` names the folder that holds them, and
 //! made-up ones otherwise, as the other networks have. A library has three minutes for
 //! each; a run that the limit stops counts as "at least" so long, and is not repeated. CBC may need them, so it is asked for.
-//! `--large` adds synthetic problems of up to 5000 layers for the exact solver alone.
+//! `--large` adds synthetic problems of up to 5000 layers for the exact solver alone, and `--long` residual networks of hundreds
+//! of layers under budgets on a peak, which make hundreds of rows.
 
 use limpq as _;
 use limpq_core::graph::{Graph, Model};
 use limpq_core::registry::build;
 use limpq_core::search::{
     Accounting, BitWidth, Budget, BudgetText, Candidates, Choice, Constraints, CostModel, Group, INDICATORS_SCHEMA,
-    Indicators, LayerIndicators, Precision, Problem, Provenance, RisingIndicators, Row, Rules, Search, Solver,
+    Indicators, LayerIndicators, Named, Precision, Problem, Provenance, RisingIndicators, Row, Rules, Search, Solver,
     SolverError, Status, solve,
 };
 use rand::{RngExt, SeedableRng};
@@ -41,9 +42,25 @@ const BUDGETS: [&[&str]; 6] = [
 const PUBLISHED: [&[&str]; 2] =
     [&["bitops=w3a4", "size=12.2x"], &["bitops=w3a4", "size=12.2x", "average_act_bits=4.2"]];
 
+/// Budgets on peaks. In the second the tensors that additions read may have as few bits as any, so that rows hang together.
+const LONG: [(&[&str], &str); 5] = [
+    (&["activation_memory=w3a4"], "residual_bits = 8"),
+    (&["activation_memory=w3a4"], "residual_bits = 2"),
+    (&["activation_memory=w3a4", "bitops=w3a4", "size=w3a4"], "residual_bits = 8"),
+    (&["activation_memory=w3a4", "bitops=w3a4"], "residual_bits = 2"),
+    (&["total_memory=w3a4", "bitops=w3a4"], "residual_bits = 8"),
+];
+
 fn graph(name: &str) -> Graph {
     let model = build::<dyn Model>(name, &toml::Table::new()).expect("a registered model");
     model.graph("3x224x224".parse().expect("a shape"), 1000).expect("224 pixels are enough")
+}
+
+/// A residual network of six layers for each of so many blocks.
+fn long(blocks: usize) -> Graph {
+    let options = format!("blocks = {blocks}\nwidth = 2").parse().expect("a table");
+    let model = build::<dyn Model>("resnet20", &options).expect("a registered model");
+    model.graph("3x8x8".parse().expect("a shape"), 10).expect("8 pixels are enough")
 }
 
 fn bits() -> impl Iterator<Item = BitWidth> {
@@ -76,9 +93,23 @@ fn indicators(graph: &Graph) -> Indicators {
 }
 
 fn problem(graph: &Graph, indicators: &Indicators, alpha: f64, budgets: &[&str], accounting: Accounting) -> Problem {
+    peaked(graph, indicators, alpha, budgets, accounting, &toml::Table::new())
+}
+
+/// A problem whose costs on memory have options.
+fn peaked(
+    graph: &Graph,
+    indicators: &Indicators,
+    alpha: f64,
+    budgets: &[&str],
+    accounting: Accounting,
+    memory: &toml::Table,
+) -> Problem {
     let budget = |text: &&str| {
         let text: BudgetText = text.parse().expect("a budget");
-        let cost = build::<dyn CostModel>(&text.name, &toml::Table::new()).expect("a registered cost");
+        let none = toml::Table::new();
+        let options = if text.name.ends_with("_memory") { memory } else { &none };
+        let cost = build::<dyn CostModel>(&text.name, options).expect("a registered cost");
         Budget { text, cost }
     };
     let constraints = Constraints {
@@ -104,15 +135,15 @@ fn synthetic(layers: usize, rows: usize, seed: u64) -> Problem {
         let choice = |(w, a): (u64, u64)| Choice {
             bits: vec![format!("w{w}a{a}").parse::<Precision>().expect("a precision")],
             loss: (weight * fall.powi(2 - w as i32) + act * drop.powi(2 - a as i32)) * random.random_range(0.95..1.05),
-            costs: [macs * w * a, weights * w, inputs * a][..rows].to_vec(),
+            costs: [macs * w * a, weights * w, inputs * a][..rows].to_vec().into(),
         };
         Group { layers: vec![format!("layer{layer}")], choices: pairs.map(choice).collect() }
     };
     let groups: Vec<Group> = (0..layers).map(&mut group).collect();
     let mut problem = Problem { groups, rows: vec![] };
     for row in 0..rows {
-        problem.rows.push(Row { name: format!("row{row}"), limit: 0 });
-        let largest = |group: &Group| group.choices.iter().map(|choice| i128::from(choice.costs[row])).max();
+        problem.rows.push(Row::new(format!("row{row}"), 0));
+        let largest = |group: &Group| group.choices.iter().map(|choice| i128::from(choice.costs.of(row))).max();
         let most: i128 = problem.groups.iter().filter_map(largest).sum();
         let least = problem.least(row);
         problem.rows[row].limit = least + (most - least) * random.random_range(20..45) / 100;
@@ -139,7 +170,7 @@ fn timed(name: &str, options: &toml::Table, problem: &Problem, runs: usize) -> O
     let mut last = None;
     for _ in 0..runs {
         let start = std::time::Instant::now();
-        let (seconds, answer) = match solve(name, solver.as_ref(), problem, None) {
+        let (seconds, answer) = match solve(Named::new(name, solver.as_ref()), problem, None) {
             Ok(solved) if solved.proof.status == Status::Optimal => {
                 (solved.proof.seconds, (false, "optimal".to_owned(), solved.objective))
             }
@@ -250,6 +281,27 @@ fn main() {
                 let problem = synthetic(layers, rows, seed);
                 if let Some(Timed { milliseconds, status, .. }) = timed("exact", &unlimited, &problem, 1) {
                     println!("| {layers} | {rows} | {seed} | {milliseconds:.1} | {status} |");
+                }
+            }
+        }
+    }
+    if asked("--long") {
+        println!(
+            "\n| blocks | budgets | memory | rows | stated, ms | exact, ms | answer |\n|---|---|---|---|---|---|---|"
+        );
+        for blocks in [100, 400] {
+            let graph = long(blocks);
+            let indicators = indicators(&graph);
+            for (budgets, memory) in LONG {
+                let start = std::time::Instant::now();
+                let options = memory.parse().expect("a table");
+                let problem = peaked(&graph, &indicators, 2.0, budgets, Accounting::Exact, &options);
+                let (rows, stated) = (problem.rows.len(), 1e3 * start.elapsed().as_secs_f64());
+                if let Some(Timed { milliseconds, status, .. }) = timed("exact", &unlimited, &problem, 1) {
+                    let budgets = budgets.join(" ");
+                    println!(
+                        "| {blocks} | {budgets} | {memory} | {rows} | {stated:.1} | {milliseconds:.1} | {status} |"
+                    );
                 }
             }
         }

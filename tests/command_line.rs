@@ -34,6 +34,15 @@ pub fn with_indicators() -> (tempfile::TempDir, std::path::PathBuf) {
     (folder, path)
 }
 
+/// Limits that no clock and no memory can reach are no limits.
+#[test]
+fn limits_may_be_as_large_as_they_like() {
+    let (_folder, path) = with_indicators();
+    for set in ["solver.time_limit_s=1e300", "solver.node_limit=9223372036854775807"] {
+        easy(&path).args(["--set", set]).assert().success().stdout(contains("proven optimal by exact"));
+    }
+}
+
 mod list_and_show {
     use super::*;
 

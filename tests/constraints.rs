@@ -58,7 +58,7 @@ impl Case {
 
     pub fn found(&self) -> Result<Found, SearchError> {
         let solver = registry::build::<dyn Solver>("brute_force", &toml::Table::new()).unwrap();
-        self.search().run(Named { name: "brute_force", solver: solver.as_ref() })
+        self.search().run(Named::new("brute_force", solver.as_ref()))
     }
 
     pub fn refused(&self) -> String {

@@ -164,16 +164,16 @@ fn instance(random: &mut ChaCha8Rng) -> Problem {
                 .map(|choice| Choice {
                     bits: vec![Precision::uniform(choice + 2).unwrap()],
                     loss: random.random_range(0.0..1.0),
-                    costs: (0..rows).map(|_| random.random_range(0..1_000_000)).collect(),
+                    costs: (0..rows).map(|row| (row, random.random_range(0..1_000_000))).collect(),
                 })
                 .collect(),
         })
         .collect();
     let mut problem = Problem { groups, rows: vec![] };
     for row in 0..rows {
-        problem.rows.push(Row { name: format!("row{row}"), limit: 0 });
+        problem.rows.push(Row::new(format!("row{row}"), 0));
         let most: i128 =
-            problem.groups.iter().map(|g| i128::from(g.choices.iter().map(|c| c.costs[row]).max().unwrap())).sum();
+            problem.groups.iter().map(|g| i128::from(g.choices.iter().map(|c| c.costs.of(row)).max().unwrap())).sum();
         let least = problem.least(row);
         // From just out of reach to barely a limit; often met exactly by the least.
         problem.rows[row].limit = least - 1 + (most - least + 1) * random.random_range(0..=10) / 10;

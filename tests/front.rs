@@ -4,8 +4,8 @@ use crate::fixtures;
 use limpq_core::graph::Graph;
 use limpq_core::registry::build;
 use limpq_core::search::{
-    Accounting, Answer, Budget, BudgetText, Candidates, Constraints, CostModel, FrontError, Indicators, Instance,
-    Named, Problem, RisingIndicators, Rules, Search, SearchError, Solver, SolverError, Status, Steps, noisy,
+    Accounting, Answer, Budget, BudgetText, Candidates, Constraints, CostModel, Deadline, FrontError, Indicators,
+    Instance, Named, Problem, RisingIndicators, Rules, Search, SearchError, Solver, SolverError, Status, Steps, noisy,
     upper_ends,
 };
 use std::collections::BTreeSet;
@@ -79,7 +79,7 @@ fn within(used: &[f64], limits: &[f64]) -> bool {
 fn every_point_is_what_trying_all_policies_finds() {
     let small = Small::new(&["size=9.5x..7.5x", "bitops=w4a4"]);
     let (search, solver) = (small.search(), brute_force());
-    let front = search.front(&small.swept, Steps::All, Named { name: "brute_force", solver: &*solver }).unwrap();
+    let front = search.front(&small.swept, Steps::All, Named::new("brute_force", &*solver)).unwrap();
     assert!(front.every_point);
     let mut all = every(&search.instance().unwrap());
     all.retain(|(_, _, used)| used[0] <= front.axes[0].to);
@@ -109,7 +109,7 @@ fn every_cell_is_the_best_at_its_limits() {
     {
         let small = Small::new(&budgets);
         let (search, solver) = (small.search(), brute_force());
-        let named = Named { name: "brute_force", solver: &*solver };
+        let named = Named::new("brute_force", &*solver);
         let front = search.front(&small.swept, Steps::Even(points), named).unwrap();
         assert!(!front.every_point);
         let axes: Vec<usize> = front.axes.iter().map(|axis| axis.budget).collect();
@@ -143,7 +143,7 @@ impl Solver for Unsure {
 fn what_is_not_proven_is_never_called_every_point() {
     let small = Small::new(&["size=9x..8x"]);
     let search = small.search();
-    let unsure = Named { name: "unsure", solver: &Unsure };
+    let unsure = Named::new("unsure", &Unsure);
     let front = search.front(&small.swept, Steps::All, unsure).unwrap();
     assert!(!front.every_point && !front.points.is_empty());
     assert!(front.cells.iter().filter(|cell| cell.point.is_some()).all(|cell| !cell.proven));
@@ -168,7 +168,7 @@ impl Solver for Late {
 fn a_point_that_is_proven_later_is_proven() {
     let small = Small::new(&["size=8.001x..8x"]);
     let (search, solver) = (small.search(), Late::default());
-    let front = search.front(&small.swept, Steps::Even(5), Named { name: "late", solver: &solver }).unwrap();
+    let front = search.front(&small.swept, Steps::Even(5), Named::new("late", &solver)).unwrap();
     let proven: Vec<bool> = front.cells.iter().map(|cell| cell.proven).collect();
     assert_eq!((front.points.len(), proven), (1, vec![false, true, true, true, true]));
     let point = &front.points[0];
@@ -181,7 +181,7 @@ fn ranges_that_cannot_be_swept() {
     let solver = brute_force();
     let error = |budgets: &[&str], steps| {
         let small = Small::new(budgets);
-        small.search().front(&small.swept, steps, Named { name: "brute_force", solver: &*solver }).unwrap_err()
+        small.search().front(&small.swept, steps, Named::new("brute_force", &*solver)).unwrap_err()
     };
     assert!(matches!(error(&["size=9x"], Steps::All), FrontError::Axes { found: 0 }));
     let two = ["size=9x..8x", "bitops=w2a2..w4a4"];
@@ -200,7 +200,7 @@ fn ranges_that_cannot_be_swept() {
 fn the_best_policies_are_those_of_trying_all() {
     let small = Small::new(&["size=8x", "bitops=w3a4"]);
     let (search, solver) = (small.search(), brute_force());
-    let named = Named { name: "brute_force", solver: &*solver };
+    let named = Named::new("brute_force", &*solver);
     let instance = search.instance().unwrap();
     let mut wanted: Vec<(f64, Vec<usize>)> = every(&instance)
         .into_iter()
@@ -225,7 +225,7 @@ fn the_best_policies_are_those_of_trying_all() {
 fn noise_is_repeatable_and_none_changes_nothing() {
     let small = Small::new(&["size=8x", "bitops=w3a4"]);
     let (search, solver) = (small.search(), brute_force());
-    let named = Named { name: "brute_force", solver: &*solver };
+    let named = Named::new("brute_force", &*solver);
     let instance = search.instance().unwrap();
     let base = search.solve(&instance, named, None).unwrap();
     let judge = |noise: f64, seed: u64| {
@@ -249,4 +249,33 @@ fn noise_is_repeatable_and_none_changes_nothing() {
         assert!(layer.weight_flips + layer.act_flips >= layer.flips);
     }
     assert!(search.stability(&instance, &base, [], named).unwrap().is_none());
+}
+
+/// Whatever a command solves after its time is over is left out, and said to be.
+#[test]
+fn a_deadline_that_has_passed_leaves_what_there_is() {
+    let small = Small::new(&["size=9.5x..7.5x", "bitops=w4a4"]);
+    let (search, solver) = (small.search(), brute_force());
+    let late = Named { deadline: Deadline::after(0.0), ..Named::new("brute_force", &*solver) };
+    let front = search.front(&small.swept, Steps::Even(5), late).unwrap();
+    assert_eq!((front.points.len(), front.cells.len(), front.solves), (1, 5, 1));
+    assert!(front.cells[0].proven);
+    assert!(front.cells[1..].iter().all(|cell| cell.point.is_none() && !cell.proven), "{:?}", front.cells);
+    let all = search.front(&small.swept, Steps::All, late).unwrap();
+    assert!(!all.every_point && all.points.len() == 1 && !all.cells.last().unwrap().proven);
+
+    let mut instance = search.instance().unwrap();
+    let best = search.solve(&instance, late, None).unwrap();
+    let mut found = search.found(&instance, &best, late.name);
+    search.shadow_prices(&mut instance, &best, late, &mut found.budgets);
+    assert!(found.budgets.iter().all(|budget| budget.gain_of_one_percent.is_none()));
+    let noisy = (0..5).map(|sample| noisy(&small.indicators, 0.1, 1, sample));
+    assert_eq!(search.stability(&instance, &best, noisy, late).unwrap().unwrap().searches, 1);
+    let ranked = search.top(&instance, best, late, 3).unwrap();
+    assert!(ranked.len() == 1 && ranked[0].proven);
+    let Err(SearchError::Infeasible(refused)) = Small::new(&["size=30x", "bitops=w4a4"]).search().run(late) else {
+        panic!("size=30x is out of reach");
+    };
+    assert!(refused.cut_short && refused.conflict.is_none());
+    assert!(refused.to_string().contains("size=30x: asked"), "{refused}");
 }

@@ -12,9 +12,9 @@ fn solver(name: &str) -> Box<dyn Solver> {
 fn priced(case: &Case, by: &dyn Solver) -> Found {
     let (search, exact) = (case.search(), solver("exact"));
     let mut instance = search.instance().unwrap();
-    let solved = search.solve(&instance, Named { name: "exact", solver: exact.as_ref() }, None).unwrap();
+    let solved = search.solve(&instance, Named::new("exact", exact.as_ref()), None).unwrap();
     let mut found = search.found(&instance, &solved, "exact");
-    search.shadow_prices(&mut instance, &solved, Named { name: "other", solver: by }, &mut found.budgets);
+    search.shadow_prices(&mut instance, &solved, Named::new("other", by), &mut found.budgets);
     assert_eq!(instance.problem, search.instance().unwrap().problem, "the limits are as before");
     found
 }
@@ -73,17 +73,20 @@ fn a_gain_that_is_not_proven_is_not_known() {
         priced(&case, by).budgets.iter().map(|budget| budget.gain_of_one_percent).collect()
     };
     assert_eq!(gains(&Tired(|answer| Ok(Answer { status: Status::Stopped, ..answer }))), [None, None]);
-    assert_eq!(gains(&Tired(|_| Err(SolverError::NothingFound { seconds: 10.0 }))), [None, None]);
+    assert_eq!(
+        gains(&Tired(|_| Err(SolverError::NothingFound { limit: "a limit".into(), option: "none" }))),
+        [None, None]
+    );
     assert!(gains(&Tired(Ok)).iter().all(Option::is_some));
 
     // After an answer that is not proven nothing is solved again.
     let (search, never) = (case.search(), Tired(|_| panic!("it was asked")));
     let mut instance = search.instance().unwrap();
     let exact = solver("exact");
-    let mut solved = search.solve(&instance, Named { name: "exact", solver: exact.as_ref() }, None).unwrap();
+    let mut solved = search.solve(&instance, Named::new("exact", exact.as_ref()), None).unwrap();
     solved.proof.status = Status::Stopped;
     let mut found = search.found(&instance, &solved, "exact");
-    search.shadow_prices(&mut instance, &solved, Named { name: "never", solver: &never }, &mut found.budgets);
+    search.shadow_prices(&mut instance, &solved, Named::new("never", &never), &mut found.budgets);
     assert!(found.budgets.iter().all(|budget| budget.gain_of_one_percent.is_none()));
 }
 
@@ -102,7 +105,7 @@ impl Solver for First {
 fn an_answer_that_overruns_a_budget_by_one_unit_is_refused() {
     let ask = |limit: &str| {
         let case = case(&["bitops=w4a4", limit], &[], &[]);
-        case.search().run(Named { name: "first", solver: &First }).map_err(|error| error.to_string())
+        case.search().run(Named::new("first", &First)).map_err(|error| error.to_string())
     };
     assert_eq!(
         ask("size=313727bits").unwrap_err(),

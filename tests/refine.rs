@@ -25,7 +25,7 @@ fn solved() -> (Instance, Vec<usize>) {
     let search = Search { constraints, indicators: &indicators, alpha: 2.0, rising: RisingIndicators::Allow };
     let instance = search.instance().unwrap();
     let solver = registry::build::<dyn Solver>("brute_force", &toml::Table::new()).unwrap();
-    let solver = Named { name: "brute_force", solver: solver.as_ref() };
+    let solver = Named::new("brute_force", solver.as_ref());
     let picks = search.solve(&instance, solver, None).unwrap().picks;
     (instance, picks)
 }

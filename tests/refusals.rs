@@ -98,6 +98,8 @@ mod arguments {
         }
         refused(&with(&format!("{}=1", vec!["a"; 30_000].join("."))), &["is no key"]);
         refused(&with(&format!("model.width={}", "[".repeat(60_000))), &["model \"resnet20\": width: invalid type"]);
+        refused(&with("solver.node_limit=0"), &["solver \"exact\": node_limit"]);
+        refused(&with("solver.time_limit_s=0"), &["a time limit is a positive number of seconds, got 0"]);
     }
 
     #[test]

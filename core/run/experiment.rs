@@ -86,7 +86,7 @@ pub fn run_in(config: &Config, place: Place, progress: &dyn Progress) -> Result<
     let search =
         Search { constraints, indicators: &indicators, alpha: config.search.alpha, rising: config.search.rising() };
     let instance = search.instance()?;
-    let named = Named { name: &config.solver.name, solver: solver.as_ref() };
+    let named = Named::new(&config.solver.name, solver.as_ref());
     let (found, picks) = stages.policy(&folder, &search, &instance, named)?;
     stages.bench.stop_if_asked("searching")?;
     let refined = stages.refine(&folder, &pretrained, &instance, &picks)?;

@@ -3,7 +3,7 @@
 use super::{BitWidth, Precision};
 use crate::graph::{FIXED_BITS, Graph, Layer};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// How published numbers are counted; printed next to every number.
 #[derive(
@@ -69,7 +69,9 @@ pub struct Step<'a> {
     pub name: String,
     /// What is counted whatever the policy.
     pub constant: u64,
-    /// What a layer adds at these bits; layers outside the search are asked at their fixed bits.
+    /// State-dict names of the layers that add something then: few, in a network of hundreds.
+    pub layers: Vec<String>,
+    /// What one of these layers adds at these bits; layers outside the search are asked at their fixed bits.
     pub cost: Added<'a>,
 }
 
@@ -124,6 +126,11 @@ pub trait CostModel: Send + Sync {
     fn steps<'a>(&'a self, _graph: &'a Graph) -> Vec<Step<'a>> {
         vec![]
     }
+
+    /// What a layer adds at every moment of a peak, beside the [`Self::steps`]: its weights, say.
+    fn at_every_step(&self, _layer: &Layer, _bits: Precision) -> u64 {
+        0
+    }
 }
 
 /// A cost worked out for one graph: integers that no longer need the graph.
@@ -135,6 +142,9 @@ pub struct CostTable {
     pub unit: Unit,
     /// Sum of elements for a mean, else 1.
     pub divisor: u64,
+    /// What each searchable layer adds to every sum, in graph order, at the precisions that the cost model knows: all of
+    /// its cost unless it is a peak.
+    pub layers: Vec<BTreeMap<Precision, u64>>,
     /// The sums whose largest is the cost; one for most costs.
     pub sums: Vec<Sum>,
     /// Layers outside the search that count, but whose cost at their fixed bits is not known.
@@ -150,8 +160,8 @@ pub struct Sum {
     pub fixed: u64,
     /// The same at 32 bits; `None` when the cost model does not know it.
     pub fixed_at_32: Option<u64>,
-    /// For each searchable layer in graph order, its cost at the precisions that the cost model knows.
-    pub layers: Vec<BTreeMap<Precision, u64>>,
+    /// What searchable layers, by place in graph order, add to this sum alone; most add nothing.
+    pub layers: BTreeMap<usize, BTreeMap<Precision, u64>>,
 }
 
 impl CostTable {
@@ -168,27 +178,28 @@ impl CostTable {
         precisions.dedup();
         let searchable = graph.searchable();
         let fixed = if model.counts_fixed_layers(accounting) { graph.fixed() } else { vec![] };
-        let sum = |name: String, constant: u64, cost: &dyn Fn(&Layer, Precision) -> u64| {
-            let known = |layer: &Layer, bits| model.covers(layer, bits).then(|| cost(layer, bits));
-            let all_fixed = |bits| fixed.iter().map(|layer| known(layer, bits)).sum::<Option<u64>>();
-            let at = |layer: &Layer| precisions.iter().filter_map(|&bits| Some((bits, known(layer, bits)?))).collect();
-            Sum {
-                name,
-                fixed: constant + all_fixed(eight()).unwrap_or_default(),
-                fixed_at_32: all_fixed(full()).map(|fixed| constant + fixed),
-                layers: searchable.iter().map(at).collect(),
-            }
+        let steps = model.steps(graph);
+        let cost = |layer: &Layer, bits| match steps.is_empty() {
+            true => model.cost(layer, bits, accounting),
+            false => model.at_every_step(layer, bits),
         };
-        let sums = match model.steps(graph) {
-            steps if steps.is_empty() => {
-                vec![sum(String::new(), 0, &|layer, bits| model.cost(layer, bits, accounting))]
+        let known = |layer: &Layer, bits| model.covers(layer, bits).then(|| cost(layer, bits));
+        let of_fixed = |bits| fixed.iter().map(|layer| known(layer, bits)).sum::<Option<u64>>();
+        let (fixed_at_8, fixed_at_32) = (of_fixed(eight()).unwrap_or_default(), of_fixed(full()));
+        let at = |layer: &Layer| precisions.iter().filter_map(|&bits| Some((bits, known(layer, bits)?))).collect();
+        let layers = searchable.iter().map(at).collect();
+        let sums = match steps.is_empty() {
+            true => vec![Sum { name: String::new(), fixed: fixed_at_8, fixed_at_32, layers: BTreeMap::new() }],
+            false => {
+                let places = Places::new(&searchable, &fixed);
+                let sum = |step: Step| places.sum(step, &precisions, fixed_at_8, fixed_at_32);
+                undominated(steps.into_iter().map(sum).collect())
             }
-            steps => undominated(steps.into_iter().map(|s| sum(s.name, s.constant, &*s.cost)).collect()),
         };
         let elements: u64 = searchable.iter().map(|layer| model.elements(layer)).sum();
         let unknown = fixed.iter().filter(|layer| !model.covers(layer, eight())).map(|layer| layer.name.clone());
         let unknown = unknown.collect();
-        Self { name: name.to_owned(), unit: model.unit(), divisor: elements.max(1), sums, unknown }
+        Self { name: name.to_owned(), unit: model.unit(), divisor: elements.max(1), layers, sums, unknown }
     }
 
     /// Whether it is one sum over the layers, and no peak.
@@ -198,16 +209,18 @@ impl CostTable {
 
     /// Whether the cost of one searchable layer (by place in graph order) is known at these bits.
     pub fn covers(&self, layer: usize, bits: Precision) -> bool {
-        self.sums[0].layers[layer].contains_key(&bits)
+        self.layers[layer].contains_key(&bits)
     }
 
     /// Whole-network cost of a policy, given as bits in graph order; `None` when one of them is not known.
     pub fn total(&self, bits: impl Iterator<Item = Precision> + Clone) -> Option<u64> {
+        let bits: Vec<Precision> = bits.take(self.layers.len()).collect();
+        let at_all = self.layers.iter().zip(&bits).map(|(costs, bits)| costs.get(bits)).sum::<Option<u64>>()?;
         let of = |sum: &Sum| {
-            let layers = sum.layers.iter().zip(bits.clone()).map(|(costs, bits)| costs.get(&bits)).sum::<Option<u64>>();
-            layers.map(|layers| sum.fixed + layers)
+            let layers = sum.layers.iter().map(|(&layer, costs)| costs.get(&bits[layer])).sum::<Option<u64>>();
+            Some(sum.fixed + layers?)
         };
-        self.sums.iter().map(of).try_fold(0, |most, total| Some(most.max(total?)))
+        Some(at_all + self.sums.iter().map(of).try_fold(0, |most, total| Some(most.max(total?)))?)
     }
 
     /// Whole-network cost when every searchable layer has these bits.
@@ -217,16 +230,50 @@ impl CostTable {
 
     /// Whole-network cost at 32 bits, stem and classifier too.
     pub fn at_32_bits(&self) -> Option<u64> {
+        let at_all = self.layers.iter().map(|costs| costs.get(&full())).sum::<Option<u64>>()?;
         let of = |sum: &Sum| {
-            let layers = sum.layers.iter().map(|costs| costs.get(&full())).sum::<Option<u64>>();
+            let layers = sum.layers.values().map(|costs| costs.get(&full())).sum::<Option<u64>>();
             Some(sum.fixed_at_32? + layers?)
         };
-        self.sums.iter().map(of).try_fold(0, |most, total| Some(most.max(total?)))
+        Some(at_all + self.sums.iter().map(of).try_fold(0, |most, total| Some(most.max(total?)))?)
     }
 
     /// An integer cost in the unit it is printed in.
     pub fn printed(&self, cost: u64) -> f64 {
         cost as f64 / self.unit.scale(self.divisor)
+    }
+}
+
+/// Where the layers are that steps name.
+struct Places<'a> {
+    searchable: HashMap<&'a str, (usize, &'a Layer)>,
+    fixed: HashMap<&'a str, &'a Layer>,
+}
+
+impl<'a> Places<'a> {
+    fn new(searchable: &'a [Layer], fixed: &'a [Layer]) -> Self {
+        Self {
+            searchable: searchable.iter().enumerate().map(|(place, layer)| (&*layer.name, (place, layer))).collect(),
+            fixed: fixed.iter().map(|layer| (&*layer.name, layer)).collect(),
+        }
+    }
+
+    /// A step worked out, beside what all steps count of the fixed layers.
+    fn sum(&self, step: Step, precisions: &[Precision], fixed: u64, fixed_at_32: Option<u64>) -> Sum {
+        let at = |bits| {
+            let fixed = step.layers.iter().filter_map(|name| self.fixed.get(&**name));
+            step.constant + fixed.map(|layer| (step.cost)(layer, bits)).sum::<u64>()
+        };
+        let layer = |&(place, layer): &(usize, &Layer)| {
+            (place, precisions.iter().map(|&bits| (bits, (step.cost)(layer, bits))).collect())
+        };
+        let layers = step.layers.iter().filter_map(|name| self.searchable.get(&**name)).map(layer).collect();
+        Sum {
+            fixed: fixed + at(eight()),
+            fixed_at_32: fixed_at_32.map(|fixed| fixed + at(full())),
+            layers,
+            name: step.name,
+        }
     }
 }
 
@@ -244,20 +291,30 @@ fn undominated(sums: Vec<Sum>) -> Vec<Sum> {
     let covers = |big: &Sum, small: &Sum| {
         big.fixed >= small.fixed
             && big.fixed_at_32 >= small.fixed_at_32
-            && big
-                .layers
-                .iter()
-                .zip(&small.layers)
-                .all(|(big, small)| small.iter().all(|(bits, cost)| big[bits] >= *cost))
+            && small.layers.iter().all(|(layer, small)| {
+                let big = big.layers.get(layer);
+                small.iter().all(|(bits, &cost)| cost <= big.map_or(0, |big| big[bits]))
+            })
     };
-    let mut kept: Vec<Sum> = vec![];
-    for sum in sums {
-        if !kept.iter().any(|other| covers(other, &sum)) {
-            kept.retain(|other| !covers(&sum, other));
-            kept.push(sum);
-        }
+    // A sum is covered only by such that know all of its layers, so those of one of them are looked at.
+    let mut knowing: HashMap<usize, Vec<usize>> = HashMap::new();
+    for (index, sum) in sums.iter().enumerate() {
+        sum.layers.keys().for_each(|&layer| knowing.entry(layer).or_default().push(index));
     }
-    kept
+    let all: Vec<usize> = (0..sums.len()).collect();
+    let others = |sum: &Sum| {
+        let few = sum.layers.keys().map(|layer| &knowing[layer]).min_by_key(|knowing| knowing.len());
+        few.unwrap_or(&all)
+    };
+    let goes = |index: usize| {
+        let replaced = |&other: &usize| {
+            let back = || covers(&sums[index], &sums[other]);
+            other != index && covers(&sums[other], &sums[index]) && (other < index || !back())
+        };
+        others(&sums[index]).iter().any(replaced)
+    };
+    let stays: Vec<bool> = all.iter().map(|&index| !goes(index)).collect();
+    sums.into_iter().zip(stays).filter(|(_, stays)| *stays).map(|(sum, _)| sum).collect()
 }
 
 impl Unit {

@@ -1,6 +1,6 @@
 //! Why no policy keeps every constraint: budgets that are out of reach, or a set of budgets and rules that conflict.
 
-use super::{Allowed, Budget, Constraints, Group, Instance, Precision, Problem, Rules, Solver, SolverError};
+use super::{Allowed, Budget, Constraints, Instance, Named, Precision, Rules, SolverError, solve};
 use std::fmt;
 
 /// How far a budget is from being kept.
@@ -43,6 +43,8 @@ pub struct Infeasible {
     /// Budgets, rules and shares that cannot be kept together, while any of them can be dropped to make the rest
     /// possible. `None` when a budget can never be kept, or when the solver could not tell.
     pub conflict: Option<Vec<String>>,
+    /// Whether the time was over before all of this was known.
+    pub cut_short: bool,
     /// In how many layers the rule on rising indicators leaves bit-widths out.
     pub forbidding: usize,
 }
@@ -90,6 +92,9 @@ impl fmt::Display for Infeasible {
             None if self.any(Reach::WithoutRules) => {
                 write!(f, "relax the budgets that are out of reach, or the rules that hold layers at high bits")
             }
+            None if self.cut_short => {
+                write!(f, "the time limit ended the search for those that cannot be kept together: raise at least one")
+            }
             None => write!(f, "each budget can be kept alone, but not all of them together: raise at least one"),
         }
     }
@@ -113,7 +118,7 @@ pub(super) struct Refusal<'a> {
     /// Whether the rule on rising indicators leaves a layer these bits.
     pub open: &'a dyn Fn(&Allowed, Precision) -> bool,
     /// Says which parts of the constraints can be kept.
-    pub solver: &'a dyn Solver,
+    pub solver: Named<'a>,
 }
 
 impl Refusal<'_> {
@@ -126,22 +131,23 @@ impl Refusal<'_> {
         };
         let narrowed =
             instance.stated.allowed.iter().filter(|layer| !layer.pairs().all(|bits| (self.open)(layer, bits)));
-        Infeasible { budgets, conflict, forbidding: narrowed.count() }
+        Infeasible { budgets, conflict, cut_short: self.solver.deadline.passed(), forbidding: narrowed.count() }
     }
 
     /// Every budget with what can be reached when it stands alone.
     fn refused(&self, instance: &Instance) -> Vec<Refused> {
-        let Instance { stated, problem, origins } = instance;
+        let Instance { stated, problem, origins, .. } = instance;
+        let spans = problem.spans();
         let of = |(index, Budget { text, .. }): (usize, &Budget)| {
             let (table, limits) = (&stated.tables[index], &stated.limits[index]);
             let rows = || (0..origins.len()).filter(|&row| origins[row].budget == index);
             // Of a peak, whose sums all fall with the bits, the largest of the leasts is the least.
-            let least = rows().map(|row| if origins[row].lower { largest(problem, row) } else { problem.least(row) });
+            let least = rows().map(|row| if origins[row].lower { spans[row].most } else { spans[row].least });
             let least = rows().zip(least).map(|(row, sum)| instance.whole(row, sum)).max().unwrap_or_default();
-            let most = rows().find(|&row| origins[row].lower).map(|row| instance.whole(row, problem.least(row)));
+            let most = rows().find(|&row| origins[row].lower).map(|row| instance.whole(row, spans[row].least));
             let reach = match self.feasible(&[Part::Budget(index)]) {
                 Some(false) => Reach::Never,
-                _ if rows().any(|row| problem.least(row) > problem.rows[row].limit) => Reach::WithoutRules,
+                _ if rows().any(|row| spans[row].least > problem.rows[row].limit) => Reach::WithoutRules,
                 _ => Reach::Alone,
             };
             Refused {
@@ -200,8 +206,11 @@ impl Refusal<'_> {
         parts.into_iter().map(name).collect()
     }
 
-    /// Whether some policy keeps these parts; `None` when the solver cannot tell.
+    /// Whether some policy keeps these parts; `None` when the solver cannot tell, or when the time is over.
     fn feasible(&self, parts: &[Part]) -> Option<bool> {
+        if self.solver.deadline.passed() {
+            return None;
+        }
         let Constraints { graph, candidates, rules, .. } = self.constraints;
         let rules = Rules {
             rules: kept(&rules.rules, |index| parts.contains(&Part::Rule(index))),
@@ -219,8 +228,8 @@ impl Refusal<'_> {
         if !problem.each_row_fits() {
             return Some(false);
         }
-        match self.solver.solve(&problem) {
-            Ok(answer) => Some(problem.feasible(&answer.picks)),
+        match solve(self.solver, &problem, None) {
+            Ok(_) => Some(true),
             Err(SolverError::Infeasible) => Some(false),
             Err(_) => None,
         }
@@ -239,12 +248,6 @@ fn sets(parts: &[Part], size: usize) -> Vec<Vec<Part>> {
     }
     let named = |set: Vec<usize>| set.into_iter().map(|part| parts[part]).collect();
     sets.into_iter().map(named).filter(|set: &Vec<Part>| matches!(set[0], Part::Budget(_))).collect()
-}
-
-/// The most that a row's sum can be.
-fn largest(problem: &Problem, row: usize) -> i128 {
-    let most = |group: &Group| group.choices.iter().map(|choice| i128::from(choice.costs[row])).max();
-    problem.groups.iter().filter_map(most).sum()
 }
 
 fn kept<T: Clone>(items: &[T], keep: impl Fn(usize) -> bool) -> Vec<T> {

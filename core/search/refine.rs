@@ -1,7 +1,7 @@
 //! Refinement by measurement: indicators predict the harm of a policy, a measured loss is the harm. Greedy swaps around the
 //! found policy, the ones of least predicted harm first, as many as a budget of evaluations allows.
 
-use super::{Instance, Precision, Problem};
+use super::{Instance, Precision, Problem, Room};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -100,14 +100,10 @@ fn swaps(problem: &Problem, picks: &[usize], count: usize) -> Vec<Swap> {
         .collect();
     changes.sort_by(|a, b| delta(a).abs().total_cmp(&delta(b).abs()).then(a.cmp(b)));
     changes.truncate(MOST_CHANGES);
-    let left: Vec<i128> =
-        (0..problem.rows.len()).map(|row| problem.rows[row].limit - problem.used(picks, row)).collect();
-    let extra = |&(group, choice): &(usize, usize), row: usize| {
-        let choices = &problem.groups[group].choices;
-        i128::from(choices[choice].costs[row]) - i128::from(choices[picks[group]].costs[row])
-    };
+    let room = Room::new(problem, picks);
     let fits = |swap: &[(usize, usize)]| {
-        (0..left.len()).all(|row| swap.iter().map(|change| extra(change, row)).sum::<i128>() <= left[row])
+        let changes: Vec<_> = swap.iter().map(|&(group, choice)| (group, picks[group], choice)).collect();
+        room.overrun(&changes).is_empty()
     };
     let mut swaps: Vec<(f64, Swap)> = vec![];
     for (index, change) in changes.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! Losses brought to a size that solvers compute well with. Multiplying all losses by a power of two changes no policy's rank,
 //! and no bit of a loss either; near the ends of what a float holds, a solver's sums, products and roundings would.
 
-use super::{Answer, Problem, Solver, SolverError, Status};
+use super::{Answer, Beside, Problem, Solver, SolverError, Status};
 
 /// Losses up to 2^ORDINARY and down to its inverse are left as they are, bit for bit.
 const ORDINARY: i32 = 256;
@@ -9,30 +9,26 @@ const ORDINARY: i32 = 256;
 const WIDE: i32 = 80;
 
 /// Solves a problem whose losses may be of any size.
-pub(super) fn solve_scaled(
-    solver: &dyn Solver,
-    problem: &Problem,
-    near: Option<&[usize]>,
-) -> Result<Answer, SolverError> {
-    let answer = solve_in_range(solver, problem, near)?;
+pub(super) fn solve_scaled(solver: &dyn Solver, problem: &Problem, beside: Beside) -> Result<Answer, SolverError> {
+    let answer = solve_in_range(solver, problem, beside)?;
     // Choices that cost more than the whole answer set the scale that all others were lost in. No better policy has them.
     let Some((smaller, kept)) = without_hopeless(problem, &answer) else { return Ok(answer) };
     let place = |(kept, pick): (&Vec<usize>, &usize)| kept.iter().position(|choice| choice == pick).unwrap_or(0);
     let picks: Vec<usize> = kept.iter().zip(&answer.picks).map(place).collect();
-    let better = solve_in_range(solver, &smaller, Some(&picks))?;
+    let better = solve_in_range(solver, &smaller, Beside { near: Some(&picks), ..beside })?;
     let picks = kept.iter().zip(&better.picks).map(|(kept, &pick)| kept[pick]).collect();
     Ok(Answer { picks, nodes: answer.nodes.zip(better.nodes).map(|(one, other)| one + other), ..better })
 }
 
-fn solve_in_range(solver: &dyn Solver, problem: &Problem, near: Option<&[usize]>) -> Result<Answer, SolverError> {
+fn solve_in_range(solver: &dyn Solver, problem: &Problem, beside: Beside) -> Result<Answer, SolverError> {
     let Some((_, largest)) = exponents(problem).filter(|(_, largest)| largest.abs() > ORDINARY) else {
-        return solver.solve_near(problem, near);
+        return solver.solve_beside(problem, beside);
     };
     let mut scaled = problem.clone();
     for choice in scaled.groups.iter_mut().flat_map(|group| &mut group.choices) {
         choice.loss = times_power_of_two(choice.loss, -largest);
     }
-    let answer = solver.solve_near(&scaled, near)?;
+    let answer = solver.solve_beside(&scaled, beside)?;
     Ok(Answer { bound: answer.bound.map(|bound| times_power_of_two(bound, largest)), ..answer })
 }
 
@@ -118,14 +114,14 @@ mod tests {
     }
 
     fn one_group(losses: &[f64]) -> Problem {
-        let choice = |&loss: &f64| Choice { bits: vec!["w2a2".parse().unwrap()], loss, costs: vec![1] };
+        let choice = |&loss: &f64| Choice { bits: vec!["w2a2".parse().unwrap()], loss, costs: vec![1].into() };
         let group = Group { layers: vec!["a".into()], choices: losses.iter().map(choice).collect() };
-        Problem { groups: vec![group], rows: vec![Row { name: "r".into(), limit: 1 }] }
+        Problem { groups: vec![group], rows: vec![Row::new("r", 1)] }
     }
 
     fn seen(losses: &[f64]) -> (Vec<Vec<f64>>, Answer) {
         let solver = Sees(std::sync::Mutex::default());
-        let answer = solve_scaled(&solver, &one_group(losses), None).unwrap();
+        let answer = solve_scaled(&solver, &one_group(losses), Beside::default()).unwrap();
         (solver.0.into_inner().unwrap(), answer)
     }
 

@@ -3,7 +3,7 @@
 
 use super::{
     Accounting, Allowed, BitWidth, Candidates, Constraints, Indicators, IndicatorsError, Infeasible, Instance,
-    InstanceError, Policy, Precision, Problem, Proof, RisingIndicators, Solved, Solver, SolverError, Status,
+    InstanceError, Named, Policy, Precision, Proof, RisingIndicators, Room, Solved, Solver, SolverError, Status,
     infeasible::Refusal, solve,
 };
 use serde::Serialize;
@@ -23,15 +23,6 @@ pub struct Search<'a> {
     pub alpha: f64,
     /// Whether bit-widths may be chosen whose indicator is below that of the next higher one.
     pub rising: RisingIndicators,
-}
-
-/// A solver with the name it goes by in answers.
-#[derive(Clone, Copy)]
-pub struct Named<'a> {
-    /// Its registered name.
-    pub name: &'a str,
-    /// The solver.
-    pub solver: &'a dyn Solver,
 }
 
 /// How much of a budget a policy uses.
@@ -162,7 +153,8 @@ impl Constraints<'_> {
     pub fn preflight(&self, solver: &dyn Solver) -> Result<(), SearchError> {
         let instance = Instance::new(self, |_, _| Some(0.0)).map_err(SearchError::Instance)?;
         let problem = &instance.problem;
-        if problem.each_row_fits() && !matches!(solver.solve(problem), Err(SolverError::Infeasible)) {
+        let solver = Named::new("", solver);
+        if problem.each_row_fits() && !matches!(solve(solver, problem, None), Err(SolverError::Infeasible)) {
             return Ok(());
         }
         let refusal = Refusal { constraints: *self, open: &|_, _| true, solver };
@@ -242,13 +234,13 @@ impl Search<'_> {
         let problem = &instance.problem;
         let explain = || {
             let open = |layer: &Allowed, bits: Precision| self.loss(layer, bits).is_some();
-            let refusal = Refusal { constraints: self.constraints, open: &open, solver: solver.solver };
+            let refusal = Refusal { constraints: self.constraints, open: &open, solver };
             SearchError::Infeasible(Box::new(refusal.explained(instance)))
         };
         if !problem.each_row_fits() {
             return Err(explain());
         }
-        solve(solver.name, solver.solver, problem, near).map_err(|error| match error {
+        solve(solver, problem, near).map_err(|error| match error {
             SolverError::Infeasible => explain(),
             other => SearchError::Solver(other),
         })
@@ -291,13 +283,16 @@ impl Search<'_> {
     }
 
     /// What one percent more of each budget would gain, found by solving again. It stays unknown unless both answers are
-    /// proven, and is not asked for after one that is not.
+    /// proven, and is not asked for after one that is not, or when the time is over.
     pub fn shadow_prices(&self, instance: &mut Instance, solved: &Solved, solver: Named, budgets: &mut [BudgetUse]) {
         let proven = |solved: &Solved| solved.proof.status == Status::Optimal;
         for (budget, used) in budgets.iter_mut().enumerate().filter(|_| proven(solved)) {
+            if solver.deadline.passed() {
+                return;
+            }
             let Some(most) = instance.stated.limits[budget].most else { continue };
             instance.set_limit(budget, most.saturating_add(most / 100));
-            let wider = solve(solver.name, solver.solver, &instance.problem, Some(&solved.picks));
+            let wider = solve(solver, &instance.problem, Some(&solved.picks));
             instance.set_limit(budget, most);
             let wider = wider.ok().filter(proven);
             used.gain_of_one_percent = wider.map(|wider| (solved.objective - wider.objective).max(0.0));
@@ -362,13 +357,13 @@ impl Search<'_> {
 
     /// How much of each budget a policy of an instance uses.
     pub fn uses(&self, instance: &Instance, picks: &[usize]) -> Vec<BudgetUse> {
-        let Instance { stated, problem, origins } = instance;
+        let stated = &instance.stated;
         let bits = instance.bits(picks);
+        let binding = binding(instance, picks);
         let budgets = stated.tables.iter().zip(&stated.limits).zip(self.constraints.budgets).enumerate();
         budgets
             .map(|(index, ((table, limits), budget))| {
                 let used = table.total(bits.iter().copied()).expect("costs are known wherever the search may go");
-                let rows = (0..origins.len()).filter(|&row| origins[row].budget == index);
                 BudgetUse {
                     name: budget.text.name.clone(),
                     asked: budget.text.to_string(),
@@ -377,7 +372,7 @@ impl Search<'_> {
                     used: table.printed(used),
                     at_32_bits: table.at_32_bits().map(|cost| table.printed(cost)),
                     unit: table.unit.symbol(),
-                    binding: rows.into_iter().any(|row| binds(problem, picks, row)),
+                    binding: binding[index],
                     gain_of_one_percent: None,
                 }
             })
@@ -385,14 +380,16 @@ impl Search<'_> {
     }
 }
 
-/// Whether some group has an option of smaller loss that does not fit into what is left of this row.
-fn binds(problem: &Problem, picks: &[usize], row: usize) -> bool {
-    let left = problem.rows[row].limit - problem.used(picks, row);
-    problem.groups.iter().zip(picks).any(|(group, &pick)| {
-        let now = &group.choices[pick];
-        group
-            .choices
-            .iter()
-            .any(|choice| choice.loss < now.loss && i128::from(choice.costs[row]) - i128::from(now.costs[row]) > left)
-    })
+/// For each budget, whether some group has an option of smaller loss that does not fit into what the policy leaves of it.
+fn binding(instance: &Instance, picks: &[usize]) -> Vec<bool> {
+    let Instance { stated, problem, origins, .. } = instance;
+    let room = Room::new(problem, picks);
+    let mut binding = vec![false; stated.tables.len()];
+    for (place, (group, &pick)) in problem.groups.iter().zip(picks).enumerate() {
+        let better = (0..group.choices.len()).filter(|&choice| group.choices[choice].loss < group.choices[pick].loss);
+        for row in better.flat_map(|choice| room.overrun(&[(place, pick, choice)])) {
+            binding[origins[row].budget] = true;
+        }
+    }
+    binding
 }

@@ -4,7 +4,7 @@
 //! class that later layers belong to costs no more in any budget and loses no more: the rest of the policy can replace the
 //! first by the second.
 
-use super::{Choice, Class, Group, Precision};
+use super::{Choice, Class, Costs, Group, Precision};
 
 /// Fewer joint options than this are all kept: alternatives to the best policy are worth seeing too.
 const PRUNED_FROM: usize = 1000;
@@ -18,8 +18,8 @@ pub(super) struct LayerOption {
     pub bits: Precision,
     /// What it adds to the objective.
     pub loss: f64,
-    /// What it costs in each row.
-    pub costs: Vec<u64>,
+    /// What it costs in the rows.
+    pub costs: Costs,
 }
 
 /// Why layers cannot be joined.
@@ -129,7 +129,7 @@ fn with(choice: &Choice, option: &LayerOption) -> Choice {
     Choice {
         bits: choice.bits.iter().copied().chain([option.bits]).collect(),
         loss: choice.loss + option.loss,
-        costs: choice.costs.iter().zip(&option.costs).map(|(a, b)| a + b).collect(),
+        costs: choice.costs.plus(&option.costs),
     }
 }
 
@@ -148,7 +148,7 @@ fn undominated<K: PartialEq>(choices: Vec<Choice>, key: impl Fn(&Choice) -> K) -
             let better = &choices[other];
             keys[other] == keys[index]
                 && (better.loss < choice.loss || better.total_bits() <= choice.total_bits())
-                && better.costs.iter().zip(&choice.costs).all(|(a, b)| a <= b)
+                && better.costs.within(&choice.costs)
         });
         if !replaced {
             kept.push(index);
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     fn option(bits: &str, loss: f64, cost: u64) -> LayerOption {
-        LayerOption { bits: bits.parse().unwrap(), loss, costs: vec![cost] }
+        LayerOption { bits: bits.parse().unwrap(), loss, costs: vec![cost].into() }
     }
 
     fn bits(choice: &Choice) -> String {
@@ -182,7 +182,7 @@ mod tests {
         let groups = groups(&names(3), &options, &classes).unwrap();
         assert_eq!(groups[0].layers, ["layer0", "layer2"]);
         assert_eq!(groups[1].layers, ["layer1"]);
-        let seen: Vec<_> = groups[0].choices.iter().map(|c| (bits(c), c.loss, c.costs[0])).collect();
+        let seen: Vec<_> = groups[0].choices.iter().map(|c| (bits(c), c.loss, c.costs.of(0))).collect();
         assert_eq!(seen, [("w4a4 w4a4".into(), 2.0, 8), ("w2a2 w2a2".into(), 6.0, 4)]);
     }
 

@@ -1,6 +1,6 @@
 //! The solver boundary: a problem in, a policy with its proof or an honest refusal out.
 
-use super::{Problem, scale::solve_scaled};
+use super::{Deadline, Problem, scale::solve_scaled};
 use serde::{Deserialize, Serialize};
 
 /// How far an answer can be trusted.
@@ -57,13 +57,12 @@ pub enum SolverError {
     #[error("no policy keeps every budget")]
     Infeasible,
     /// A limit ended the search before any policy was found.
-    #[error(
-        "the time limit of {seconds} s (or the library's own memory or iteration limit) ended the search before a policy was \
-         found; raise it with --set solver.time_limit_s=..."
-    )]
+    #[error("{limit} ended the search before a policy was found; raise it, for example with --set {option}=...")]
     NothingFound {
-        /// The limit.
-        seconds: f64,
+        /// The limit, in words.
+        limit: String,
+        /// The option that raises it.
+        option: &'static str,
     },
     /// Too large for this solver.
     #[error("{solver} handles up to {allowed} policies, this problem has {found}; use another solver")]
@@ -100,19 +99,51 @@ pub enum SolverError {
 
 /// Solves multiple-choice problems.
 pub trait Solver: Send + Sync {
-    /// The best policy with its proof. Deterministic: one problem, one answer.
+    /// The best policy with its proof. Deterministic unless a limit of time ends it: one problem, one answer.
     ///
     /// # Errors
     /// [`SolverError::Infeasible`] only when that is proven.
     fn solve(&self, problem: &Problem) -> Result<Answer, SolverError>;
 
-    /// The same, told the answer of a similar problem, which may or may not keep the budgets of this one. It may save
-    /// time and must not change the answer.
+    /// The same, told what the caller knows besides. That may save time and must not change the answer, but for the deadline:
+    /// when it is over, the best policy found so far is the answer, with what is proven of it.
     ///
     /// # Errors
     /// As [`Self::solve`].
-    fn solve_near(&self, problem: &Problem, _near: Option<&[usize]>) -> Result<Answer, SolverError> {
+    fn solve_beside(&self, problem: &Problem, _beside: Beside) -> Result<Answer, SolverError> {
         self.solve(problem)
+    }
+
+    /// Seconds that a command may take for all that it solves; `None` for as long as it takes.
+    fn time_limit_s(&self) -> Option<f64> {
+        None
+    }
+}
+
+/// What a caller knows beside the problem.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beside<'a> {
+    /// The answer of a similar problem, which may or may not keep the budgets of this one.
+    pub near: Option<&'a [usize]>,
+    /// When to stop, beside the solver's own limits.
+    pub deadline: Deadline,
+}
+
+/// A solver at work for a command: its name in answers, and the one deadline of all that the command solves.
+#[derive(Clone, Copy)]
+pub struct Named<'a> {
+    /// Its registered name.
+    pub name: &'a str,
+    /// The solver.
+    pub solver: &'a dyn Solver,
+    /// When the command's time is over.
+    pub deadline: Deadline,
+}
+
+impl<'a> Named<'a> {
+    /// A solver whose time for a command starts now.
+    pub fn new(name: &'a str, solver: &'a dyn Solver) -> Self {
+        Self { name, solver, deadline: solver.time_limit_s().map_or(Deadline::NEVER, Deadline::after) }
     }
 }
 
@@ -132,26 +163,22 @@ pub struct Solved {
 ///
 /// # Errors
 /// Those of the solver, and an answer that overruns a budget.
-pub fn solve(
-    name: &str,
-    solver: &dyn Solver,
-    problem: &Problem,
-    near: Option<&[usize]>,
-) -> Result<Solved, SolverError> {
+pub fn solve(solver: Named, problem: &Problem, near: Option<&[usize]>) -> Result<Solved, SolverError> {
     let start = std::time::Instant::now();
-    let answer = solve_scaled(solver, problem, near)?;
+    let answer = solve_scaled(solver.solver, problem, Beside { near, deadline: solver.deadline })?;
     let seconds = start.elapsed().as_secs_f64();
-    for (index, row) in problem.rows.iter().enumerate() {
-        let excess = problem.used(&answer.picks, index) - row.limit;
+    for (used, row) in problem.uses(&answer.picks).iter().zip(&problem.rows) {
+        let excess = used - row.limit;
         if excess > 0 {
-            return Err(SolverError::Overrun { solver: name.to_owned(), budget: row.name.clone(), excess });
+            return Err(SolverError::Overrun { solver: solver.name.to_owned(), budget: row.name.clone(), excess });
         }
     }
     let objective = problem.objective(&answer.picks);
     let bound = match (answer.status, answer.bound) {
         (Status::Optimal, _) => objective,
-        (_, Some(bound)) if bound.is_finite() => bound.min(objective),
-        _ => relaxed(problem),
+        // A gap of nothing is for what is proven: rounding may bring a bound up to the objective.
+        (_, Some(bound)) if bound.is_finite() => bound.min(objective.next_down()),
+        _ => relaxed(problem).min(objective.next_down()),
     };
     let gap = match objective {
         _ if objective == bound => 0.0,

@@ -89,6 +89,10 @@ impl Search<'_> {
         let (mut objectives, mut regrets, mut flipped) = (vec![], vec![], vec![]);
         let mut unproven = 0;
         for indicators in others {
+            // What is known by then is told; one search at least is needed for that.
+            if !flipped.is_empty() && solver.deadline.passed() {
+                break;
+            }
             let other = Search { indicators: &indicators, ..*self };
             let instance = other.instance()?;
             let solved = other.solve(&instance, solver, instance.picks(&bits).as_deref())?;

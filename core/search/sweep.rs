@@ -4,7 +4,10 @@ use super::{
     Axis, Cell, CostTable, FrontPoint, Instance, MOST_POINTS, Named, Policy, Search, SearchError, Solved, SolverError,
     Status, solve,
 };
-use std::{cmp::Ordering, collections::HashMap};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, HashMap},
+};
 
 /// A sweep under way. Limits and uses are in the budgets' integer units.
 pub(super) struct Sweep<'s, 'a> {
@@ -61,6 +64,10 @@ impl<'s, 'a> Sweep<'s, 'a> {
     pub fn all(&mut self) -> Result<bool, SearchError> {
         let [from, mut limit] = self.axes[0].ends;
         loop {
+            if self.over() {
+                self.unknown(&[limit]);
+                return Ok(false);
+            }
             let (point, proven) = self.solve(&[limit])?;
             self.cells.push(Cell { limits: self.printed(&[limit]), point, proven });
             let Some(point) = point else { return Ok(true) };
@@ -79,8 +86,22 @@ impl<'s, 'a> Sweep<'s, 'a> {
         }
     }
 
+    /// Whether there is no time left for another solve. The first one ends by itself.
+    fn over(&self) -> bool {
+        self.solves > 0 && self.solver.deadline.passed()
+    }
+
+    /// Notes limits that the time was too short for.
+    fn unknown(&mut self, limits: &[u64]) {
+        self.cells.push(Cell { limits: self.printed(limits), point: None, proven: false });
+    }
+
     /// Finds the best policy at some limits and notes it.
     fn visit(&mut self, limits: &[u64]) -> Result<(), SearchError> {
+        if self.over() {
+            self.unknown(limits);
+            return Ok(());
+        }
         let (point, proven) = self.look_up(limits).map_or_else(|| self.solve(limits), Ok)?;
         self.cells.push(Cell { limits: self.printed(limits), point, proven });
         Ok(())
@@ -103,7 +124,7 @@ impl<'s, 'a> Sweep<'s, 'a> {
             false => Err(SolverError::Infeasible),
             true => {
                 self.solves += 1;
-                solve(self.solver.name, self.solver.solver, problem, self.near.as_deref())
+                solve(self.solver, problem, self.near.as_deref())
             }
         };
         let solved = match answer {
@@ -173,11 +194,24 @@ impl<'s, 'a> Sweep<'s, 'a> {
         });
         let mut stays: Vec<usize> = vec![];
         let mut instead: Vec<usize> = (0..points.len()).collect();
+        // Those before a point are at least as good. Of two axes they are kept as stairs, of which the second use falls as the
+        // first one rises; of one axis all are.
+        let mut stairs: BTreeMap<u64, (u64, usize)> = BTreeMap::new();
         for place in order {
-            // Those before it are at least as good.
-            match stays.iter().find(|&&better| within(&points[better].whole, &points[place].whole)) {
-                Some(&better) => instead[place] = better,
-                None => stays.push(place),
+            let whole = &points[place].whole;
+            let (first, second) = (whole[0], whole.get(1).copied().unwrap_or_default());
+            match stairs.range(..=first).next_back() {
+                Some((_, &(least, better))) if least <= second => instead[place] = better,
+                _ => {
+                    stays.push(place);
+                    if whole.len() > 1 {
+                        let above = stairs.range(first..).take_while(|(_, (other, _))| *other >= second);
+                        for first in above.map(|(&first, _)| first).collect::<Vec<_>>() {
+                            stairs.remove(&first);
+                        }
+                    }
+                    stairs.insert(first, (second, place));
+                }
             }
         }
         // A point that was proven only later has moved to tighter limits.

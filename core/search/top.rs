@@ -44,7 +44,8 @@ struct Part {
 }
 
 impl Search<'_> {
-    /// The best policies, best first; fewer if there are no more. `best` is the answer to the instance itself.
+    /// The best policies, best first; fewer if there are no more, or if the time is over before they are found. `best` is
+    /// the answer to the instance itself.
     ///
     /// They are distinct in the instance's options. Of layers that share bits and have a thousand joint options or more, the
     /// instance leaves out those that another option makes needless, and so does this list.
@@ -68,6 +69,10 @@ impl Search<'_> {
                 break;
             }
             for group in part.fixed..problem.groups.len() {
+                if solver.deadline.passed() {
+                    sure = false;
+                    break;
+                }
                 let mut forbidden = if group == part.fixed { part.forbidden.clone() } else { vec![] };
                 forbidden.push(part.solved.picks[group]);
                 match best_of(problem, &part.solved.picks[..group], &forbidden, &part.solved.picks, solver) {
@@ -115,7 +120,7 @@ fn best_of(
     }
     let place = |(open, pick): (&Vec<usize>, &usize)| open.iter().position(|other| other == pick).unwrap_or(0);
     let near: Vec<usize> = open.iter().zip(near).map(place).collect();
-    match solve(solver.name, solver.solver, &part, Some(&near)) {
+    match solve(solver, &part, Some(&near)) {
         Ok(solved) => {
             let picks = open.iter().zip(&solved.picks).map(|(open, &pick)| open[pick]).collect();
             Ok(Some(Solved { picks, ..solved }))

@@ -4,7 +4,7 @@ use super::{
     belongs::{print_warnings, tell_warnings},
     files::{self, Files},
     question::Question,
-    table::{figure, table},
+    table::{figure, gap, table},
 };
 use crate::plot::{Curve, Look, Picture};
 use limpq_core::search::{Axis, Front, FrontError, FrontPoint, Precision, Status, Steps, Uniform, upper_ends};
@@ -104,8 +104,8 @@ fn times(ratio: f64) -> String {
 fn proof(point: &FrontPoint) -> String {
     match point.proof.status {
         Status::Optimal => "optimal".to_owned(),
-        Status::Stopped => format!("stopped, gap {:.3} %", 100.0 * point.proof.gap),
-        Status::Heuristic => format!("none, gap {:.3} %", 100.0 * point.proof.gap),
+        Status::Stopped => format!("stopped, gap {}", gap(point.proof.gap, 3)),
+        Status::Heuristic => format!("none, gap {}", gap(point.proof.gap, 3)),
     }
 }
 
@@ -136,7 +136,9 @@ fn gaps(front: &Front) -> Vec<String> {
         (_, None) => {}
     }
     if unknown > 0 {
-        said.push(format!("at {unknown} of {all} limits the time limit ended the search before a policy was found"));
+        said.push(format!(
+            "at {unknown} of {all} limits a limit of time or work ended the search before a policy was found"
+        ));
     }
     said
 }

@@ -5,8 +5,8 @@ use anyhow::Context;
 use limpq_core::graph::{Graph, Model};
 use limpq_core::registry;
 use limpq_core::search::{
-    Accounting, Budget, BudgetText, Candidates, Constraints, CostModel, DEFAULT_ALPHA, Found, Indicators, Instance,
-    Named, RisingIndicators, Rule, Rules, Search, SearchError, Share, Solved, Solver, SolverError,
+    Accounting, Budget, BudgetText, Candidates, Constraints, CostModel, DEFAULT_ALPHA, Deadline, Found, Indicators,
+    Instance, Named, RisingIndicators, Rule, Rules, Search, SearchError, Share, Solved, Solver, SolverError,
 };
 use std::path::PathBuf;
 
@@ -77,6 +77,8 @@ pub struct Asked {
     pub assumed: Option<String>,
     solver_name: String,
     solver: Box<dyn Solver>,
+    /// Of all that the command solves.
+    deadline: Deadline,
     solver_was_chosen: bool,
 }
 
@@ -117,6 +119,7 @@ impl Question {
         let budgets = built(budgets, costs)?;
         let solver_name = self.solver_name()?.to_owned();
         let solver = registry::build::<dyn Solver>(&solver_name, &solver)?;
+        let deadline = Named::new(&solver_name, solver.as_ref()).deadline;
         Ok(Asked {
             candidates: self.bits.clone().unwrap_or_else(|| indicators.candidates.clone()),
             graph,
@@ -129,6 +132,7 @@ impl Question {
             assumed: assumption(&file, &assumed),
             solver_name,
             solver,
+            deadline,
             solver_was_chosen: self.solver.is_some(),
         })
     }
@@ -174,7 +178,7 @@ impl Asked {
 
     /// The solver.
     pub fn solver(&self) -> Named<'_> {
-        Named { name: &self.solver_name, solver: self.solver.as_ref() }
+        Named { name: &self.solver_name, solver: self.solver.as_ref(), deadline: self.deadline }
     }
 
     /// The best policy, with the instance that it solves.

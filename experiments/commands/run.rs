@@ -2,7 +2,7 @@
 
 use super::{
     belongs::print_warnings,
-    table::{figure, table},
+    table::{figure, gap, table},
 };
 use crate::watch::{Sights, Watchers, listen};
 use clap::Args;
@@ -79,8 +79,8 @@ fn print(out: &mut dyn Write, summary: &Summary) -> anyhow::Result<()> {
     let (proof, accounting) = (&summary.proof, summary.accounting);
     let proven = match proof.status {
         Status::Optimal => "proven optimal".to_owned(),
-        Status::Stopped => format!("stopped by a limit, at most {:.3} % above the optimum", 100.0 * proof.gap),
-        Status::Heuristic => format!("without proof, at most {:.3} % above the optimum", 100.0 * proof.gap),
+        Status::Stopped => format!("stopped by a limit, at most {} above the optimum", gap(proof.gap, 3)),
+        Status::Heuristic => format!("without proof, at most {} above the optimum", gap(proof.gap, 3)),
     };
     writeln!(
         out,

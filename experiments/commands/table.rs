@@ -24,9 +24,23 @@ pub fn figure(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
+/// A gap in percent; one that is not proven to be nothing does not look like nothing.
+pub fn gap(share: f64, decimals: usize) -> String {
+    let percent = 100.0 * share;
+    match format!("{percent:.decimals$}") {
+        zero if share > 0.0 && zero.parse() == Ok(0.0) => format!("{percent:.1e} %"),
+        written => written + " %",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_small_gap_is_no_gap_of_nothing() {
+        assert_eq!([0.0, 0.0123, 3e-8].map(|share| gap(share, 2)), ["0.00 %", "1.23 %", "3.0e-6 %"]);
+    }
 
     #[test]
     fn figures_keep_five_digits() {

@@ -54,6 +54,7 @@ impl CostModel for ActivationMemory {
         let step = |held: Held| Step {
             name: held.name.clone(),
             constant: held.constant * residual.get(),
+            layers: held.by_layer.keys().cloned().collect(),
             cost: Box::new(move |layer, bits| held.bits(layer, bits, residual)),
         };
         self.sums(graph).into_iter().map(step).collect()

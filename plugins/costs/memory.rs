@@ -16,8 +16,10 @@ use limpq_core::graph::{Graph, Layer, NodeId, Op};
 use limpq_core::search::{BitWidth, Precision};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// More sums than this are refused: each is a row of the integer program.
+/// More sums than this at one step are refused: each is a row of the integer program.
 const MOST_SUMS: usize = 4096;
+/// And more than this in all: long networks have one or two for each layer.
+const MOST_IN_ALL: usize = 1 << 16;
 
 /// A tensor in memory.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,13 +59,14 @@ impl Held {
 /// A network that holds too many tensors of several readers at once.
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[error(
-    "step {step} of {model} holds tensors that {readers} layers read in turn, which takes more than {MOST_SUMS} sums to count \
+    "step {step} of {model} holds tensors that {readers} layers read in turn, which takes more than {allowed} sums to count \
      exactly; limit size or average_act_bits instead"
 )]
 pub struct TooManyReaders {
     model: String,
     step: String,
     readers: usize,
+    allowed: usize,
 }
 
 /// Steps and tensors of a network.
@@ -141,9 +144,11 @@ impl Schedule {
                     next.extend(with(&sum, tensor));
                 }
                 held = next;
-                if sums.len() + held.len() > MOST_SUMS {
+                let allowed = MOST_SUMS.min(MOST_IN_ALL - sums.len());
+                if held.len() > allowed {
                     let readers = self.tensors.iter().map(|tensor| tensor.layers.len()).max().unwrap_or_default();
-                    return Err(TooManyReaders { model: graph.model.clone(), step: name.clone(), readers });
+                    let allowed = if allowed == MOST_SUMS { MOST_SUMS } else { MOST_IN_ALL };
+                    return Err(TooManyReaders { model: graph.model.clone(), step: name.clone(), readers, allowed });
                 }
             }
             sums.extend(held);

@@ -4,7 +4,7 @@
 //! Weights are counted as `size` does (no biases or batch norms, stem and classifier at 8 bits), activations as
 //! `activation_memory` does.
 
-use super::ActivationMemory;
+use super::{ActivationMemory, memory::Held};
 use limpq_core::graph::{Graph, Layer};
 use limpq_core::search::{Accounting, BitWidth, CostError, CostModel, Precision, Step, Unit};
 use schemars::JsonSchema;
@@ -51,13 +51,17 @@ impl CostModel for TotalMemory {
 
     fn steps<'a>(&'a self, graph: &'a Graph) -> Vec<Step<'a>> {
         let residual = self.residual_bits;
-        let sums = self.activations().sums(graph).into_iter();
-        sums.map(|held| Step {
+        let step = |held: Held| Step {
             name: held.name.clone(),
             constant: held.constant * residual.get(),
-            cost: Box::new(move |layer, bits| weights(layer, bits) + held.bits(layer, bits, residual)),
-        })
-        .collect()
+            layers: held.by_layer.keys().cloned().collect(),
+            cost: Box::new(move |layer, bits| held.bits(layer, bits, residual)),
+        };
+        self.activations().sums(graph).into_iter().map(step).collect()
+    }
+
+    fn at_every_step(&self, layer: &Layer, bits: Precision) -> u64 {
+        weights(layer, bits)
     }
 }
 

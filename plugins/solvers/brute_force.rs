@@ -45,7 +45,11 @@ impl Solver for BruteForce {
                 sums.push(sums[depth].and(&group.choices[digits[depth]]));
             }
             let total = &sums[groups.len()];
-            let kept = total.costs.iter().zip(&problem.rows).all(|(&used, row)| used <= row.limit);
+            let kept = problem
+                .rows
+                .iter()
+                .zip(&total.costs)
+                .all(|(row, &used)| used + row.base.map_or(0, |base| total.costs[base]) <= row.limit);
             // The order of visit settles what loss and bits leave open.
             if kept && best.as_ref().is_none_or(|best| (total.loss, total.bits) < (best.0, best.1)) {
                 best = Some((total.loss, total.bits, digits.clone()));
@@ -73,11 +77,9 @@ impl Sums {
     }
 
     fn and(&self, choice: &Choice) -> Self {
-        Self {
-            loss: self.loss + choice.loss,
-            bits: self.bits + choice.total_bits(),
-            costs: self.costs.iter().zip(&choice.costs).map(|(&sum, &cost)| sum + i128::from(cost)).collect(),
-        }
+        let mut costs = self.costs.clone();
+        choice.costs.iter().for_each(|(row, cost)| costs[row] += i128::from(cost));
+        Self { loss: self.loss + choice.loss, bits: self.bits + choice.total_bits(), costs }
     }
 }
 

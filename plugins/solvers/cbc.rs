@@ -14,50 +14,58 @@
 //!
 //! Whether the policy keeps the budgets is checked in exact arithmetic by [`limpq_core::search::solve`].
 
-use super::Seconds;
-use super::integer_program::{self, Program, TOLERANCE, Values};
-use limpq_core::search::{Answer, Problem, Solver, SolverError, Status};
+use super::integer_program::{self, Limits, NodeLimit, Program, TOLERANCE, Values};
+use super::seconds::Seconds;
+use limpq_core::search::{Answer, Beside, Problem, Solver, SolverError, Status};
 use serde::{Deserialize, Serialize};
-use std::time::Instant;
 
 /// Options of CBC.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cbc {
-    /// Seconds after which the best policy so far is returned with its gap.
-    pub time_limit_s: Seconds,
+    /// Nodes of the branch-and-cut tree after which the best policy so far is returned with its gap.
+    pub node_limit: NodeLimit,
+    /// Seconds that a command may take for all that it solves; it ends with what it has, which may be another policy in
+    /// every run. None unless it is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_limit_s: Option<Seconds>,
 }
 
 limpq_core::plugin!(Solver, "cbc", "the CBC branch-and-cut solver, with a proof", Cbc);
 
 impl Solver for Cbc {
     fn solve(&self, problem: &Problem) -> Result<Answer, SolverError> {
-        integer_program::solve(problem, |program| self.search(problem, program))
+        self.solve_beside(problem, Beside::default())
+    }
+
+    fn solve_beside(&self, problem: &Problem, beside: Beside) -> Result<Answer, SolverError> {
+        let limits = Limits::new(self.node_limit, self.time_limit_s, beside);
+        integer_program::solve(problem, |program| search(problem, program, &limits))
+    }
+
+    fn time_limit_s(&self) -> Option<f64> {
+        self.time_limit_s.map(Seconds::get)
     }
 }
 
-impl Cbc {
-    fn search(&self, problem: &Problem, program: &Program<'_>) -> Result<Answer, SolverError> {
-        let seconds = self.time_limit_s.get();
-        let start = Instant::now();
-        let run = run(program, Values::Binary, Some(seconds));
-        let in_time = start.elapsed().as_secs_f64() < seconds && !run.out_of_time;
-        if run.infeasible && in_time {
-            return Err(SolverError::Infeasible);
-        }
-        let Some(picks) = program.picks(&run.values) else {
-            return Err(match in_time {
-                true => failed("it ended without a solution, a proof or a limit"),
-                false => SolverError::NothingFound { seconds },
-            });
-        };
-        let closed = program.closed(&picks, run.bound);
-        if in_time && run.optimal && closed {
-            let bound = Some(problem.objective(&picks));
-            return Ok(Answer { picks, status: Status::Optimal, bound, nodes: None });
-        }
-        Ok(Answer { picks, status: Status::Stopped, bound: relaxed(program), nodes: None })
+fn search(problem: &Problem, program: &Program<'_>, limits: &Limits) -> Result<Answer, SolverError> {
+    let run = run(program, Values::Binary, Some(limits));
+    let in_time = !limits.deadline.passed() && !run.limited;
+    if run.infeasible && in_time {
+        return Err(SolverError::Infeasible);
     }
+    let Some(picks) = program.picks(&run.values) else {
+        return Err(match in_time {
+            true => failed("it ended without a solution, a proof or a limit"),
+            false => limits.nothing_found(),
+        });
+    };
+    let closed = program.closed(&picks, run.bound);
+    if in_time && run.optimal && closed {
+        let bound = Some(problem.objective(&picks));
+        return Ok(Answer { picks, status: Status::Optimal, bound, nodes: None });
+    }
+    Ok(Answer { picks, status: Status::Stopped, bound: relaxed(program), nodes: None })
 }
 
 /// What CBC says after a run.
@@ -67,10 +75,11 @@ struct Run {
     bound: f64,
     optimal: bool,
     infeasible: bool,
-    out_of_time: bool,
+    /// Whether a limit ended it.
+    limited: bool,
 }
 
-fn run(program: &Program<'_>, values: Values, seconds: Option<f64>) -> Run {
+fn run(program: &Program<'_>, values: Values, limits: Option<&Limits>) -> Run {
     let mut model = program.model(values, good_lp::coin_cbc);
     let tolerance = TOLERANCE.to_string();
     for (name, value) in [
@@ -84,7 +93,10 @@ fn run(program: &Program<'_>, values: Values, seconds: Option<f64>) -> Run {
     ] {
         model.set_parameter(name, value);
     }
-    if let Some(seconds) = seconds {
+    if let Some(limits) = limits {
+        model.set_parameter("maxNodes", &limits.nodes().to_string());
+    }
+    if let Some(seconds) = limits.and_then(Limits::seconds) {
         model.set_parameter("timeMode", "elapsed");
         // good_lp's own setter rounds up to whole seconds.
         model.set_parameter("seconds", &seconds.to_string());
@@ -97,7 +109,7 @@ fn run(program: &Program<'_>, values: Values, seconds: Option<f64>) -> Run {
         bound: raw.best_possible_value(),
         optimal: raw.is_proven_optimal(),
         infeasible: raw.is_proven_infeasible(),
-        out_of_time: raw.is_seconds_limit_reached(),
+        limited: raw.is_seconds_limit_reached() || raw.is_node_limit_reached(),
     }
 }
 
@@ -120,12 +132,14 @@ mod tests {
 
     #[test]
     fn keeps_the_contract() {
-        contract::check(&Cbc { time_limit_s: Seconds::new(600.0).unwrap() });
+        contract::check(&Cbc { time_limit_s: Some(Seconds::new(600.0).unwrap()), ..Cbc::default() });
     }
 
     #[test]
     fn a_time_limit_is_never_an_optimum() {
-        contract::stops_honestly(|seconds| Box::new(Cbc { time_limit_s: Seconds::new(seconds).unwrap() }));
+        contract::stops_honestly(|seconds| {
+            Box::new(Cbc { time_limit_s: Some(Seconds::new(seconds).unwrap()), ..Cbc::default() })
+        });
     }
 
     #[test]

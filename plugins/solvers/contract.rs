@@ -1,7 +1,7 @@
 //! What every solver must do, as tests: equal the oracle, keep budgets exactly, repeat itself, prove infeasibility.
 
 use super::BruteForce;
-use limpq_core::search::{Choice, Group, Precision, Problem, Proof, Row, Solver, SolverError, Status};
+use limpq_core::search::{Choice, Group, Named, Precision, Problem, Proof, Row, Solver, SolverError, Status};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -13,7 +13,7 @@ pub(super) fn problem(groups: &[&[Written<'_>]], limits: &[i128]) -> Problem {
     let choice = |&(bits, loss, costs): &Written<'_>| Choice {
         bits: vec![Precision::uniform(bits).unwrap()],
         loss,
-        costs: costs.to_vec(),
+        costs: costs.to_vec().into(),
     };
     let group = |(index, choices): (usize, &&[Written<'_>])| Group {
         layers: vec![format!("layer{index}")],
@@ -23,7 +23,7 @@ pub(super) fn problem(groups: &[&[Written<'_>]], limits: &[i128]) -> Problem {
 }
 
 fn rows(limits: &[i128]) -> Vec<Row> {
-    limits.iter().enumerate().map(|(index, &limit)| Row { name: format!("row{index}"), limit }).collect()
+    limits.iter().enumerate().map(|(index, &limit)| Row::new(format!("row{index}"), limit)).collect()
 }
 
 /// Losses and costs drawn evenly and independently; limits between the least and the most that is possible.
@@ -35,7 +35,7 @@ pub(super) fn random(seed: u64, groups: usize, choices: usize, budgets: usize, l
             .map(|_| Choice {
                 bits: vec![Precision::uniform(random.random_range(2..=8)).unwrap()],
                 loss: random.random_range(0.0..1.0),
-                costs: (0..budgets).map(|_| random.random_range(1..=largest)).collect(),
+                costs: (0..budgets).map(|row| (row, random.random_range(1..=largest))).collect(),
             })
             .collect(),
     };
@@ -53,7 +53,7 @@ pub(super) fn correlated(seed: u64, groups: usize, choices: usize) -> Problem {
                 let costs: Vec<u64> = (0..2).map(|_| random.random_range(100_000..=1_000_000)).collect();
                 let noise: f64 = random.random_range(0.0..1000.0);
                 let loss = (2_200_000.0 - costs.iter().sum::<u64>() as f64 + noise) * 1e-6;
-                Choice { bits: vec![Precision::uniform(4).unwrap()], loss, costs }
+                Choice { bits: vec![Precision::uniform(4).unwrap()], loss, costs: costs.into() }
             })
             .collect(),
     };
@@ -65,7 +65,7 @@ pub(super) fn correlated(seed: u64, groups: usize, choices: usize) -> Problem {
 fn limited(groups: Vec<Group>, budgets: usize, mut share: impl FnMut(usize) -> f64) -> Problem {
     let mut problem = Problem { groups, rows: rows(&vec![0; budgets]) };
     for row in 0..budgets {
-        let costs = |group: &Group| group.choices.iter().map(|c| i128::from(c.costs[row])).max().unwrap();
+        let costs = |group: &Group| group.choices.iter().map(|c| i128::from(c.costs.of(row))).max().unwrap();
         let (least, most): (i128, i128) = (problem.least(row), problem.groups.iter().map(costs).sum());
         problem.rows[row].limit = least + ((most - least) as f64 * share(row)) as i128;
     }
@@ -74,7 +74,8 @@ fn limited(groups: Vec<Group>, budgets: usize, mut share: impl FnMut(usize) -> f
 
 /// Solves and checks; the policy, its objective and the proof.
 fn solve(name: &str, solver: &dyn Solver, problem: &Problem) -> Result<(Vec<usize>, f64, Proof), SolverError> {
-    limpq_core::search::solve(name, solver, problem, None).map(|solved| (solved.picks, solved.objective, solved.proof))
+    limpq_core::search::solve(Named::new(name, solver), problem, None)
+        .map(|solved| (solved.picks, solved.objective, solved.proof))
 }
 
 /// Whether two objectives are the same up to 1e-9 of their size.

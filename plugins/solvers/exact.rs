@@ -20,14 +20,23 @@
 //! are floats: each carries an allowance for its rounding, and nothing is cut within it. Where more than
 //! [`MOST_TIED`] partial policies tie with the optimum, the best found among them is taken.
 //!
-//! A time limit gives the best policy so far with the gap that the bound certifies.
+//! A limit of nodes or of time gives the best policy so far with the gap that the bound certifies. Problems of many rows are
+//! solved by ones of few ([`rows`]).
 
 mod beam;
+mod chain;
 mod dominance;
 mod dual;
+mod limits;
+#[cfg(test)]
+mod long;
 mod pool;
+mod priced;
 mod primal;
 mod reduce;
+mod repair;
+mod rows;
+mod scales;
 mod sums;
 #[cfg(test)]
 mod tests;
@@ -35,20 +44,32 @@ mod tests;
 use super::Seconds;
 use beam::pass;
 use dual::{Dual, MOST_EVALUATIONS, doubt, maximise};
-use limpq_core::search::{Answer, Problem, Solver, SolverError, Status};
+use limits::Limits;
+use limpq_core::search::{Answer, Beside, Deadline, Problem, Solver, SolverError, Status};
 use pool::Pool;
 use primal::{Incumbent, offer, repaired};
 use reduce::{Bound, Item, Reduced, bounds};
 use serde::{Deserialize, Serialize};
-use std::time::{Duration, Instant};
+use std::num::NonZeroU64;
 use sums::Sums;
 
 /// Options of the exact solver.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Exact {
-    /// Seconds after which the best policy found so far is returned, with its certified gap.
-    pub time_limit_s: Seconds,
+    /// Nodes (partial policies) after which the best policy found so far is returned, with its certified gap; the same
+    /// answer on every machine. The default is some ten seconds of work.
+    pub node_limit: NonZeroU64,
+    /// Seconds that a command may take for all that it solves; it ends with what it has, which may be another policy in
+    /// every run. None unless it is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_limit_s: Option<Seconds>,
+}
+
+impl Default for Exact {
+    fn default() -> Self {
+        Self { node_limit: NonZeroU64::new(NODES).expect("it is not zero"), time_limit_s: None }
+    }
 }
 
 limpq_core::plugin!(
@@ -58,6 +79,8 @@ limpq_core::plugin!(
     Exact
 );
 
+/// Nodes of some ten seconds.
+const NODES: u64 = 50_000_000;
 /// Width of the first pass: enough for a good policy, which is what the next steps need most.
 const FIRST_WIDTH: usize = 64;
 /// The share of the way from the bound to the best policy that the first passes look at.
@@ -81,28 +104,41 @@ const FIXED_BY: usize = 16;
 /// before their tables are.
 const KEEP_AFTER: u64 = 6000;
 
-/// When to stop.
-struct Deadline(Instant);
-
-impl Deadline {
-    fn passed(&self) -> bool {
-        Instant::now() >= self.0
-    }
-}
-
 impl Solver for Exact {
     fn solve(&self, problem: &Problem) -> Result<Answer, SolverError> {
-        self.solve_near(problem, None)
+        self.solve_beside(problem, Beside::default())
     }
 
-    fn solve_near(&self, problem: &Problem, near: Option<&[usize]>) -> Result<Answer, SolverError> {
-        self.solve_keeping(problem, near, KEEP_AFTER)
+    fn solve_beside(&self, problem: &Problem, beside: Beside) -> Result<Answer, SolverError> {
+        self.solve_keeping(problem, beside, KEEP_AFTER)
+    }
+
+    fn time_limit_s(&self) -> Option<f64> {
+        self.time_limit_s.map(Seconds::get)
     }
 }
 
 impl Exact {
-    fn solve_keeping(&self, problem: &Problem, near: Option<&[usize]>, keep_after: u64) -> Result<Answer, SolverError> {
-        let deadline = Deadline(Instant::now() + Duration::from_secs_f64(self.time_limit_s.get()));
+    fn solve_keeping(&self, problem: &Problem, beside: Beside, keep_after: u64) -> Result<Answer, SolverError> {
+        let own = self.time_limit_s().map_or(Deadline::NEVER, Deadline::after);
+        let limits = Limits { nodes: self.node_limit.get(), deadline: own.or(beside.deadline) };
+        let core = |problem: &Problem, near: Option<&[usize]>, limits: &Limits| {
+            Self::solve_few(problem, near, keep_after, limits)
+        };
+        scales::solve(problem, |problem, nodes| {
+            // Options that were left out leave others in their places.
+            let near = beside.near.filter(|_| nodes == 0);
+            rows::solve(problem, near, &limits.after(nodes), &core)
+        })
+    }
+
+    /// Solves a problem of which few rows can bind.
+    fn solve_few(
+        problem: &Problem,
+        near: Option<&[usize]>,
+        keep_after: u64,
+        limits: &Limits,
+    ) -> Result<Answer, SolverError> {
         let bounds = bounds(problem)?;
         // Rows are padded with free ones to the next number that there is code for.
         let solve = match bounds.len() {
@@ -112,21 +148,18 @@ impl Exact {
             4..=8 => Self::with_rows::<8>,
             9..=32 => Self::with_rows::<32>,
             33..=MOST_ROWS => Self::with_rows::<MOST_ROWS>,
-            found => {
-                let message = format!("{found} limits can bind, it handles {MOST_ROWS}; use another solver");
-                return Err(SolverError::Library { solver: "exact", message });
-            }
+            // With what there is so far, the search ends here.
+            _ => return Err(limits.nothing_found()),
         };
-        solve(self, problem, &bounds, near, keep_after, &deadline)
+        solve(problem, &bounds, near, keep_after, limits)
     }
 
     fn with_rows<const R: usize>(
-        &self,
         problem: &Problem,
         bounds: &[Bound],
         near: Option<&[usize]>,
         keep_after: u64,
-        deadline: &Deadline,
+        limits: &Limits,
     ) -> Result<Answer, SolverError> {
         let mut reduced = Reduced::<R>::new(problem, bounds)?;
         let mut best: Option<Incumbent> = near.and_then(|picks| start(&reduced, picks));
@@ -144,7 +177,8 @@ impl Exact {
                 None => {
                     let starts: Vec<[f64; R]> = pool.shares(&reduced).take(reduced.rows() + 1).collect();
                     let rows = reduced.rows();
-                    let dual = maximise(&reduced.all(), rows, &reduced.whole(), &starts, MOST_EVALUATIONS);
+                    let dual =
+                        maximise(&reduced.all(), rows, &reduced.whole(), &starts, MOST_EVALUATIONS, limits.deadline);
                     nodes += dual.prices.len() as u64;
                     let certain = dual.prices[0].bound - dual.prices[0].doubt;
                     if certain > reduced.most_loss() {
@@ -160,7 +194,7 @@ impl Exact {
                     }
                     let mut least = with_each(&reduced, &dual, most_of_use(&reduced, &best));
                     if keeps {
-                        bound = f64::max(bound, keeping(&reduced, &mut pool, &mut least, &mut best, deadline));
+                        bound = f64::max(bound, keeping(&reduced, &mut pool, &mut least, &mut best, limits));
                     }
                     least
                 }
@@ -188,7 +222,7 @@ impl Exact {
                 hope = f64::min(1.0, HOPE_GROWTH * hope);
                 continue;
             };
-            let pass = pass(&trial, &mut pool, width, &mut best, target, deadline);
+            let pass = pass(&trial, &mut pool, width, &mut best, target, &limits.after(nodes));
             nodes += pass.nodes;
             if pass.expired {
                 break;
@@ -212,7 +246,7 @@ impl Exact {
             if !keeps && nodes > keep_after {
                 keeps = true;
                 let least = least.as_mut().expect("a pass leaves it");
-                bound = f64::max(bound, keeping(&reduced, &mut pool, least, &mut best, deadline));
+                bound = f64::max(bound, keeping(&reduced, &mut pool, least, &mut best, limits));
             }
             if complete {
                 hope = f64::min(1.0, HOPE_GROWTH * hope);
@@ -226,8 +260,8 @@ impl Exact {
                 break;
             }
         }
-        let nothing = SolverError::NothingFound { seconds: self.time_limit_s.get() };
-        best.map(|best| answer(best, Status::Stopped, Some(bound), nodes)).ok_or(nothing)
+        best.map(|best| answer(best, Status::Stopped, Some(reduced.in_problem(bound)), nodes))
+            .ok_or_else(|| limits.nothing_found())
     }
 }
 
@@ -282,12 +316,12 @@ fn keeping<const R: usize>(
     pool: &mut Pool,
     least: &mut [f64],
     best: &mut Option<Incumbent>,
-    deadline: &Deadline,
+    limits: &Limits,
 ) -> f64 {
     let mut bound = f64::NEG_INFINITY;
     let most = most_of_use(reduced, best);
     for sums in Sums::all(reduced) {
-        if deadline.passed() {
+        if limits.deadline.passed() {
             break;
         }
         let tables = sums.tables(reduced, pool);

@@ -15,81 +15,95 @@
 //!
 //! Whether the policy keeps the budgets is checked in exact arithmetic by [`limpq_core::search::solve`].
 
-use super::Seconds;
-use super::integer_program::{self, Program, TOLERANCE, Values};
+use super::integer_program::{self, Limits, NodeLimit, Program, TOLERANCE, Values};
+use super::seconds::Seconds;
 use highs::{HighsModelStatus as Said, HighsSolutionStatus, Model, SolvedModel};
-use limpq_core::search::{Answer, Problem, Solver, SolverError, Status};
+use limpq_core::search::{Answer, Beside, Problem, Solver, SolverError, Status};
 use serde::{Deserialize, Serialize};
 
 /// Options of HiGHS.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Highs {
-    /// Seconds after which the best policy so far is returned with its gap.
-    pub time_limit_s: Seconds,
+    /// Nodes of the branch-and-cut tree after which the best policy so far is returned with its gap.
+    pub node_limit: NodeLimit,
+    /// Seconds that a command may take for all that it solves; it ends with what it has, which may be another policy in
+    /// every run. None unless it is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_limit_s: Option<Seconds>,
 }
 
 limpq_core::plugin!(Solver, "highs", "the HiGHS branch-and-cut solver, with a proof", Highs);
 
 impl Solver for Highs {
     fn solve(&self, problem: &Problem) -> Result<Answer, SolverError> {
-        integer_program::solve(problem, |program| self.search(program))
+        self.solve_beside(problem, Beside::default())
+    }
+
+    fn solve_beside(&self, problem: &Problem, beside: Beside) -> Result<Answer, SolverError> {
+        let limits = Limits::new(self.node_limit, self.time_limit_s, beside);
+        integer_program::solve(problem, |program| search(program, &limits))
+    }
+
+    fn time_limit_s(&self) -> Option<f64> {
+        self.time_limit_s.map(Seconds::get)
     }
 }
 
-impl Highs {
-    fn search(&self, program: &Program<'_>) -> Result<Answer, SolverError> {
-        let solved = self.run(program, Values::Binary)?;
-        let finished = match solved.status() {
-            Said::Optimal => true,
-            // All variables are bounded.
-            Said::Infeasible | Said::UnboundedOrInfeasible => return Err(not_feasible(&solved)),
-            Said::ReachedTimeLimit
-            | Said::ReachedSolutionLimit
-            | Said::ReachedIterationLimit
-            | Said::ReachedInterrupt
-            | Said::ReachedMemoryLimit => false,
-            status => return Err(failed(format!("its status is {status:?}"))),
-        };
-        let feasible = solved.primal_solution_status() == HighsSolutionStatus::Feasible;
-        let picks = feasible.then(|| program.picks(solved.get_solution().columns())).flatten();
-        let Some(picks) = picks else {
-            return Err(match finished {
-                true => failed("it says optimal and has no integral solution".to_owned()),
-                false => SolverError::NothingFound { seconds: self.time_limit_s.get() },
-            });
-        };
-        let bound = solved.double_info_value(c"mip_dual_bound").map_err(|status| failed(format!("{status:?}")))?;
-        let closed = program.closed(&picks, bound);
-        let status = if finished && closed { Status::Optimal } else { Status::Stopped };
-        let bound = match program.bound(bound - TOLERANCE) {
-            None if status == Status::Stopped => self.relaxed(program),
-            bound => bound,
-        };
-        Ok(Answer { picks, status, bound, nodes: None })
-    }
+fn search(program: &Program<'_>, limits: &Limits) -> Result<Answer, SolverError> {
+    let solved = run(program, Values::Binary, limits)?;
+    let finished = match solved.status() {
+        Said::Optimal => true,
+        // All variables are bounded.
+        Said::Infeasible | Said::UnboundedOrInfeasible => return Err(not_feasible(&solved)),
+        Said::ReachedTimeLimit
+        | Said::ReachedSolutionLimit
+        | Said::ReachedIterationLimit
+        | Said::ReachedInterrupt
+        | Said::ReachedMemoryLimit => false,
+        status => return Err(failed(format!("its status is {status:?}"))),
+    };
+    let feasible = solved.primal_solution_status() == HighsSolutionStatus::Feasible;
+    let picks = feasible.then(|| program.picks(solved.get_solution().columns())).flatten();
+    let Some(picks) = picks else {
+        return Err(match finished {
+            true => failed("it says optimal and has no integral solution".to_owned()),
+            false => limits.nothing_found(),
+        });
+    };
+    let bound = solved.double_info_value(c"mip_dual_bound").map_err(|status| failed(format!("{status:?}")))?;
+    let closed = program.closed(&picks, bound);
+    let status = if finished && closed { Status::Optimal } else { Status::Stopped };
+    let bound = match program.bound(bound - TOLERANCE) {
+        None if status == Status::Stopped => relaxed(program, limits),
+        bound => bound,
+    };
+    Ok(Answer { picks, status, bound, nodes: None })
+}
 
-    fn run(&self, program: &Program<'_>, values: Values) -> Result<SolvedModel, SolverError> {
-        let model = program.model(values, good_lp::highs).try_into_inner();
-        let mut model: Model = model.map_err(|error| failed(error.to_string()))?;
-        model.make_quiet();
-        set(&mut model, "threads", 1)?;
-        set(&mut model, "random_seed", 0)?;
-        set(&mut model, "parallel", "off")?;
-        set(&mut model, "time_limit", self.time_limit_s.get())?;
-        set(&mut model, "mip_rel_gap", 0.0)?;
-        set(&mut model, "mip_abs_gap", 0.0)?;
-        for tolerance in ["primal", "dual", "mip"] {
-            set(&mut model, &format!("{tolerance}_feasibility_tolerance"), TOLERANCE)?;
-        }
-        model.try_solve().map_err(|status| failed(format!("{status:?}")))
+fn run(program: &Program<'_>, values: Values, limits: &Limits) -> Result<SolvedModel, SolverError> {
+    let model = program.model(values, good_lp::highs).try_into_inner();
+    let mut model: Model = model.map_err(|error| failed(error.to_string()))?;
+    model.make_quiet();
+    set(&mut model, "threads", 1)?;
+    set(&mut model, "random_seed", 0)?;
+    set(&mut model, "parallel", "off")?;
+    set(&mut model, "mip_max_nodes", limits.nodes())?;
+    if let Some(seconds) = limits.seconds() {
+        set(&mut model, "time_limit", seconds)?;
     }
+    set(&mut model, "mip_rel_gap", 0.0)?;
+    set(&mut model, "mip_abs_gap", 0.0)?;
+    for tolerance in ["primal", "dual", "mip"] {
+        set(&mut model, &format!("{tolerance}_feasibility_tolerance"), TOLERANCE)?;
+    }
+    model.try_solve().map_err(|status| failed(format!("{status:?}")))
+}
 
-    /// The bound of the linear relaxation; `None` when that does not end in time either.
-    fn relaxed(&self, program: &Program<'_>) -> Option<f64> {
-        let solved = self.run(program, Values::Between).ok()?;
-        (solved.status() == Said::Optimal).then(|| program.priced(solved.get_solution().dual_rows())).flatten()
-    }
+/// The bound of the linear relaxation; `None` when that does not end in time either.
+fn relaxed(program: &Program<'_>, limits: &Limits) -> Option<f64> {
+    let solved = run(program, Values::Between, limits).ok()?;
+    (solved.status() == Said::Optimal).then(|| program.priced(solved.get_solution().dual_rows())).flatten()
 }
 
 fn set(model: &mut Model, name: &str, value: impl highs::HighsOptionValue) -> Result<(), SolverError> {
@@ -114,16 +128,19 @@ mod tests {
 
     #[test]
     fn keeps_the_contract() {
-        contract::check(&Highs { time_limit_s: Seconds::new(600.0).unwrap() });
+        contract::check(&Highs { time_limit_s: Some(Seconds::new(600.0).unwrap()), ..Highs::default() });
     }
 
     #[test]
     fn a_time_limit_is_never_an_optimum() {
-        contract::stops_honestly(|seconds| Box::new(Highs { time_limit_s: Seconds::new(seconds).unwrap() }));
+        contract::stops_honestly(|seconds| {
+            Box::new(Highs { time_limit_s: Some(Seconds::new(seconds).unwrap()), ..Highs::default() })
+        });
     }
 
     #[test]
     fn the_relaxation_bounds_the_optimum() {
-        contract::bounds(&Highs::default(), |program| Highs::default().relaxed(program));
+        let limits = Limits::new(NodeLimit::default(), None, Beside::default());
+        contract::bounds(&Highs::default(), |program| relaxed(program, &limits));
     }
 }

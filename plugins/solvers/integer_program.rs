@@ -11,8 +11,11 @@
 //!   by less than about 1e-12 of the largest are equally good to such a library. Where that is not small beside the
 //!   objective found, choices whose loss alone is above it are left out too, and the smaller program is solved again.
 
+use super::seconds::Seconds;
 use good_lp::{Expression, ProblemVariables, Solver, SolverModel, variable};
-use limpq_core::search::{Answer, Problem, SolverError, Status};
+use limpq_core::search::{Answer, Beside, Deadline, Problem, SolverError, Status};
+use serde::{Deserialize, Serialize};
+use std::num::NonZeroU32;
 
 /// Largest coefficient of a budget's row.
 const ROW_SCALE: f64 = 1e4;
@@ -26,6 +29,52 @@ pub(super) const TOLERANCE: f64 = 1e-9;
 
 /// A proof must tell objectives apart that differ by this share.
 const RESOLUTION: f64 = 1e-10;
+
+/// Nodes of a library's tree; one at least, as many as fit into 31 bits at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(transparent)]
+pub struct NodeLimit(NonZeroU32);
+
+impl Default for NodeLimit {
+    /// Some ten seconds of work, on networks of published size.
+    fn default() -> Self {
+        Self(NonZeroU32::new(20_000).expect("it is not zero"))
+    }
+}
+
+/// When a library is to stop.
+pub(super) struct Limits {
+    nodes: NodeLimit,
+    pub deadline: Deadline,
+}
+
+impl Limits {
+    pub(super) fn new(nodes: NodeLimit, seconds: Option<Seconds>, beside: Beside) -> Self {
+        let own = seconds.map_or(Deadline::NEVER, |seconds| Deadline::after(seconds.get()));
+        Self { nodes, deadline: own.or(beside.deadline) }
+    }
+
+    /// Nodes that it may look at, as libraries count.
+    pub(super) fn nodes(&self) -> i32 {
+        i32::try_from(self.nodes.0.get()).unwrap_or(i32::MAX)
+    }
+
+    /// Seconds that are left to it. A moment, if there are none, so that it says so itself.
+    pub(super) fn seconds(&self) -> Option<f64> {
+        self.deadline.left_s().map(|seconds| seconds.max(1e-3))
+    }
+
+    /// What to say when nothing was found within them.
+    pub(super) fn nothing_found(&self) -> SolverError {
+        match self.deadline.passed() {
+            true => SolverError::NothingFound { limit: "the time limit".into(), option: "solver.time_limit_s" },
+            false => SolverError::NothingFound {
+                limit: format!("the limit of {} nodes (or one of the library's own)", self.nodes.0),
+                option: "solver.node_limit",
+            },
+        }
+    }
+}
 
 /// Solves a problem with a library, given as a function that solves a program.
 ///
@@ -102,13 +151,12 @@ impl<'p> Program<'p> {
         for (index, row) in problem.rows.iter().enumerate() {
             let least: Vec<u64> = least_costs(problem, &open, index);
             let slack = (row.limit - sum(&least)).cast_unsigned();
-            let excess: Vec<u64> =
-                columns(&open).map(|(g, c)| problem.groups[g].choices[c].costs[index] - least[g]).collect();
+            let excess: Vec<u64> = columns(&open).map(|(g, c)| cost(problem, g, c, index) - least[g]).collect();
             let unit = excess.iter().copied().fold(0, gcd).max(1);
             let units = (slack / u128::from(unit)) as f64;
             // Single choices fit, so no coefficient is above the limit.
             let worst: f64 = open.iter().zip(&least).enumerate().fold(0.0, |total, (g, (choices, least))| {
-                let most = choices.iter().map(|&c| problem.groups[g].choices[c].costs[index]).max();
+                let most = choices.iter().map(|&c| cost(problem, g, c, index)).max();
                 total + ((most.unwrap_or(*least) - least) / unit) as f64
             });
             if worst > units {
@@ -238,8 +286,7 @@ fn open_choices(problem: &Problem, most: f64) -> Result<Vec<Vec<usize>>, SolverE
                 return Err(SolverError::Infeasible);
             }
             for (g, choices) in open.iter_mut().enumerate() {
-                let costs = |c: usize| i128::from(problem.groups[g].choices[c].costs[index]);
-                choices.retain(|&c| costs(c) - i128::from(least[g]) <= slack);
+                choices.retain(|&c| i128::from(cost(problem, g, c, index)) - i128::from(least[g]) <= slack);
             }
         }
         let floors = least_losses(problem, &open);
@@ -258,8 +305,8 @@ fn open_choices(problem: &Problem, most: f64) -> Result<Vec<Vec<usize>>, SolverE
 }
 
 fn least_costs(problem: &Problem, open: &[Vec<usize>], row: usize) -> Vec<u64> {
-    let cost = |g: usize, c: usize| problem.groups[g].choices[c].costs[row];
-    let least = |(g, choices): (usize, &Vec<usize>)| choices.iter().map(|&c| cost(g, c)).min().unwrap_or(0);
+    let least =
+        |(g, choices): (usize, &Vec<usize>)| choices.iter().map(|&c| cost(problem, g, c, row)).min().unwrap_or(0);
     open.iter().enumerate().map(least).collect()
 }
 
@@ -271,6 +318,11 @@ fn least_losses(problem: &Problem, open: &[Vec<usize>]) -> Vec<f64> {
 
 fn columns(open: &[Vec<usize>]) -> impl Iterator<Item = (usize, usize)> {
     open.iter().enumerate().flat_map(|(g, choices)| choices.iter().map(move |&c| (g, c)))
+}
+
+/// What a choice costs in a row. Peaks are memory, of which nobody has 2^64 bits.
+fn cost(problem: &Problem, g: usize, c: usize, row: usize) -> u64 {
+    u64::try_from(problem.cost(&problem.groups[g].choices[c], row)).unwrap_or(u64::MAX)
 }
 
 fn sum(costs: &[u64]) -> i128 {

@@ -27,13 +27,6 @@ impl Seconds {
     }
 }
 
-impl Default for Seconds {
-    /// Ten seconds: problems of published size take a fraction of one.
-    fn default() -> Self {
-        Self(10.0)
-    }
-}
-
 impl TryFrom<f64> for Seconds {
     type Error = SecondsError;
 

@@ -1,7 +1,7 @@
 //! What a search found, for people: policy, budgets, the uniform policies next to it, and how far to trust it.
 
 use super::Alternative;
-use crate::commands::table::{figure, table};
+use crate::commands::table::{figure, gap as in_percent, table};
 use limpq_core::search::{BitWidth, CostTable, Found, Instance, LayerBits, Precision, Proof, Search, Status, Uniform};
 use std::io::Write;
 
@@ -43,7 +43,7 @@ fn policy(out: &mut dyn Write, search: &Search, tables: &[CostTable], found: &Fo
             search.constraints.accounting.macs(layer).to_string(),
             layer.weights.to_string(),
         ];
-        row.extend(costs.iter().map(|cost| figure(cost.printed(cost.sums[0].layers[place][&precision]))));
+        row.extend(costs.iter().map(|cost| figure(cost.printed(cost.layers[place][&precision]))));
         row.push(figure(loss(search, bits)));
         rows.add_row(row);
     }
@@ -168,7 +168,7 @@ fn proof(proof: &Proof, solver: &str) -> String {
     let Proof { status, bound, gap, seconds, nodes } = *proof;
     let nodes = nodes.map(|nodes| format!(", {nodes} nodes")).unwrap_or_default();
     let seconds = format!("{seconds:.3}");
-    let room = format!("no policy has an objective below {bound:.6}, a gap of {:.2} %", 100.0 * gap);
+    let room = format!("no policy has an objective below {bound:.6}, a gap of {}", in_percent(gap, 2));
     match status {
         Status::Optimal => format!("proven optimal by {solver} in {seconds} s{nodes}"),
         Status::Stopped => {

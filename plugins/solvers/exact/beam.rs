@@ -7,7 +7,7 @@
 //! several of their states, group after group.
 
 use super::{
-    Deadline,
+    Limits,
     dominance::{narrow, undominated},
     dual::{cheapest, doubt, maximise, priced},
     pool::Pool,
@@ -23,7 +23,7 @@ pub(super) struct Pass {
     pub cut: f64,
     /// By how much rounding may have moved bounds.
     pub doubt: f64,
-    /// Whether the time was over.
+    /// Whether a limit ended it.
     pub expired: bool,
     /// Partial policies looked at.
     pub nodes: u64,
@@ -81,7 +81,7 @@ pub(super) fn pass<const R: usize>(
     width: usize,
     best: &mut Option<Incumbent>,
     target: Option<i128>,
-    deadline: &Deadline,
+    limits: &Limits,
 ) -> Pass {
     let shares: Vec<[f64; R]> = pool.shares(reduced).collect();
     let order = order(reduced, &shares[0]);
@@ -101,7 +101,7 @@ pub(super) fn pass<const R: usize>(
     for (place, &items) in groups.iter().enumerate() {
         if states.len() >= ADAPT && place + 2 < order.len() {
             if place % every == 0 {
-                for lambda in asked_prices(reduced, &groups, place, &states, &known) {
+                for lambda in asked_prices(reduced, &groups, place, &states, &known, limits) {
                     pool.add(reduced, &lambda);
                     known.push(multiplier(reduced, &groups, &lambda));
                 }
@@ -124,7 +124,7 @@ pub(super) fn pass<const R: usize>(
         let most = sought + result.doubt;
         next.clear();
         for (parent, state) in states.iter().enumerate() {
-            if parent % 256 == 0 && deadline.passed() {
+            if parent % 256 == 0 && limits.over(result.nodes + next.len() as u64) {
                 result.expired = true;
                 return result;
             }
@@ -292,6 +292,7 @@ fn asked_prices<const R: usize>(
     place: usize,
     states: &[State<R>],
     known: &[Multiplier<R>],
+    limits: &Limits,
 ) -> Vec<[f64; R]> {
     let rows = reduced.rows();
     let whole = reduced.whole();
@@ -301,7 +302,7 @@ fn asked_prices<const R: usize>(
         let starts: Vec<[f64; R]> = near.iter().map(|&index| known[index].lambda).collect();
         let left = |row: usize| (reduced.slack[row] - state.used[row]) as f64 / reduced.slack[row] as f64;
         let free = std::array::from_fn(|row| whole[row] * left(row));
-        let dual = maximise(&groups[place..], rows, &free, &starts, starts.len() + MORE_EVALUATIONS);
+        let dual = maximise(&groups[place..], rows, &free, &starts, starts.len() + MORE_EVALUATIONS, limits.deadline);
         for prices in dual.prices.into_iter().take(2) {
             if !found.contains(&prices.lambda) && !starts.contains(&prices.lambda) {
                 found.push(prices.lambda);

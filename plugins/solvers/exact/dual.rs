@@ -11,6 +11,7 @@
 //! to add. All prices that were tried are kept: each bounds different parts of the search.
 
 use super::reduce::Item;
+use limpq_core::search::Deadline;
 
 /// Prices, and the bound that they give on all policies.
 #[derive(Clone, Debug)]
@@ -86,13 +87,14 @@ pub(super) fn maximise<const R: usize>(
     free: &[f64; R],
     start: &[[f64; R]],
     evaluations: usize,
+    deadline: Deadline,
 ) -> Dual<R> {
     let mut prices = vec![];
     let mut policies: Vec<Vec<u32>> = vec![];
     let worst: f64 = groups.iter().map(|items| items.iter().map(|item| item.loss).fold(0.0, f64::max)).sum();
     let mut master = Master::new(&free[..rows], worst);
     let mut starts = start.iter();
-    while prices.len() < evaluations {
+    while prices.len() < evaluations && (prices.is_empty() || !deadline.passed()) {
         let Some(level) = master.level() else { break };
         let lambda = starts.next().copied().unwrap_or_else(|| master.lambda());
         let (found, policy) = evaluate(groups, free, lambda);
@@ -115,7 +117,7 @@ pub(super) fn maximise<const R: usize>(
 }
 
 /// The linear program over the policies seen: least loss of a mixture that keeps the budgets on average.
-struct Master {
+pub(super) struct Master {
     /// Number of rows, that of convexity included.
     size: usize,
     /// Losses of the columns: slack variables of the rows, a policy that is worse than all, then the policies.
@@ -130,7 +132,7 @@ struct Master {
 }
 
 impl Master {
-    fn new(free: &[f64], worst: f64) -> Self {
+    pub fn new(free: &[f64], worst: f64) -> Self {
         let rows = free.len();
         let size = rows + 1;
         let mut entries = vec![0.0; rows * size];
@@ -144,19 +146,19 @@ impl Master {
         master
     }
 
-    fn add(&mut self, loss: f64, entries: impl Iterator<Item = f64>) {
+    pub fn add(&mut self, loss: f64, entries: impl Iterator<Item = f64>) {
         self.losses.push(loss);
         self.entries.extend(entries);
         self.entries.push(1.0);
     }
 
     /// Objective of the basis, if it is one.
-    fn level(&self) -> Option<f64> {
+    pub fn level(&self) -> Option<f64> {
         self.duals.last().copied()
     }
 
     /// Prices of the rows.
-    fn lambda<const R: usize>(&self) -> [f64; R] {
+    pub fn lambda<const R: usize>(&self) -> [f64; R] {
         std::array::from_fn(|row| if row + 1 < self.size { (-self.duals[row]).max(0.0) } else { 0.0 })
     }
 
@@ -165,7 +167,7 @@ impl Master {
     }
 
     /// Simplex steps until no known column improves the program.
-    fn improve(&mut self) {
+    pub fn improve(&mut self) {
         for _ in 0..4 * self.size {
             let reduced_cost = |index: usize| {
                 let priced: f64 = self.column(index).iter().zip(&self.duals).map(|(entry, dual)| entry * dual).sum();
@@ -240,7 +242,8 @@ mod tests {
         let group: &[(u64, f64, &[u64])] = &[(2, 4.0, &[0]), (3, 0.0, &[2])];
         let problem = problem(&[group, group], &[2]);
         let reduced = Reduced::<1>::new(&problem, &bounds(&problem).unwrap()).unwrap();
-        let dual = maximise(&reduced.all(), 1, &[1.0], &[], MOST_EVALUATIONS);
-        assert!((dual.prices[0].bound - 4.0).abs() < 1e-9 && (dual.prices[0].lambda[0] - 4.0).abs() < 1e-9);
+        let dual = maximise(&reduced.all(), 1, &[1.0], &[], MOST_EVALUATIONS, Deadline::NEVER);
+        let [bound, price] = [dual.prices[0].bound, dual.prices[0].lambda[0]].map(|loss| reduced.in_problem(loss));
+        assert!((bound - 4.0).abs() < 1e-9 && (price - 4.0).abs() < 1e-9, "{bound} {price}");
     }
 }

@@ -11,7 +11,7 @@ pub(super) struct Item<const R: usize> {
     pub choice: usize,
     /// Loss above the group's least, exactly, in quanta.
     pub exact: i128,
-    /// The same as a float, in the problem's unit.
+    /// The same as a float, in the unit of the problem's largest loss.
     pub loss: f64,
     /// Weight and activation bits.
     pub bits: u64,
@@ -34,8 +34,10 @@ pub(super) struct Reduced<const R: usize> {
     pub slack: [i64; R],
     /// Sum of the least losses of all groups, in quanta: what items' losses count from.
     pub offset: i128,
-    /// Value of one quantum of loss.
+    /// Value of one quantum of loss, in the unit that floats count in.
     quantum: f64,
+    /// Binary exponent of that unit.
+    scale: i32,
 }
 
 /// A row that can bind: its place in the problem, and what it allows above the least of all groups.
@@ -54,9 +56,9 @@ pub(super) fn bounds(problem: &Problem) -> Result<Vec<Bound>, SolverError> {
     for (row, limit) in problem.rows.iter().enumerate() {
         let (mut least, mut most) = (0, 0);
         for group in &problem.groups {
-            let costs = || group.choices.iter().map(|choice| choice.costs[row]);
-            least += i128::from(costs().min().ok_or(SolverError::Infeasible)?);
-            most += i128::from(costs().max().unwrap_or(0));
+            let costs = || group.choices.iter().map(|choice| problem.cost(choice, row));
+            least += costs().min().ok_or(SolverError::Infeasible)?;
+            most += costs().max().unwrap_or(0);
         }
         if limit.limit < least {
             return Err(SolverError::Infeasible);
@@ -78,20 +80,20 @@ impl<const R: usize> Reduced<R> {
     /// # Errors
     /// [`SolverError::Infeasible`] when exact arithmetic shows it.
     pub fn new(problem: &Problem, bounds: &[Bound]) -> Result<Self, SolverError> {
-        let (losses, quantum) = fixed_point(problem);
+        let Fixed { losses, quantum, scale, .. } = fixed_point(problem);
         let mut losses = losses.into_iter();
         let mut groups = Vec::with_capacity(problem.groups.len());
         for group in &problem.groups {
             let mut least = [0; R];
             for (least, bound) in least.iter_mut().zip(bounds) {
-                *least = group.choices.iter().map(|choice| choice.costs[bound.row]).min().unwrap_or(0);
+                *least = group.choices.iter().map(|choice| problem.cost(choice, bound.row)).min().unwrap_or(0);
             }
             let mut items = Vec::with_capacity(group.choices.len());
             for (choice, option) in group.choices.iter().enumerate() {
                 let exact = losses.next().expect("one loss for each option");
                 let mut costs = [0; R];
                 let fits = bounds.iter().zip(&least).zip(&mut costs).all(|((bound, least), cost)| {
-                    let above = i64::try_from(option.costs[bound.row] - least);
+                    let above = i64::try_from(problem.cost(option, bound.row) - least);
                     above.is_ok_and(|above| {
                         *cost = above;
                         above <= bound.slack
@@ -107,7 +109,7 @@ impl<const R: usize> Reduced<R> {
         let mut slack = [i64::MAX; R];
         slack.iter_mut().zip(bounds).for_each(|(slack, bound)| *slack = bound.slack);
         let rows = bounds.iter().map(|bound| bound.row).collect();
-        Self { groups, rows, all_rows: problem.rows.len(), slack, offset: 0, quantum }.reduced(true)
+        Self { groups, rows, all_rows: problem.rows.len(), slack, offset: 0, quantum, scale }.reduced(true)
     }
 
     /// Without the items that `keep` drops, by their place among all items.
@@ -140,9 +142,14 @@ impl<const R: usize> Reduced<R> {
         total - (loss / self.quantum) as i128
     }
 
-    /// A bound that counts from the sum of the least losses, in the problem's own count.
+    /// A bound that counts from the sum of the least losses, counted from zero.
     pub fn absolute(&self, bound: f64) -> f64 {
         self.offset as f64 * self.quantum + bound
+    }
+
+    /// A bound in the problem's own unit.
+    pub fn in_problem(&self, bound: f64) -> f64 {
+        scaled(bound, self.scale)
     }
 
     /// The problem's row of one that is left.
@@ -299,9 +306,21 @@ fn drop_dominated<const R: usize>(items: &mut Vec<Item<R>>) {
     items.truncate(kept);
 }
 
-/// Every loss as a whole number of quanta, and the quantum. Exact while all losses fit into 126 bits, which 1e-9 and 1e9
-/// together do; beyond that losses are rounded to 2^-100 of the largest.
-fn fixed_point(problem: &Problem) -> (Vec<i128>, f64) {
+/// Losses as whole numbers of quanta.
+pub(super) struct Fixed {
+    /// One for each option of each group.
+    pub losses: Vec<i128>,
+    /// Value of one quantum, in the unit of [`Self::scale`].
+    pub quantum: f64,
+    /// Binary exponent of the largest loss. Floats count in this unit, so that the largest is about one.
+    pub scale: i32,
+    /// By how much rounding to quanta may have moved a loss, in the problem's unit; zero when all are exact.
+    pub rounding: f64,
+}
+
+/// Every loss as a whole number of quanta. Exact while all losses fit into 126 bits, which 1e-9 and 1e9 together do; beyond
+/// that losses are rounded to 2^-100 of the largest.
+pub(super) fn fixed_point(problem: &Problem) -> Fixed {
     let losses = || problem.groups.iter().flat_map(|group| &group.choices).map(|choice| choice.loss);
     let (mut lowest, mut highest) = (i32::MAX, i32::MIN);
     for loss in losses().filter(|&loss| loss != 0.0) {
@@ -310,10 +329,11 @@ fn fixed_point(problem: &Problem) -> (Vec<i128>, f64) {
         highest = highest.max(exponent + 128 - mantissa.leading_zeros() as i32);
     }
     if lowest > highest {
-        return (losses().map(|_| 0).collect(), 1.0);
+        return Fixed { losses: losses().map(|_| 0).collect(), quantum: 1.0, scale: 0, rounding: 0.0 };
     }
     let room = 126 - (problem.groups.len() as f64).log2().ceil() as i32;
-    let quantum = if highest - lowest <= room { lowest } else { highest - room.min(100) };
+    let exact = highest - lowest <= room;
+    let quantum = if exact { lowest } else { highest - room.min(100) };
     let fixed = |loss: f64| {
         if loss == 0.0 {
             return 0;
@@ -327,7 +347,18 @@ fn fixed_point(problem: &Problem) -> (Vec<i128>, f64) {
         };
         if loss < 0.0 { -size } else { size }
     };
-    (losses().map(fixed).collect(), 2f64.powi(quantum))
+    Fixed {
+        losses: losses().map(fixed).collect(),
+        quantum: 2f64.powi(quantum - highest),
+        scale: highest,
+        rounding: if exact { 0.0 } else { scaled(1.0, quantum) },
+    }
+}
+
+/// A number times a power of two, of which both factors and the product are floats though the power alone may be none.
+pub(super) fn scaled(number: f64, exponent: i32) -> f64 {
+    let half = exponent / 2;
+    number * 2f64.powi(half) * 2f64.powi(exponent - half)
 }
 
 /// |loss| = mantissa * 2^exponent.
@@ -350,16 +381,29 @@ mod tests {
     #[test]
     fn losses_are_exact_over_a_huge_range() {
         let problem = problem(&[&[(2, 1e9, &[1]), (3, 1e-9, &[2])], &[(2, 0.1, &[1]), (3, -0.0, &[2])]], &[3]);
-        let (losses, quantum) = fixed_point(&problem);
-        let back: Vec<f64> = losses.iter().map(|&loss| loss as f64 * quantum).collect();
-        assert_eq!(back, [1e9, 1e-9, 0.1, 0.0]);
+        let Fixed { losses, quantum, scale, rounding } = fixed_point(&problem);
+        let back: Vec<f64> = losses.iter().map(|&loss| scaled(loss as f64 * quantum, scale)).collect();
+        assert_eq!((back, rounding), (vec![1e9, 1e-9, 0.1, 0.0], 0.0));
+    }
+
+    #[test]
+    fn losses_near_the_ends_of_floats_are_exact() {
+        for size in [5e-324, 3e-310, 1e-300, 1e300] {
+            let problem = problem(&[&[(2, size, &[1]), (3, 3.0 * size, &[2])]], &[3]);
+            let Fixed { losses, quantum, scale, rounding } = fixed_point(&problem);
+            let back: Vec<f64> = losses.iter().map(|&loss| scaled(loss as f64 * quantum, scale)).collect();
+            assert_eq!((back, rounding), (vec![size, 3.0 * size], 0.0));
+        }
+        let Fixed { losses, rounding, .. } = fixed_point(&problem(&[&[(2, 1.0, &[1]), (3, 1e-288, &[2])]], &[3]));
+        assert!(losses[0] == 1 << 99 && losses[1] == 0 && (1e-31..1e-29).contains(&rounding), "{rounding}");
     }
 
     #[test]
     fn dominated_items_go_and_costs_count_from_the_least() {
         let group: &[(u64, f64, &[u64])] = &[(2, 5.0, &[10]), (3, 5.0, &[10]), (4, 6.0, &[12]), (5, 1.0, &[30])];
         let reduced = reduced::<1>(&problem(&[group, group], &[49]));
-        let kept: Vec<_> = reduced.groups[0].iter().map(|item| (item.choice, item.loss, item.costs[0])).collect();
+        let loss = |item: &Item<1>| reduced.in_problem(item.loss);
+        let kept: Vec<_> = reduced.groups[0].iter().map(|item| (item.choice, loss(item), item.costs[0])).collect();
         assert_eq!(kept, [(3, 0.0, 20), (0, 4.0, 0)]);
         // 29 of the limit are left, of which whole steps of 20 can be used.
         assert_eq!(reduced.slack, [20]);
