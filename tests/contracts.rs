@@ -6,8 +6,8 @@ use limpq_core::{
     graph::{Graph, Model, Shape},
     registry::{Kind, entries},
     search::{
-        Accounting, BitWidth, Choice, CostModel, Group, Precision, Problem, Row, Solved, Solver, SolverError, Status,
-        solve,
+        Accounting, BitWidth, Choice, CostModel, Group, Named, Precision, Problem, Row, Solved, Solver, SolverError,
+        Status, solve,
     },
     train::{Dataset, Network, Plan, Quantizer, Sensitivity, State},
 };
@@ -207,7 +207,7 @@ fn solvers_equal_brute_force_keep_budgets_and_repeat_themselves() {
         let (mut solved, mut refused) = (0, 0);
         for _ in 0..60 {
             let problem = instance(&mut random);
-            match (solve(name, solver.as_ref(), &problem, None), optimum(&problem)) {
+            match (solve(Named::new(name, solver.as_ref()), &problem, None), optimum(&problem)) {
                 (Ok(Solved { picks, objective, proof }), Some(best)) => {
                     solved += 1;
                     assert_eq!(proof.status, Status::Optimal, "{name}");
@@ -215,7 +215,7 @@ fn solvers_equal_brute_force_keep_budgets_and_repeat_themselves() {
                     assert!(problem.feasible(&picks), "{name}");
                     assert_eq!((proof.gap, proof.bound), (0.0, objective), "{name}");
                     assert_eq!(
-                        solve(name, solver.as_ref(), &problem, None).unwrap().picks,
+                        solve(Named::new(name, solver.as_ref()), &problem, None).unwrap().picks,
                         picks,
                         "{name}: same answer twice"
                     );

@@ -54,7 +54,7 @@ impl Stages<'_> {
     fn kept_policy(&self, files: &Files, instance: &Instance) -> Result<Solved, Damaged> {
         let wrong = |why: String| damaged(NAMES[0], why);
         let Kept { schema, policy, proof } = first(NAMES[0], files)?;
-        let policy = Policy { schema, model: None, policy };
+        let policy = Policy { schema, model: None, network: None, policy };
         let picks = policy_picks(&policy, &self.graph, instance).map_err(wrong)?;
         let objective = instance.problem.objective(&picks);
         match proof.bound.is_finite() && proof.gap.is_finite() && proof.bound <= objective {
