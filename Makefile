@@ -121,9 +121,9 @@ libtorch:
 	echo "$$wanted" >$$venv/is
 
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS := indicators policy rules budget table pickle config weights record metrics
+FUZZ_TARGETS := indicators policy rules budget table pickle config weights record metrics image idx cifar10
 # Those that build the training half.
-FUZZ_TRAIN := config weights record metrics
+FUZZ_TRAIN := config weights record metrics image idx cifar10
 
 # Runs every fuzz target on a copy of its corpus. The last ones build the training half, which takes some minutes.
 fuzz:

@@ -177,7 +177,7 @@ fn data(shape: Shape, classes: usize, images: usize) -> Data {
         augment: Augment::default(),
     };
     let train = Arc::new(train);
-    Data { shape, classes, train: train.clone(), validation: None, test: train }
+    Data { shape, classes, train: train.clone(), validation: None, test: train, remarks: vec![] }
 }
 
 fn median(mut numbers: Vec<f64>) -> f64 {

@@ -245,6 +245,7 @@ fn training_is_pytorch_s() {
             train: samples.clone(),
             validation: None,
             test: samples,
+            remarks: vec![],
         };
         let (losses, checkpoints) = (Losses::default(), Nowhere);
         let bench = Bench {

@@ -217,7 +217,8 @@ impl Config {
     /// # Errors
     /// Missing, truncated or foreign files, by name; a class without training images.
     pub fn data(&self) -> Result<Data, super::RunError> {
-        let data = self.dataset.build::<dyn crate::train::Dataset>()?.load()?;
+        let mut data = self.dataset.build::<dyn crate::train::Dataset>()?.load()?;
+        data.remarks.extend(data.empty_classes());
         Ok(self.split.divide(data, self.seed)?)
     }
 

@@ -45,6 +45,7 @@ pub fn run_in(config: &Config, place: Place, progress: &dyn Progress) -> Result<
     start_threads()?;
     let folder = Folder::open(place.folder)?.beside(place.others);
     let data = config.data()?;
+    data.remarks.iter().for_each(|remark| progress.remark(remark));
     let model = config.model.build::<dyn crate::graph::Model>()?;
     let mut graph = model.graph(data.shape, data.classes)?;
     graph.model.clone_from(&config.model.name);

@@ -2,7 +2,7 @@
 
 use crate::{graph::Shape, hash::hex};
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// What is wrong with a data set.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +92,45 @@ pub struct Data {
     pub validation: Option<Arc<dyn Samples>>,
     /// What accuracies are measured on.
     pub test: Arc<dyn Samples>,
+    /// What was found that is no error, but that whoever believes the results should know. For people.
+    pub remarks: Vec<String>,
+}
+
+impl Data {
+    /// A remark on each part of the data that has no image of some classes.
+    pub fn empty_classes(&self) -> Vec<String> {
+        let parts = [("training", &self.train), ("test", &self.test)];
+        parts.into_iter().filter_map(|(part, set)| empty_classes(part, &**set, self.classes)).collect()
+    }
+}
+
+fn empty_classes(part: &str, set: &dyn Samples, classes: usize) -> Option<String> {
+    let found: BTreeSet<usize> = (0..set.len()).map(|index| set.label(index)).collect();
+    let empty: Vec<usize> = (0..classes).filter(|class| !found.contains(class)).collect();
+    let them = |count: usize| if count == 1 { "class" } else { "classes" };
+    let (missing, there) = (empty.len(), found.len());
+    (missing > 0).then(|| {
+        format!(
+            "no {part} image is of {} {}; there are images of {there} of the {classes} classes, the network distinguishes all \
+             {classes}",
+            them(missing),
+            ranges(&empty)
+        )
+    })
+}
+
+/// Rising numbers for people: `0`, `1 to 254`, `3, 5 to 9`; not more than a line of them.
+fn ranges(numbers: &[usize]) -> String {
+    const MOST: usize = 10;
+    let runs: Vec<&[usize]> = numbers.chunk_by(|a, b| a + 1 == *b).collect();
+    let one = |run: &&[usize]| match run {
+        [one] => one.to_string(),
+        [first, second] => format!("{first}, {second}"),
+        [first, .., last] => format!("{first} to {last}"),
+        [] => String::new(),
+    };
+    let shown: Vec<String> = runs.iter().take(MOST).map(one).collect();
+    shown.join(", ") + if runs.len() > MOST { " and others" } else { "" }
 }
 
 /// Labelled images for training and evaluation.
@@ -101,4 +140,40 @@ pub trait Dataset: Send + Sync {
     /// # Errors
     /// Missing, truncated or foreign files, by name.
     fn load(&self) -> Result<Data, DatasetError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::{Augment, InMemory};
+
+    fn labelled(labels: &[u8]) -> Arc<InMemory> {
+        let shape = Shape { channels: 1, height: 1, width: 1 };
+        let (pixels, labels, augment) = (vec![0; labels.len()], labels.to_vec(), Augment::default());
+        Arc::new(InMemory { shape, pixels, labels, mean: vec![0.0], deviation: vec![1.0], augment })
+    }
+
+    fn remarks(classes: usize, train: &[u8], test: &[u8]) -> Vec<String> {
+        let (train, test) = (labelled(train), labelled(test));
+        let shape = Shape { channels: 1, height: 1, width: 1 };
+        Data { shape, classes, train, validation: None, test, remarks: vec![] }.empty_classes()
+    }
+
+    /// EMNIST's letters are labelled 1 to 26, and its class 0 is empty (torchvision calls it "N/A"); masks have 0 and 255.
+    #[test]
+    fn classes_without_images_are_named() {
+        assert!(remarks(3, &[0, 1, 2], &[2, 0, 1]).is_empty());
+        let letters: Vec<u8> = (1..27).collect();
+        let found = remarks(27, &letters, &letters);
+        let expected = "is of class 0; there are images of 26 of the 27 classes, the network distinguishes all 27";
+        assert_eq!(found, [format!("no training image {expected}"), format!("no test image {expected}")]);
+        let mask = &remarks(256, &[0, 255], &[0, 255])[0];
+        assert!(mask.contains("of classes 1 to 254; there are images of 2 of the 256 classes"), "{mask}");
+        let test = remarks(9, &[0, 1, 2, 3, 4, 5, 6, 7, 8], &[0, 3, 4, 7]);
+        assert_eq!(test.len(), 1);
+        assert!(test[0].starts_with("no test image is of classes 1, 2, 5, 6, 8; "), "{test:?}");
+        let many: Vec<u8> = (0..100).map(|class| 2 * class).collect();
+        let many = &remarks(199, &many, &[])[0];
+        assert!(many.contains("of classes 1, 3, 5, 7, 9, 11, 13, 15, 17, 19 and others; "), "{many}");
+    }
 }

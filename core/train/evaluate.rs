@@ -77,7 +77,7 @@ impl Bench<'_> {
         let (devices, shape) = (self.devices(), self.data.shape);
         let network = network.clone().computing(Arithmetic::Float32);
         let networks: Vec<Network> = devices.iter().map(|device| parallel::copy(&network, device, false)).collect();
-        let mut batches = self.loader(set, Pick::plain(indices), BATCH);
+        let mut batches = self.loader(set, Pick::plain(indices), BATCH).filled();
         let (mut first, mut top5, mut loss, mut used) = (0usize, 0usize, 0f64, 0usize);
         let mut not_finite = None;
         loop {
@@ -111,7 +111,7 @@ impl Bench<'_> {
         let network = network.clone().valid();
         let places = self.some_training_images(images);
         let (mut batches, mut used) = (0, 0);
-        for batch in self.loader(&self.data.train, Pick::plain(&places), BATCH) {
+        for batch in self.loader(&self.data.train, Pick::plain(&places), BATCH).filled() {
             self.stop_if_asked("estimating batch-norm statistics")?;
             let (images, labels) = batch?.on(self.data.shape, self.device);
             // A batch of one has no variance.

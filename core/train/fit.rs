@@ -168,15 +168,14 @@ impl Bench<'_> {
         ChaCha8Rng::from_seed(digest.into())
     }
 
-    /// The first training batch of a stage, for calibration.
+    /// The first training batch of a stage that has images, for calibration.
     ///
     /// # Errors
-    /// When a sample cannot be read.
+    /// When a sample cannot be read, or all are left out.
     pub fn first_batch(&self, batch_size: usize) -> Result<Tensor<4>, TrainError> {
         let mut order: Vec<usize> = (0..self.data.train.len()).collect();
         order.shuffle(&mut self.random("calibrate"));
-        order.truncate(batch_size);
-        let first = self.loader(&self.data.train, Pick::plain(&order), order.len()).next();
+        let first = self.loader(&self.data.train, Pick::plain(&order), batch_size).filled().next();
         Ok(first.transpose()?.unwrap_or_default().on(self.data.shape, self.device).0)
     }
 
@@ -256,6 +255,12 @@ impl Bench<'_> {
             let images = batch.labels.len();
             let learning_rate = recipe.learning_rate_at(step, steps, per_epoch);
             let bits = passes(step);
+            if images == 0 {
+                // None of its images can be read: the step learns nothing, and the ones behind it are what they would be.
+                run.done += 1;
+                self.after_step(job, &mut run, epoch, (per_epoch, steps), &bits[0])?;
+                continue;
+            }
             let (shape, classes) = (self.data.shape, self.data.classes);
             let weight = job.update.gradients.share(bits.len());
             let passes = Passes { bits: &bits, weight, recipe, shape, classes };
@@ -406,7 +411,8 @@ impl Bench<'_> {
         order.shuffle(&mut random);
         order.truncate(order.len() / batch_size * batch_size);
         let picks = Pick::drawn(&order[from * batch_size..], random.next_u64());
-        self.loader(&self.data.train, picks, batch_size)
+        let loader = self.loader(&self.data.train, picks, batch_size);
+        if from > 0 { loader.after_others() } else { loader }
     }
 
     pub(super) fn loader(&self, samples: &Arc<dyn Samples>, picks: Vec<Pick>, batch_size: usize) -> Loader {

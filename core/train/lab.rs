@@ -96,10 +96,11 @@ impl<'a> Lab<'a> {
     }
 
     /// Training images and their classes in batches, without gradients: the same for the same seed and `purpose`, no image
-    /// twice, as many batches as there are images for. The last one may be smaller if it is the only one.
+    /// twice, as many batches as there are images for. The last one may be smaller if it is the only one, and all may be where
+    /// images are left out.
     ///
     /// # Errors
-    /// When a sample cannot be read.
+    /// When a sample cannot be read, or all are left out.
     pub fn batches(
         &self,
         purpose: &str,
@@ -112,7 +113,7 @@ impl<'a> Lab<'a> {
         let whole = (order.len() / batch_size).clamp(1, batches.max(1));
         order.truncate(whole * batch_size);
         let loader = self.bench.loader(train, Pick::plain(&order), batch_size);
-        loader.map(|batch| Ok(batch?.on(self.bench.data.shape, self.bench.device))).collect()
+        loader.filled().map(|batch| Ok(batch?.on(self.bench.data.shape, self.bench.device))).collect()
     }
 
     /// Asks for a number for each searchable layer (its place in [`Graph::layers`]), each of its tensors and each candidate.

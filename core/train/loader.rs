@@ -76,12 +76,15 @@ pub fn default_workers() -> NonZeroUsize {
 
 type Decoded = Result<Vec<f32>, DatasetError>;
 
-/// An iterator over batches. The last one may be smaller; after an error there are no more. Dropping it ends its workers.
+/// An iterator over batches. The last one may be smaller, and one whose images are all left out is empty; that all images of
+/// all batches are left out is an error. After an error there are no more. Dropping it ends its workers.
 pub struct Loader {
     shared: Arc<Shared>,
     batch_size: usize,
     /// The first pick that has not been given out.
     at: usize,
+    /// Whether any image could be read.
+    any: bool,
     /// Images that came before their turn.
     early: BTreeMap<usize, Decoded>,
     decoded: Receiver<(usize, Decoded)>,
@@ -110,7 +113,18 @@ impl Loader {
         };
         // Where the system allows fewer threads those do, and without any the images are decoded when they are asked for.
         let workers = (0..workers).map_while(start).collect();
-        Self { shared, batch_size, at: 0, early: BTreeMap::new(), decoded, workers }
+        Self { shared, batch_size, at: 0, any: false, early: BTreeMap::new(), decoded, workers }
+    }
+
+    /// The same where other batches came before: that none of these can be read is no error then.
+    pub fn after_others(mut self) -> Self {
+        self.any = true;
+        self
+    }
+
+    /// The batches that have images.
+    pub fn filled(self) -> impl Iterator<Item = Result<Batch, DatasetError>> {
+        self.filter(|batch| batch.as_ref().map_or(true, |batch| !batch.labels.is_empty()))
     }
 
     /// Waits for the image of a place.
@@ -172,12 +186,11 @@ impl Iterator for Loader {
             }
         }
         self.shared.go_on(end);
+        self.any |= !batch.labels.is_empty();
         match left_out {
             // Nothing can be computed from no image at all.
-            Some(DatasetError::LeftOut { path, why }) if batch.labels.is_empty() => {
-                self.at = self.shared.picks.len();
-                self.shared.stop();
-                let why = format!("{why}; this was the last image of a batch none of whose images can be read");
+            Some(DatasetError::LeftOut { path, why }) if !self.any && end == self.shared.picks.len() => {
+                let why = format!("{why}; this was the last of {end} images, none of which can be read");
                 Some(Err(DatasetError::Content { path, why }))
             }
             _ => Some(Ok(batch)),

@@ -11,6 +11,9 @@ pub trait Progress {
     /// The stage is over, or ends early.
     fn finish(&self);
 
+    /// Something that is no error, but that whoever believes the results should know.
+    fn remark(&self, _remark: &str) {}
+
     /// One step of a stage that is no training is done; `note` says how it goes.
     fn note(&self, _note: &str) {}
 

@@ -135,7 +135,7 @@ mod tests {
         let labels = [[0; 20].as_slice(), &[1; 10]].concat();
         let (mean, deviation, augment) = (vec![0.0], vec![1.0], Augment::default());
         let train = Arc::new(InMemory { shape, pixels: (0..30).collect(), labels, mean, deviation, augment });
-        Data { shape, classes: 2, train: train.clone(), validation: None, test: train }
+        Data { shape, classes: 2, train: train.clone(), validation: None, test: train, remarks: vec![] }
     }
 
     fn places(samples: &dyn Samples) -> Vec<usize> {

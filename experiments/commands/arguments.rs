@@ -48,10 +48,21 @@ impl Network {
 
 fn image(text: &str) -> Result<Shape, String> {
     let shape: Shape = text.parse().map_err(|error: limpq_core::graph::GraphError| error.to_string())?;
-    match [shape.channels, shape.height, shape.width].into_iter().find(|&side| side > LARGEST_SIDE) {
+    let Shape { channels, height, width } = shape;
+    match [channels, height, width].into_iter().find(|&side| side > LARGEST_SIDE) {
         Some(side) => Err(format!("channels, height and width must be 1..={LARGEST_SIDE}, got {side}")),
+        None if channels_last(shape) => Err(format!(
+            "that is {channels} channels of {height} rows and {width} columns; channels come first: for images of {channels} rows, \
+             {height} columns and {width} channels write {width}x{channels}x{height}"
+        )),
         None => Ok(shape),
     }
+}
+
+/// Whether a shape is written as TensorFlow and NumPy do, `224x224x3`. Images one or three columns wide would be taken for that,
+/// but are none that these networks are for.
+fn channels_last(Shape { channels, height, width }: Shape) -> bool {
+    channels > 4 && height > width && (matches!(width, 1 | 3) || width == 4 && channels == height)
 }
 
 /// Reads `--accounting`.
@@ -125,6 +136,25 @@ mod tests {
 
     fn settings(arguments: &[&str]) -> anyhow::Result<Settings> {
         Settings::new(&arguments.iter().map(|&argument| argument.to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn channels_that_come_last_are_refused() {
+        for (text, right) in [
+            ("224x224x3", "3x224x224"),
+            ("32x32x3", "3x32x32"),
+            ("320x240x3", "3x320x240"),
+            ("28x28x1", "1x28x28"),
+            ("64x64x4", "4x64x64"),
+        ] {
+            let error = image(text).unwrap_err();
+            assert!(error.contains("channels come first") && error.ends_with(&format!("write {right}")), "{error}");
+        }
+        for text in
+            ["3x224x224", "1x28x28", "4x64x64", "64x8x8", "64x1x1", "128x4x4", "3x3x3", "3x7x3", "256x3x3", "12x16x4"]
+        {
+            assert_eq!(image(text).unwrap().to_string(), text);
+        }
     }
 
     #[test]

@@ -62,6 +62,9 @@ impl Check {
             "# data: {train} training{held} and {test} test images of {}, {} classes",
             data.shape, data.classes
         )?;
+        for remark in &data.remarks {
+            writeln!(out, "# remark: {remark}")?;
+        }
         let (all, searched) = (graph.layers().len(), graph.searchable().len());
         writeln!(out, "# network: {all} layers, bits are searched for {searched} of them")?;
         if let Some(weights) = weights {

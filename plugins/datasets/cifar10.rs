@@ -7,11 +7,12 @@
 //! Pixels are normalised by channel with mean and deviation of the training images. Training images are augmented as by
 //! He et al. (CVPR 2016, section 4.2): four black pixels on each side, a crop of 32x32, every other image mirrored.
 
+use super::files;
 use limpq_core::graph::Shape;
 use limpq_core::train::{Augment, Data, Dataset, DatasetError, InMemory, mean_and_deviation};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -22,6 +23,8 @@ const SHAPE: Shape = Shape { channels: 3, height: 32, width: 32 };
 const PIXELS: usize = 3 * 32 * 32;
 const CLASSES: u8 = 10;
 const TRAIN_FILES: usize = 5;
+/// A file of the data set has 31 MB.
+const MOST_BYTES: u64 = 1 << 30;
 
 /// Where the files are and how training images are changed.
 #[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
@@ -59,7 +62,7 @@ impl Dataset for Cifar10 {
             Arc::new(InMemory { shape: SHAPE, pixels, labels, mean, deviation, augment })
         };
         let (train, test) = (samples(train), samples(test));
-        Ok(Data { shape: SHAPE, classes: CLASSES.into(), train, validation: None, test })
+        Ok(Data { shape: SHAPE, classes: CLASSES.into(), train, validation: None, test, remarks: vec![] })
     }
 }
 
@@ -114,7 +117,7 @@ impl Images {
     fn read(&mut self, folder: &Path, name: &str, layout: Layout) -> Result<(), DatasetError> {
         let path = folder.join(format!("{name}{}", layout.extension()));
         let shown = path.display().to_string();
-        let bytes = fs::read(&path).map_err(|error| {
+        let bytes = files::read(&path, MOST_BYTES).map_err(|error| {
             let hint = match error.kind() {
                 io::ErrorKind::NotFound => "; other files of CIFAR-10 are there: unpack the archive again",
                 _ => "",

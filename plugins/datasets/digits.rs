@@ -47,7 +47,14 @@ impl Dataset for Digits {
             let (mean, deviation, augment) = (mean.clone(), deviation.clone(), Augment::default());
             Arc::new(InMemory { shape: SHAPE, pixels, labels, mean, deviation, augment })
         };
-        Ok(Data { shape: SHAPE, classes: CLASSES, train: samples(train), validation: None, test: samples(test) })
+        Ok(Data {
+            shape: SHAPE,
+            classes: CLASSES,
+            train: samples(train),
+            validation: None,
+            test: samples(test),
+            remarks: vec![],
+        })
     }
 }
 

@@ -2,23 +2,25 @@
 //!
 //! An IDX file is big-endian: a magic number (0x00000803 for images, 0x00000801 for labels), the number of items, for
 //! images also rows and columns, then one byte for each pixel or label. Each file may be plain or gzipped (`.gz`).
-//! Everything is checked: the magic, that a file is as long as it says, that there are as many labels as images, that
+//! Everything is checked: the magic, that a file is as long as it says (before more of a gzipped one is unpacked), that there are as many labels as images, that
 //! training and test images have one size. The number of classes is one more than the largest label of both. Pixels are
 //! normalised with mean and deviation of the training images that are used.
 
+use super::files;
 use flate2::read::GzDecoder;
 use limpq_core::graph::Shape;
 use limpq_core::train::{Augment, Data, Dataset, DatasetError, InMemory, mean_and_deviation};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs, io,
-    io::Read,
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 const IMAGES: u32 = 0x0803;
 const LABELS: u32 = 0x0801;
+/// Bytes that a file may have, unpacked: it is held in memory.
+const MOST_BYTES: u64 = 1 << 33;
 
 /// Where the files are and how much of them is used.
 #[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
@@ -78,7 +80,7 @@ impl Dataset for Idx {
             Arc::new(InMemory { shape, pixels, labels, mean, deviation, augment })
         };
         let classes = train.classes.max(test.classes);
-        Ok(Data { shape, classes, train: samples(train), validation: None, test: samples(test) })
+        Ok(Data { shape, classes, train: samples(train), validation: None, test: samples(test), remarks: vec![] })
     }
 }
 
@@ -128,10 +130,10 @@ impl File {
         let mut zipped = plain.clone().into_os_string();
         zipped.push(".gz");
         let zipped = PathBuf::from(zipped);
-        match fs::read(&plain) {
-            Ok(bytes) => Self::parse(plain, &bytes, magic),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::read(&zipped).and_then(|b| unzip(&b)) {
-                Ok(bytes) => Self::parse(zipped, &bytes, magic),
+        match files::read(&plain, MOST_BYTES) {
+            Ok(bytes) => Self::parse(plain, bytes, magic),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match files::read(&zipped, MOST_BYTES) {
+                Ok(bytes) => Self::unzip(folder, zipped, &bytes, magic),
                 // Neither is there: the plain name is the one that was asked for.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Err(unreadable(folder, &plain, error)),
                 Err(error) => Err(unreadable(folder, &zipped, error)),
@@ -140,10 +142,46 @@ impl File {
         }
     }
 
-    fn parse(path: PathBuf, bytes: &[u8], magic: u32) -> Result<Self, DatasetError> {
+    /// A gzipped file. It may hold a thousand times its length, so no more is unpacked than its header says.
+    fn unzip(folder: &Path, path: PathBuf, bytes: &[u8], magic: u32) -> Result<Self, DatasetError> {
+        let mut start = vec![];
+        let read = GzDecoder::new(bytes).take(header(magic) as u64).read_to_end(&mut start);
+        read.map_err(|error| unreadable(folder, &path, error))?;
+        let file = Self::start(path, &start, magic)?;
+        let most = file.length().map_or(MOST_BYTES, |length| length as u64);
+        if most > MOST_BYTES {
+            let gib = MOST_BYTES >> 30;
+            return Err(
+                file.wrong(format!("its header says {} items, more than the {gib} GiB that are read", file.shown()))
+            );
+        }
+        // One more shows that it is longer.
+        match files::unzip(bytes, most + 1) {
+            Ok(bytes) => Self::parse(file.path, bytes, magic),
+            Err(error) if error.kind() == io::ErrorKind::Other => {
+                Err(file.wrong(format!("it is longer than its header and {} items, {most} bytes", file.shown())))
+            }
+            Err(error) => Err(unreadable(folder, &file.path, error)),
+        }
+    }
+
+    fn parse(path: PathBuf, bytes: Vec<u8>, magic: u32) -> Result<Self, DatasetError> {
+        let mut file = Self::start(path, &bytes, magic)?;
+        let expected = file.length();
+        if expected != Some(bytes.len()) {
+            let expected = expected.map_or_else(|| "more than any file".to_owned(), |bytes| bytes.to_string());
+            let (found, sizes) = (bytes.len(), file.shown());
+            return Err(file.wrong(format!("it is {found} bytes long; {sizes} items and the header are {expected}")));
+        }
+        file.items = bytes;
+        file.items.drain(..header(magic));
+        Ok(file)
+    }
+
+    /// What its header says.
+    fn start(path: PathBuf, bytes: &[u8], magic: u32) -> Result<Self, DatasetError> {
         let mut file = Self { path, sizes: vec![], items: vec![] };
-        let dimensions = (magic & 0xff) as usize;
-        let header = 4 * (1 + dimensions);
+        let (dimensions, header) = ((magic & 0xff) as usize, header(magic));
         // A foreign file is recognised before a short one.
         let words: Vec<u32> = bytes.chunks_exact(4).take(1 + dimensions).map(big_endian).collect();
         match words.first() {
@@ -156,16 +194,18 @@ impl File {
             _ => {}
         }
         file.sizes = words[1..].iter().map(|&size| size as usize).collect();
-        let expected = file.sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
-        let expected = expected.and_then(|items| items.checked_add(header));
-        if expected != Some(bytes.len()) {
-            let sizes: Vec<String> = file.sizes.iter().map(usize::to_string).collect();
-            let expected = expected.map_or_else(|| "more than any file".to_owned(), |bytes| bytes.to_string());
-            let (found, sizes) = (bytes.len(), sizes.join("x"));
-            return Err(file.wrong(format!("it is {found} bytes long; {sizes} items and the header are {expected}")));
-        }
-        file.items = bytes[header..].to_vec();
         Ok(file)
+    }
+
+    /// How long the file must be; `None` if that is no number of bytes.
+    fn length(&self) -> Option<usize> {
+        let items = self.sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+        items?.checked_add(4 * (1 + self.sizes.len()))
+    }
+
+    fn shown(&self) -> String {
+        let sizes: Vec<String> = self.sizes.iter().map(usize::to_string).collect();
+        sizes.join("x")
     }
 
     fn wrong(&self, why: String) -> DatasetError {
@@ -177,10 +217,9 @@ fn big_endian(word: &[u8]) -> u32 {
     word.iter().fold(0, |number, &byte| number << 8 | u32::from(byte))
 }
 
-fn unzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let mut plain = Vec::new();
-    GzDecoder::new(bytes).read_to_end(&mut plain)?;
-    Ok(plain)
+/// Bytes of the magic number and the sizes.
+fn header(magic: u32) -> usize {
+    4 * (1 + (magic & 0xff) as usize)
 }
 
 fn unreadable(folder: &Path, path: &Path, error: io::Error) -> DatasetError {
@@ -199,6 +238,7 @@ mod tests {
     use super::*;
     use flate2::{Compression, write::GzEncoder};
     use io::Write;
+    use std::fs;
 
     fn idx(magic: u32, sizes: &[u32], items: &[u8]) -> Vec<u8> {
         let words = std::iter::once(&magic).chain(sizes);
@@ -275,6 +315,44 @@ mod tests {
         }
         let data = data.load().unwrap();
         assert_eq!((data.train.len(), data.test.len(), data.classes), (3, 2, 5));
+    }
+
+    /// 4 GiB of zeros take 4 MB gzipped.
+    #[test]
+    fn gzipped_files_are_unpacked_as_far_as_their_header_says() {
+        let (folder, data) = folder();
+        fs::remove_file(folder.path().join(&data.train_images)).unwrap();
+        let write = |sizes: &[u32], items: &[u8]| {
+            let zipped = folder.path().join(format!("{}.gz", data.train_images.display()));
+            let mut encoder = GzEncoder::new(fs::File::create(zipped).unwrap(), Compression::best());
+            encoder.write_all(&idx(IMAGES, sizes, items)).unwrap();
+            encoder.finish().unwrap();
+            error(&data)
+        };
+        let longer = write(&[3, 2, 3], &[0; 1 << 20]);
+        assert!(
+            longer.ends_with("images-idx3-ubyte.gz: it is longer than its header and 3x2x3 items, 34 bytes"),
+            "{longer}"
+        );
+        let shorter = write(&[3, 2, 3], &[0; 17]);
+        assert!(shorter.ends_with("it is 33 bytes long; 3x2x3 items and the header are 34"), "{shorter}");
+        let large = write(&[1 << 20, 1 << 10, 1 << 10], &[0; 17]);
+        assert!(
+            large.ends_with("its header says 1048576x1024x1024 items, more than the 8 GiB that are read"),
+            "{large}"
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_file_is_refused() {
+        let (folder, data) = folder();
+        let path = folder.path().join(&data.test_labels);
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        assert!(
+            error(&data).contains("t10k-labels-idx1-ubyte: it is no regular file but a pipe, a socket or a device")
+        );
     }
 
     #[test]

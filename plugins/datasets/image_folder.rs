@@ -1,21 +1,24 @@
 //! Photographs in folders, as ImageNet is laid out for PyTorch: `train/CLASS/*.JPEG` and `val/CLASS/*.JPEG`.
 //!
-//! A class is a folder of `train`; classes are numbered in the order of their names. Images may be JPEG or PNG, whatever
-//! their name says, and become RGB as by Pillow's `convert("RGB")`; the orientation in a photograph's EXIF is not applied.
+//! A class is a folder of `train`; classes are numbered in the order of their names. Its images may lie in folders of it. What
+//! torchvision's `ImageFolder` would read is read, in the same order; what is left out is said. Images may be JPEG, PNG, WebP,
+//! BMP, PPM or TIFF, whatever their name says, and become RGB as by Pillow's `convert("RGB")`; as there, the orientation is
+//! applied to TIFF, not to a photograph's EXIF, and grey of 16 bits becomes white above 255.
 //! Training images are cut and resized at random (Szegedy et al., CVPR 2015): 8 to 100 % of the area, sides 3:4 to 4:3, every
 //! other one mirrored. For evaluation the shorter side is resized to `resize` and the middle is cut out. This is torchvision's
-//! `RandomResizedCrop`, `RandomHorizontalFlip`, `Resize`, `CenterCrop` on Pillow's images, with Pillow's bilinear arithmetic.
+//! `RandomResizedCrop`, `RandomHorizontalFlip`, `Resize`, `CenterCrop` on Pillow's images, with Pillow's bilinear arithmetic of
+//! its versions before 13.
 //!
 //! Images are decoded when they are needed. What a run records of them is the hash of their names and sizes in bytes.
 
+use super::files;
 use limpq_core::graph::Shape;
 use limpq_core::hash;
 use limpq_core::train::{Data, Dataset, DatasetError, Samples};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeSet,
-    fs,
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroU64},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -26,7 +29,7 @@ mod list;
 mod resize;
 
 use crop::View;
-use list::Image;
+use list::{Image, Others};
 
 /// Where the images are and how they become input.
 #[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
@@ -52,6 +55,9 @@ pub struct ImageFolder {
     pub val_limit: usize,
     /// What to do about an image that cannot be decoded: "stop", or "skip" to leave it out with a warning.
     pub unreadable: Unreadable,
+    /// An image of more pixels cannot be decoded, which bounds the memory: up to 3 to 12 bytes a pixel for each worker. The
+    /// default is what Pillow refuses as a decompression bomb.
+    pub max_pixels: NonZeroU64,
 }
 
 /// What to do about an image that cannot be decoded.
@@ -78,6 +84,7 @@ impl Default for ImageFolder {
             limit: 0,
             val_limit: 0,
             unreadable: Unreadable::Stop,
+            max_pixels: const { NonZeroU64::new(2 * 89_478_485).expect("not 0") },
         }
     }
 }
@@ -101,9 +108,10 @@ impl Dataset for ImageFolder {
         }
         let shape = Shape::new(3, size, size).map_err(|error| option("size", error.to_string()))?;
         let (train_root, val_root) = (self.folder.join(&self.train), self.folder.join(&self.val));
-        let classes = list::classes(&train_root)?;
-        let train = list::images(&train_root, &classes, self.limit)?;
-        let below = list::classes(&val_root)?;
+        let (mut of_train, mut of_val) = (Others::default(), Others::default());
+        let classes = list::classes(&train_root, &mut of_train)?;
+        let train = list::images(&train_root, &classes, self.limit, &mut of_train)?;
+        let below = list::classes(&val_root, &mut of_val)?;
         if let Some(unknown) = below.iter().find(|class| classes.binary_search(class).is_err()) {
             let path = val_root.join(unknown).display().to_string();
             let why = format!("there is no such class in {}; both must have the same classes", train_root.display());
@@ -114,14 +122,16 @@ impl Dataset for ImageFolder {
             let why = format!("this class of {} is missing; both must have the same classes", train_root.display());
             return Err(DatasetError::Content { path, why });
         }
-        let val = list::images(&val_root, &classes, self.val_limit)?;
+        let val = list::images(&val_root, &classes, self.val_limit, &mut of_val)?;
         let samples = |root: PathBuf, images| {
             let normal = normal(self.mean, self.deviation);
             let (classes, unreadable) = (classes.clone(), self.unreadable);
-            Arc::new(Photographs { root, classes, images, size, resize, normal, unreadable, warned: Mutex::default() })
+            let (most, warned) = (self.max_pixels.get(), Mutex::default());
+            Arc::new(Photographs { root, classes, images, size, resize, normal, unreadable, most, warned })
         };
         let (train, test) = (samples(train_root, train), samples(val_root, val));
-        Ok(Data { shape, classes: classes.len(), train, validation: None, test })
+        let remarks = [of_train.remarks(), of_val.remarks(), train.deep_greys(), test.deep_greys()].concat();
+        Ok(Data { shape, classes: classes.len(), train, validation: None, test, remarks })
     }
 }
 
@@ -130,6 +140,15 @@ fn normal(mean: [f32; 3], deviation: [f32; 3]) -> [[f32; 256]; 3] {
     std::array::from_fn(|channel| {
         std::array::from_fn(|byte| (byte as f32 / 255.0 - mean[channel]) / deviation[channel])
     })
+}
+
+/// Columns, rows and red, green and blue bytes of an image file of any kind that is read here, of at most so many pixels.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn decode_image(bytes: &[u8], max_pixels: u64) -> Result<(usize, usize, Vec<u8>), String> {
+    let picture = decode::rgb(bytes, max_pixels)?;
+    Ok((picture.width, picture.height, picture.pixels))
 }
 
 /// Images on a disk.
@@ -142,6 +161,8 @@ struct Photographs {
     resize: usize,
     normal: [[f32; 256]; 3],
     unreadable: Unreadable,
+    /// Pixels that an image may have.
+    most: u64,
     /// Images that were warned of.
     warned: Mutex<BTreeSet<usize>>,
 }
@@ -150,6 +171,31 @@ impl Photographs {
     fn path(&self, index: usize) -> PathBuf {
         let Image { class, name, .. } = &self.images[index];
         self.root.join(&self.classes[*class as usize]).join(name)
+    }
+
+    /// The bytes of an image. None takes more than eight for a pixel.
+    fn bytes(&self, path: &Path) -> std::io::Result<Vec<u8>> {
+        files::read(path, self.most.saturating_mul(8).saturating_add(1 << 20))
+    }
+
+    /// A remark if images are grey of 16 bits, as depth maps and X-ray images are. Of a large set some are looked at.
+    fn deep_greys(&self) -> Vec<String> {
+        const LOOKED_AT: usize = 1000;
+        let step = self.images.len().div_ceil(LOOKED_AT).max(1);
+        let looked_at = self.images.len().div_ceil(step);
+        let is_deep = |path: &PathBuf| {
+            let may_be = path
+                .extension()
+                .is_some_and(|end| !["jpg", "jpeg", "webp", "bmp"].iter().any(|no| end.eq_ignore_ascii_case(no)));
+            may_be && self.bytes(path).is_ok_and(|bytes| decode::deep_grey(&bytes))
+        };
+        let mut deep = (0..self.images.len()).step_by(step).map(|index| self.path(index)).filter(is_deep);
+        let Some(first) = deep.next() else { return vec![] };
+        let (count, first) = (1 + deep.count(), first.display());
+        vec![format!(
+            "{count} of {looked_at} images looked at hold grey of more than 8 bits; as with Pillow's convert(\"RGB\"), and so \
+             torchvision, every value above 255 becomes white. Store them with 8 bits. The first: {first}"
+        )]
     }
 
     /// Stops, or warns once.
@@ -181,8 +227,8 @@ impl Samples for Photographs {
 
     fn image(&self, index: usize, draw: Option<u64>, pixels: &mut [f32]) -> Result<(), DatasetError> {
         let path = self.path(index);
-        let bytes = fs::read(&path).map_err(|error| list::unreadable(&path, error))?;
-        let picture = decode::rgb(&bytes).map_err(|why| self.undecodable(index, &path, why))?;
+        let bytes = self.bytes(&path).map_err(|error| list::unreadable(&path, error))?;
+        let picture = decode::rgb(&bytes, self.most).map_err(|why| self.undecodable(index, &path, why))?;
         let View { picture, flip } = match draw {
             Some(draw) => crop::random(&picture, self.size, draw),
             None => crop::middle(&picture, self.resize, self.size),

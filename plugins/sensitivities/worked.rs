@@ -78,7 +78,7 @@ impl Lamp {
         state.0.insert("fc.weight".into(), array(&[2, 1], &[1.0, -1.0]));
         state.0.insert("fc.bias".into(), array(&[2], &[0.0, 0.0]));
         let pixels: Arc<dyn Samples> = Arc::new(Pixels(images.to_vec()));
-        let data = Data { shape, classes: 2, train: pixels.clone(), validation: None, test: pixels };
+        let data = Data { shape, classes: 2, train: pixels.clone(), validation: None, test: pixels, remarks: vec![] };
         Self { graph, state, data }
     }
 

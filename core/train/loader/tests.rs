@@ -155,12 +155,42 @@ fn images_left_out_are_missing_in_their_batch() {
     assert_eq!(indices(&batches[0]), [0, 1, 2, 5, 6, 7, 8, 9]);
     assert_eq!(batches[0].labels, [0, 1, 2, 5, 6, 0, 1, 2]);
     assert_eq!(indices(&batches[1]), (10..19).collect::<Vec<_>>());
-    let samples = Numbered { left_out: vec![2, 3], ..Numbered::default() };
-    let mut loader = loader(samples, Pick::plain(&all), 2, 4);
-    assert!(loader.next().unwrap().is_ok());
-    let error = loader.next().unwrap().unwrap_err().to_string();
-    assert_eq!(error, "3.png: broken; this was the last image of a batch none of whose images can be read");
-    assert!(loader.next().is_none());
+}
+
+/// 257 images of which the last is broken are a batch of 256 and an empty one.
+#[test]
+fn a_batch_without_readable_images_is_empty_and_no_error() {
+    let sizes = |left_out: &[usize], batch_size, workers| -> Vec<usize> {
+        let samples = Numbered { left_out: left_out.to_vec(), ..Numbered::default() };
+        let all: Vec<usize> = (0..21).collect();
+        loader(samples, Pick::plain(&all), batch_size, workers).map(|batch| batch.unwrap().labels.len()).collect()
+    };
+    for workers in [1, 2, 8] {
+        assert_eq!(sizes(&[20], 10, workers), [10, 10, 0], "the last one");
+        assert_eq!(sizes(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], 10, workers), [0, 10, 1], "the first one");
+        let middle: Vec<usize> = (0..21).filter(|&index| index != 10).collect();
+        assert_eq!(sizes(&middle, 7, workers), [0, 1, 0], "all but one");
+    }
+    let samples = Numbered { left_out: vec![20, 3], ..Numbered::default() };
+    let all: Vec<usize> = (0..21).collect();
+    let filled = loader(samples, Pick::plain(&all), 10, 3).filled();
+    assert_eq!(filled.map(|batch| batch.unwrap().labels.len()).collect::<Vec<_>>(), [9, 10]);
+}
+
+#[test]
+fn that_no_image_at_all_can_be_read_is_an_error() {
+    let new = |workers| {
+        let samples = Numbered { left_out: (0..LENGTH).collect(), ..Numbered::default() };
+        loader(samples, Pick::plain(&[7, 8, 9, 3, 5]), 2, workers)
+    };
+    for workers in [1, 4] {
+        let mut batches: Vec<_> = new(workers).collect();
+        let error = batches.pop().unwrap().unwrap_err().to_string();
+        assert_eq!(error, "5.png: broken; this was the last of 5 images, none of which can be read");
+        assert!(batches.len() == 2 && batches.iter().all(|batch| *batch.as_ref().unwrap() == Batch::default()));
+        assert_eq!(new(workers).filled().count(), 1, "the error stays");
+        assert!(new(workers).after_others().all(|batch| batch.unwrap().labels.is_empty()));
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Tests of both layouts on the files that tests/golden/cifar10.py wrote.
 
 use super::*;
+use std::fs;
 
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/cifar10")
@@ -160,4 +161,16 @@ fn hostile_pickles_are_refused() {
         digits.ends_with("\"labels\" has a number of more than 64 bits in it, which is no whole number"),
         "{digits}"
     );
+}
+
+/// As `image_folder` and `idx`: a pipe is waited for without end, a device has none.
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_refused() {
+    let folder = copy("cifar-10-batches-bin");
+    let path = folder.path().join("data_batch_3.bin");
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+    let error = error(folder.path());
+    assert!(error.contains("data_batch_3.bin: it is no regular file but a pipe, a socket or a device"), "{error}");
 }

@@ -1,77 +1,105 @@
-//! JPEG and PNG to red, green and blue bytes, as Pillow's `convert("RGB")` has them.
+//! Image files to red, green and blue bytes, as Pillow's `convert("RGB")` has them.
 //!
-//! The format is that of the bytes; ImageNet has a PNG whose name ends in JPEG. JPEGs differ from libjpeg-turbo's by a few
-//! grey levels, since the standard leaves rounding and the smoothing of colour open.
+//! The format is that of the bytes; ImageNet has a PNG whose name ends in JPEG. All that an image takes in memory goes by its
+//! width and height, so these are checked before anything is decoded.
 
 use super::resize::Rgb;
-use png::{BitDepth, ColorType, Transformations};
-use std::io::Cursor;
-use zune_jpeg::{
-    JpegDecoder,
-    zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
-};
 
-/// Longer or higher is taken for damage.
-const MOST: usize = 1 << 16;
-/// Bytes that a PNG may take in memory.
-const MEMORY: usize = 1 << 30;
+mod bmp;
+mod jpeg;
+mod png;
+mod pnm;
+mod tiff;
+mod webp;
 
-/// Decodes a file's bytes; the error says what is wrong with them.
-pub fn rgb(bytes: &[u8]) -> Result<Rgb, String> {
+/// Decodes a file's bytes, of at most `most` pixels; the error says what is wrong with them.
+pub fn rgb(bytes: &[u8], most: u64) -> Result<Rgb, String> {
+    let (name, decode): (_, fn(&[u8], u64) -> Result<Rgb, String>) = match bytes {
+        [] => return Err("it is empty".to_owned()),
+        [0xff, 0xd8, ..] => ("JPEG", jpeg::rgb),
+        [0x89, b'P', b'N', b'G', ..] => ("PNG", png::rgb),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => ("WebP", webp::rgb),
+        [b'B', b'M', ..] => ("BMP", bmp::rgb),
+        [b'P', b'1'..=b'6', b' ' | b'\t'..=b'\r', ..] => ("PNM", pnm::rgb),
+        [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => ("TIFF", tiff::rgb),
+        _ => return Err(foreign(bytes)),
+    };
+    decode(bytes, most).map_err(|why| format!("as {name}: {why}"))
+}
+
+/// Whether an image has greys of more than 8 bits, of which Pillow keeps those to 255 and makes white of the others.
+pub fn deep_grey(bytes: &[u8]) -> bool {
     match bytes {
-        [0xff, 0xd8, ..] => jpeg(bytes),
-        [0x89, b'P', b'N', b'G', ..] => png(bytes),
-        [] => Err("it is empty".to_owned()),
-        _ => Err("it is neither JPEG nor PNG".to_owned()),
+        [0x89, b'P', b'N', b'G', ..] => png::deep_grey(bytes),
+        [b'P', b'2' | b'5', ..] => pnm::deep_grey(bytes),
+        [b'I', b'I', ..] | [b'M', b'M', ..] => tiff::deep_grey(bytes),
+        _ => false,
     }
 }
 
-fn jpeg(bytes: &[u8]) -> Result<Rgb, String> {
-    // The decoder fills what is missing with grey. A scan (ff da) without an end of image (ff d9) behind it is cut off.
-    let last = |marker: u8| bytes.windows(2).rposition(|pair| pair == [0xff, marker]);
-    if last(0xd9).is_none_or(|end| last(0xda).is_some_and(|scan| end < scan)) {
-        return Err("as JPEG: it ends early".to_owned());
+/// What a file is that is not read.
+fn foreign(bytes: &[u8]) -> String {
+    let name = match bytes {
+        [b'G', b'I', b'F', b'8', ..] => "a GIF",
+        [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', ..] => "an AVIF image",
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => "a HEIC image or a film",
+        [0, 0, 0, 12, b'j', b'P', ..] | [0xff, 0x4f, 0xff, 0x51, ..] => "a JPEG 2000 image",
+        [b'8', b'B', b'P', b'S', ..] => "a Photoshop file",
+        [b'P', b'f' | b'F', ..] => "a PFM image of floats",
+        [0, 0, 1, 0, ..] => "an icon",
+        [b'<', ..] => "text that starts with \"<\", such as a web page",
+        _ => "unknown",
+    };
+    format!("the file is {name}; JPEG, PNG, WebP, BMP, PPM (PGM, PBM) and TIFF are read, whatever the file's name says")
+}
+
+/// That an image has pixels, and not too many.
+fn checked(width: u64, height: u64, most: u64) -> Result<(usize, usize), String> {
+    if width == 0 || height == 0 {
+        return Err(format!("its header says {width} x {height} pixels"));
     }
-    // Not strict: bytes left over between markers are common and harm nothing.
-    let options = DecoderOptions::default().set_strict_mode(false).set_max_width(MOST).set_max_height(MOST);
-    let options = options.jpeg_set_out_colorspace(ColorSpace::RGB);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    let pixels = decoder.decode().map_err(|error| format!("as JPEG: {error}"))?;
-    let (width, height) = decoder.dimensions().ok_or("as JPEG: it has no size")?;
-    checked(width, height, pixels)
+    match (usize::try_from(width), usize::try_from(height), width.checked_mul(height)) {
+        (Ok(w), Ok(h), Some(pixels)) if pixels <= most => Ok((w, h)),
+        _ => Err(format!(
+            "its header says {width} x {height} pixels, more than [dataset] max_pixels = {most}; if that is true, set max_pixels \
+             higher or make the image smaller"
+        )),
+    }
 }
 
-fn png(bytes: &[u8]) -> Result<Rgb, String> {
-    let wrong = |error: png::DecodingError| format!("as PNG: {error}");
-    let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), png::Limits { bytes: MEMORY });
-    decoder.set_transformations(Transformations::EXPAND);
-    let mut reader = decoder.read_info().map_err(wrong)?;
-    let size = reader.output_buffer_size().filter(|&size| size <= MEMORY).ok_or("as PNG: it is too large")?;
-    let mut raw = vec![0; size];
-    let info = reader.next_frame(&mut raw).map_err(wrong)?;
-    raw.truncate(info.buffer_size());
-    let (channels, deep) = (info.color_type.samples(), info.bit_depth == BitDepth::Sixteen);
-    let samples: Vec<u8> = match (deep, info.color_type) {
-        (false, _) => raw,
-        // Pillow reads grey of 16 bits as whole numbers, of which only those to 255 are greys.
-        (true, ColorType::Grayscale) => {
-            raw.as_chunks::<2>().0.iter().map(|v| if v[0] > 0 { 255 } else { v[1] }).collect()
-        }
-        // Of colours it takes the upper half.
-        (true, _) => raw.iter().copied().step_by(2).collect(),
-    };
-    let of_pixel = |pixel: &[u8]| match *pixel {
-        [red, green, blue, ..] => [red, green, blue],
-        [grey, ..] => [grey; 3],
-        [] => [0; 3],
-    };
-    let pixels = samples.chunks(channels).flat_map(of_pixel).collect();
-    checked(info.width as usize, info.height as usize, pixels)
+/// Zeros, if there is memory for them.
+fn zeros(count: usize) -> Result<Vec<u8>, String> {
+    let mut bytes = vec![];
+    bytes.try_reserve_exact(count).map_err(|_| format!("the system has no {} MiB for it", count >> 20))?;
+    bytes.resize(count, 0);
+    Ok(bytes)
 }
 
-fn checked(width: usize, height: usize, pixels: Vec<u8>) -> Result<Rgb, String> {
-    if width == 0 || height == 0 || pixels.len() != 3 * width * height {
-        return Err(format!("{width} x {height} pixels in {} bytes, which is not three for each", pixels.len()));
+/// A picture made pixel by pixel from `samples`, so many for each.
+fn picture(
+    (width, height): (usize, usize),
+    samples: &[u8],
+    each: usize,
+    pixel: impl Fn(&[u8]) -> [u8; 3],
+) -> Result<Rgb, String> {
+    let mut pixels = zeros(3 * width * height)?;
+    for (to, from) in pixels.as_chunks_mut::<3>().0.iter_mut().zip(samples.chunks_exact(each)) {
+        *to = pixel(from);
     }
     Ok(Rgb { width, height, pixels })
 }
+
+/// The first samples of a pixel: colours without what stands behind them, or a grey.
+fn colour(samples: &[u8]) -> [u8; 3] {
+    match *samples {
+        [red, green, blue, ..] => [red, green, blue],
+        [grey, ..] => [grey; 3],
+        [] => [0; 3],
+    }
+}
+
+/// Why a file that is shorter than its header says cannot be decoded.
+const ENDS_EARLY: &str = "it ends early";
+
+#[cfg(test)]
+mod tests;

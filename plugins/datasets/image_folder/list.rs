@@ -1,10 +1,15 @@
-//! Which classes and images there are.
+//! Which classes and images there are: those that torchvision's `ImageFolder` finds, in its order.
+//!
+//! A class's images may lie in folders of its folder, at any depth and behind links. They go by folder, then by name, both as
+//! texts: `a-b/` stands before `a/c/`. What is left out is counted, so that it can be said.
 
 use limpq_core::train::DatasetError;
 use std::{
-    ffi::OsString,
+    collections::{BTreeMap, VecDeque},
+    ffi::OsStr,
     fs, io,
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 /// An image of a class.
@@ -12,20 +17,71 @@ use std::{
 pub struct Image {
     /// Place of its class.
     pub class: u32,
-    /// Name of its file.
-    pub name: OsString,
+    /// Its file, from the folder of its class on.
+    pub name: PathBuf,
     /// Size of its file.
     pub bytes: u64,
 }
 
-const EXTENSIONS: [&str; 3] = ["jpg", "jpeg", "png"];
+/// Those of torchvision.
+const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp"];
+/// Folders that a class may have. More are a web of links to one another.
+const MOST_FOLDERS: usize = 100_000;
+
+/// What is in a folder of classes and is no image to be read, with the first of each kind.
+#[derive(Default)]
+pub struct Others(BTreeMap<Other, (usize, PathBuf)>);
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Other {
+    Extension,
+    Special,
+    BrokenLink,
+    Loop,
+    Hidden,
+    ClassLess,
+    NamedLikeImage,
+}
+
+impl Others {
+    fn add(&mut self, kind: Other, path: PathBuf) {
+        self.0.entry(kind).or_insert((0, path)).0 += 1;
+    }
+
+    /// For people: how many there are of each kind, and the first.
+    pub fn remarks(&self) -> Vec<String> {
+        let remark = |(kind, (count, first)): (&Other, &(usize, PathBuf))| {
+            let others = if *count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+            let what = match kind {
+                Other::Extension => {
+                    format!("left out, since no image ends so (images end in {}):", EXTENSIONS.join(", "))
+                }
+                Other::Special => "left out, since it is a pipe, a socket or a device:".to_owned(),
+                Other::BrokenLink => "left out, since it is a link to nothing:".to_owned(),
+                Other::Loop => "not followed, since it leads back to where it lies:".to_owned(),
+                Other::Hidden => "left out, since its name starts with a dot; torchvision would read it:".to_owned(),
+                Other::ClassLess => "left out, since it lies in no folder of a class:".to_owned(),
+                Other::NamedLikeImage => "a folder, though named like an image; the images in it are read:".to_owned(),
+            };
+            format!("{what} {}{others}", first.display())
+        };
+        self.0.iter().map(remark).collect()
+    }
+}
 
 /// The folders in a folder, sorted by name.
-pub fn classes(root: &Path) -> Result<Vec<String>, DatasetError> {
+pub fn classes(root: &Path, others: &mut Others) -> Result<Vec<String>, DatasetError> {
     let mut classes = vec![];
-    for path in entries(root)?.into_iter().filter(|path| path.is_dir()) {
-        let name = path.file_name().unwrap_or_default().to_str().ok_or_else(|| wrong(&path, "its name is no UTF-8"))?;
-        classes.push(name.to_owned());
+    for path in entries(root, others)? {
+        match kind_of(&path)? {
+            Kind::Folder => {
+                let name = path.file_name().unwrap_or_default().to_str();
+                classes.push(name.ok_or_else(|| wrong(&path, "its name is no UTF-8"))?.to_owned());
+            }
+            Kind::Nothing => others.add(Other::BrokenLink, path),
+            _ if is_image(&path) => others.add(Other::ClassLess, path),
+            _ => {}
+        }
     }
     classes.sort_unstable();
     if classes.len() < 2 {
@@ -35,38 +91,113 @@ pub fn classes(root: &Path) -> Result<Vec<String>, DatasetError> {
     Ok(classes)
 }
 
-/// The images of the classes, sorted by class and name; of each class the first `limit`, or all if that is 0.
-pub fn images(root: &Path, classes: &[String], limit: usize) -> Result<Vec<Image>, DatasetError> {
+/// The images of the classes, sorted by class, folder and name; of each class the first `limit`, or all if that is 0.
+pub fn images(root: &Path, classes: &[String], limit: usize, others: &mut Others) -> Result<Vec<Image>, DatasetError> {
     let mut all = vec![];
     for (class, name) in (0u32..).zip(classes) {
-        let folder = root.join(name);
-        let known = |path: &PathBuf| {
-            let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-            EXTENSIONS.contains(&extension.as_str())
-        };
-        let mut paths: Vec<PathBuf> = entries(&folder)?.into_iter().filter(known).collect();
-        paths.sort_unstable();
-        paths.truncate(if limit == 0 { usize::MAX } else { limit });
-        if paths.is_empty() {
-            return Err(wrong(
-                &folder,
-                &format!("this class has no image; they must end in {}", EXTENSIONS.join(", ")),
-            ));
+        let mut images = of_class(&root.join(name), others)?;
+        images.truncate(if limit == 0 { usize::MAX } else { limit });
+        if images.is_empty() {
+            let why = format!("this class has no image; they must end in {}", EXTENSIONS.join(", "));
+            return Err(wrong(&root.join(name), &why));
         }
-        for path in paths {
-            let bytes = fs::metadata(&path).map_err(|error| unreadable(&path, error))?.len();
-            all.push(Image { class, name: path.file_name().unwrap_or_default().to_owned(), bytes });
-        }
+        all.extend(images.into_iter().map(|(name, bytes)| Image { class, name, bytes }));
     }
     Ok(all)
 }
 
+/// A folder on the way to an image, and those above it, without links.
+struct Way {
+    real: PathBuf,
+    above: Option<Rc<Way>>,
+}
+
+impl Way {
+    fn leads_through(&self, real: &Path) -> bool {
+        self.real == real || self.above.as_ref().is_some_and(|above| above.leads_through(real))
+    }
+}
+
+/// Names and sizes of the files of a class, in order.
+fn of_class(folder: &Path, others: &mut Others) -> Result<Vec<(PathBuf, u64)>, DatasetError> {
+    let real = fs::canonicalize(folder).map_err(|error| unreadable(folder, error))?;
+    let mut todo = VecDeque::from([(PathBuf::new(), Rc::new(Way { real, above: None }))]);
+    let mut found: Vec<(PathBuf, Vec<(PathBuf, u64)>)> = vec![];
+    while let Some((below, way)) = todo.pop_front() {
+        if found.len() == MOST_FOLDERS {
+            return Err(wrong(folder, &format!("it has more than {MOST_FOLDERS} folders; do links lead in circles?")));
+        }
+        let mut files = vec![];
+        for path in entries(&folder.join(&below), others)? {
+            let name = path.file_name().unwrap_or_default().to_owned();
+            match kind_of(&path)? {
+                Kind::Folder => {
+                    let real = fs::canonicalize(&path).map_err(|error| unreadable(&path, error))?;
+                    if way.leads_through(&real) {
+                        others.add(Other::Loop, path);
+                        continue;
+                    }
+                    if is_image(&path) {
+                        others.add(Other::NamedLikeImage, path);
+                    }
+                    todo.push_back((below.join(name), Rc::new(Way { real, above: Some(way.clone()) })));
+                }
+                _ if !is_image(&path) => others.add(Other::Extension, path),
+                Kind::File(bytes) => files.push((below.join(name), bytes)),
+                Kind::Special => others.add(Other::Special, path),
+                Kind::Nothing => others.add(Other::BrokenLink, path),
+            }
+        }
+        files.sort_unstable_by(|(a, _), (b, _)| text(a).cmp(text(b)));
+        found.push((below, files));
+    }
+    found.sort_unstable_by(|(a, _), (b, _)| text(a).cmp(text(b)));
+    Ok(found.into_iter().flat_map(|(_, files)| files).collect())
+}
+
+/// As Python compares names. Paths compare part by part, which is another order.
+fn text(path: &Path) -> &[u8] {
+    path.as_os_str().as_encoded_bytes()
+}
+
+fn is_image(path: &Path) -> bool {
+    let extension = path.extension().map(OsStr::to_ascii_lowercase);
+    extension.is_some_and(|extension| EXTENSIONS.iter().any(|known| extension == *known))
+}
+
+enum Kind {
+    File(u64),
+    Folder,
+    Special,
+    /// A link whose end is missing.
+    Nothing,
+}
+
+/// What a path leads to.
+fn kind_of(path: &Path) -> Result<Kind, DatasetError> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Ok(Kind::Folder),
+        Ok(found) if found.is_file() => Ok(Kind::File(found.len())),
+        Ok(_) => Ok(Kind::Special),
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied && path.is_symlink() => Ok(Kind::Nothing),
+        Err(error) => Err(unreadable(path, error)),
+    }
+}
+
 /// What is in a folder, without what is hidden.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+fn entries(folder: &Path, others: &mut Others) -> Result<Vec<PathBuf>, DatasetError> {
     let list = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>();
     let mut paths = list().map_err(|error| unreadable(folder, error))?;
-    paths.retain(|path| !path.file_name().unwrap_or_default().to_string_lossy().starts_with('.'));
-    Ok(paths)
+    // Whatever order the disk has them in, the first of each kind is the same.
+    paths.sort_unstable();
+    let (hidden, shown) = paths
+        .into_iter()
+        .partition(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")));
+    let hidden: Vec<PathBuf> = hidden;
+    for path in hidden.into_iter().filter(|path| path.is_dir() || is_image(path)) {
+        others.add(Other::Hidden, path);
+    }
+    Ok(shown)
 }
 
 fn wrong(path: &Path, why: &str) -> DatasetError {
@@ -83,3 +214,6 @@ pub fn unreadable(path: &Path, error: io::Error) -> DatasetError {
     };
     DatasetError::Read { path: path.display().to_string(), error, hint: hint.to_owned() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use super::{
     *,
 };
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs};
 
 #[derive(Deserialize)]
 struct Golden {
@@ -48,7 +48,7 @@ fn every_kind_of_file_is_decoded_cut_and_resized_as_by_pillow() {
     assert_eq!(golden.files.len(), 15);
     for (name, expected) in golden.files {
         let file = fs::read(root().join(&name)).unwrap();
-        let found = decode::rgb(&file).unwrap_or_else(|why| panic!("{name}: {why}"));
+        let found = decode::rgb(&file, u64::MAX).unwrap_or_else(|why| panic!("{name}: {why}"));
         assert_eq!([found.width, found.height], expected.size, "{name}");
         let square = Part { left: 0, top: 0, width: 12, height: 12 };
         let evaluated = crop::middle(&found, 16, 12).picture;
@@ -119,7 +119,7 @@ fn draws_change_an_image_and_mirror_half() {
     let drawn = |draw| pixels(&*data.train, 3, Some(draw));
     assert_eq!(drawn(1), drawn(1));
     assert_ne!(drawn(1), drawn(2));
-    let picture = decode::rgb(&fs::read(root().join("train/cat/rgb.png")).unwrap()).unwrap();
+    let picture = decode::rgb(&fs::read(root().join("train/cat/rgb.png")).unwrap(), u64::MAX).unwrap();
     for draw in 0..20 {
         let View { picture, flip } = crop::random(&picture, 12, draw);
         let normal = normal(small().mean, small().deviation);
@@ -150,7 +150,7 @@ fn missing_folders_and_classes_are_named() {
     let (folder, options) = copy();
     fs::create_dir(folder.path().join("train/eel")).unwrap();
     let empty = error(&options);
-    assert!(empty.contains("train/eel: this class has no image; they must end in jpg, jpeg, png"), "{empty}");
+    assert!(empty.contains("train/eel: this class has no image; they must end in jpg, jpeg, png, ppm, bmp"), "{empty}");
     fs::write(folder.path().join("train/eel/notes.txt"), "").unwrap();
     assert!(error(&options).contains("train/eel: this class has no image"));
     fs::rename(folder.path().join("train/eel"), folder.path().join("val/eel")).unwrap();
