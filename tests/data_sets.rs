@@ -67,7 +67,7 @@ fn check(config: &Path) -> String {
 
 fn config(root: &Path, dataset: &str) -> PathBuf {
     let path = root.join("config.toml");
-    let text = tiny(&[&format!("dataset={dataset}"), "device=flex"]).to_toml();
+    let text = tiny(&[format!("dataset={dataset}").as_str(), "device=flex"]).to_toml();
     fs::write(&path, text).unwrap();
     path
 }
