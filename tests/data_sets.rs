@@ -82,8 +82,8 @@ fn check_says_what_of_a_folder_is_left_out() {
     let dataset = format!("{{ name = \"image_folder\", folder = {images:?}, size = 8, resize = 8 }}");
     let said = check(&config(home.path(), &dataset));
     assert!(said.contains("# data: 4 training and 5 test images of 3x8x8, 2 classes"), "{said}");
-    assert!(said.contains("# remark: left out, since no image ends so") && said.contains("thumbs.db"), "{said}");
-    assert!(said.contains("# remark: 1 of 5 images looked at hold grey of more than 8 bits"), "{said}");
+    assert!(said.contains("# note: left out, since no image ends so") && said.contains("thumbs.db"), "{said}");
+    assert!(said.contains("# note: 1 of 5 images looked at hold grey of more than 8 bits"), "{said}");
 }
 
 /// As EMNIST's letters, whose labels are 1 to 26.
@@ -100,10 +100,7 @@ fn check_names_classes_without_images() {
         write("labels-idx1-ubyte", idx(0x801, &[3], &[1, 2, 3]));
     }
     let said = check(&config(home.path(), &format!("{{ name = \"idx\", folder = {:?} }}", home.path())));
-    assert!(
-        said.contains("# remark: no training image is of class 0; there are images of 3 of the 4 classes"),
-        "{said}"
-    );
+    assert!(said.contains("# note: no training image is of class 0; there are images of 3 of the 4 classes"), "{said}");
 }
 
 #[test]

@@ -90,7 +90,7 @@ impl Case {
         let samples = Arc::new(Batch { pixels: formula::pixels(&self.images[0], self.input), labels });
         let [_, channels, height, width] = self.input;
         let shape = Shape::new(channels, height, width).unwrap();
-        Data { shape, classes: self.classes, train: samples.clone(), validation: None, test: samples }
+        Data { shape, classes: self.classes, train: samples.clone(), validation: None, test: samples, remarks: vec![] }
     }
 
     fn recipe(&self, epochs: usize) -> Recipe {
@@ -111,6 +111,7 @@ impl Case {
                 recipe: &recipe,
                 bench: *bench,
                 joint: OnceCell::new(),
+                initial: OnceCell::new(),
                 spread: OnceCell::new(),
             };
             metric.measure(&lab).unwrap()

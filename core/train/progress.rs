@@ -17,9 +17,6 @@ pub trait Progress {
     /// One step of a stage that is no training is done; `note` says how it goes.
     fn note(&self, _note: &str) {}
 
-    /// Something about the run that its user should know and that is no error.
-    fn remark(&self, _remark: &str) {}
-
     /// One optimizer step is done.
     fn step(&self, _step: &Step) {}
 

@@ -63,7 +63,7 @@ impl Check {
             data.shape, data.classes
         )?;
         for remark in &data.remarks {
-            writeln!(out, "# remark: {remark}")?;
+            writeln!(out, "# note: {remark}")?;
         }
         let (all, searched) = (graph.layers().len(), graph.searchable().len());
         writeln!(out, "# network: {all} layers, bits are searched for {searched} of them")?;

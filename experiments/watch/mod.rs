@@ -112,10 +112,6 @@ impl Progress for Watchers {
         self.all.iter().for_each(|watcher| watcher.finish());
     }
 
-    fn remark(&self, remark: &str) {
-        self.0.iter().for_each(|watcher| watcher.remark(remark));
-    }
-
     fn note(&self, note: &str) {
         self.all.iter().for_each(|watcher| watcher.note(note));
     }

@@ -69,11 +69,6 @@ impl Progress for Live {
         self.show(|view| view.note(note));
     }
 
-    fn remark(&self, remark: &str) {
-        // Stdout is a terminal here. One that went away is told nothing more.
-        let _ = writeln!(stdout(), "remark: {remark}");
-    }
-
     fn finish(&self) {
         if let Some((view, bar)) = self.stage.take() {
             bar.abandon_with_message(words(&view, &view.took()));
@@ -124,10 +119,6 @@ impl<W: Write> Progress for Lines<W> {
             _ => self.line(&format!("{label}: {steps} steps, going on after step {done}")),
         }
         self.stage.replace(Some((View::new(label, steps, done), Instant::now())));
-    }
-
-    fn remark(&self, remark: &str) {
-        self.line(&format!("remark: {remark}"));
     }
 
     fn step(&self, step: &Step) {
@@ -207,7 +198,6 @@ mod tests {
     fn plain_lines_come_at_every_tenth_and_at_the_end() {
         let mut out = vec![];
         let lines = Lines::new(&mut out);
-        lines.remark("no test image is of class 0");
         lines.start("indicators", 60, 0);
         (1..=60).for_each(|done| lines.step(&step(done)));
         lines.validated(&validation(false));
@@ -217,9 +207,7 @@ mod tests {
         lines.finish();
         drop(lines);
         let out = String::from_utf8(out).unwrap();
-        let (remark, rest) = out.split_once('\n').unwrap();
-        assert_eq!(remark, "remark: no test image is of class 0");
-        let all: Vec<&str> = rest.lines().collect();
+        let all: Vec<&str> = out.lines().collect();
         assert_eq!(all[0], "indicators: 60 steps");
         let starts: Vec<String> =
             (1..10).map(|part| format!("indicators: step {} of 60, loss 1.250, ", 6 * part)).collect();

@@ -5,7 +5,7 @@ use crate::{costs, models::ResNet20};
 use limpq_core::graph::{Graph, Model};
 use limpq_core::search::{
     Accounting, BitWidth, Budget, Candidates, Constraints, CostModel, INDICATORS_SCHEMA, Indicators, LayerIndicators,
-    Named, Provenance, Rules, Search, Solved, solve,
+    Named, Provenance, RisingIndicators, Rules, Search, Solved, solve,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -57,7 +57,8 @@ fn solved(budgets: Vec<(&str, Box<dyn CostModel>)>, exact: &Exact) -> (Problem, 
         budgets: &budgets,
         rules: &Rules::default(),
     };
-    let problem = Search { constraints, indicators: &indicators, alpha: 2.0 }.instance().unwrap().problem;
+    let search = Search { constraints, indicators: &indicators, alpha: 2.0, rising: RisingIndicators::Allow };
+    let problem = search.instance().unwrap().problem;
     let solved = solve(Named::new("exact", exact), &problem, None).unwrap();
     assert!(problem.feasible(&solved.picks));
     (problem, solved)
