@@ -13,6 +13,8 @@ pub const MOST_BYTES: u64 = 16 << 20;
 /// How deep lists and tables may lie in one another.
 pub const MOST_LEVELS: usize = 64;
 
+/// With no more brackets and dots than this, TOML is read on the stack at hand.
+const FEW_LEVELS: usize = 256;
 /// Ten times what 6400 levels take in a build without optimisation.
 const TOML_STACK: usize = 128 << 20;
 
@@ -92,10 +94,14 @@ pub fn toml(text: &str) -> Result<toml::Table, String> {
             false => Err(format!("its tables and lists lie more than {MOST_LEVELS} levels deep in one another")),
         }
     };
+    if text.bytes().filter(|byte| b"[{.".contains(byte)).count() <= FEW_LEVELS {
+        return read();
+    }
     // The parser takes brackets and dots 80 levels deep each, which together are 6400. They need more stack than most threads have.
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(TOML_STACK).spawn_scoped(scope, read);
-        let read = thread.map_err(|error| format!("there is no thread to read it: {error}"))?;
+        let read = thread
+            .map_err(|error| format!("it has many levels, and there is no thread with a stack for them: {error}"))?;
         read.join().unwrap_or_else(|_| Err("the parser of TOML failed on it".to_owned()))
     })
 }
@@ -134,6 +140,8 @@ mod tests {
             assert!(toml(text).is_err());
         }
         assert!(toml(&below).unwrap_err().contains("more than 64 levels deep"));
+        let few = format!("{long}a = {}1{}", format!("{{{long}a=").repeat(2), "}".repeat(2));
+        assert!(toml(&few).unwrap_err().contains("more than 64 levels deep"), "on the stack at hand");
         let fits = format!("a = {}{}", "[".repeat(MOST_LEVELS), "]".repeat(MOST_LEVELS));
         toml(&fits).unwrap();
     }

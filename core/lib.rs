@@ -6,6 +6,7 @@
 //! Without the feature `train` (on by default) there are no tensors: what is left counts and searches, and builds quickly.
 
 pub mod artifact;
+pub mod escape;
 pub mod graph;
 #[cfg(feature = "train")]
 pub mod hash;

@@ -256,11 +256,15 @@ impl<'b> Machine<'b> {
         Ok((self.add_value(Value::Text(module)), self.add_value(Value::Text(name))))
     }
 
-    /// Calls a class or function. A dict of Python's own is made, everything else is an object.
+    /// Calls a class or function. A dict of Python's own is made, and bytes; everything else is an object.
     fn call(&mut self) -> Done {
         let (arguments, maker) = (self.pop()?, self.pop()?);
-        let value = match self.dict_of(maker, arguments)? {
-            Some(dict) => dict,
+        let plain = match self.dict_of(maker, arguments)? {
+            Some(dict) => Some(dict),
+            None => self.bytes_of(maker, arguments)?,
+        };
+        let value = match plain {
+            Some(value) => value,
             None if self.names == Names::Refused => {
                 return Err(PickleError::Call("a function on its data".to_owned()));
             }
@@ -273,13 +277,8 @@ impl<'b> Machine<'b> {
     /// The dict that a call makes, if it makes one of Python's own: empty, or from a list of pairs.
     fn dict_of(&mut self, maker: Id, arguments: Id) -> Result<Option<Value<'b>>, PickleError> {
         let Value::Name { module, name } = self.values[maker.0 as usize] else { return Ok(None) };
-        let text = |id: Id| match &self.values[id.0 as usize] {
-            Value::Text(text) => &**text,
-            Value::Bytes(bytes) => std::str::from_utf8(bytes).unwrap_or_default(),
-            _ => "",
-        };
         let Value::Tuple(arguments) = &self.values[arguments.0 as usize] else { return Ok(None) };
-        let pairs = match (text(module), text(name), &arguments[..]) {
+        let pairs = match (self.text(module), self.text(name), &arguments[..]) {
             ("collections", "OrderedDict", []) | ("collections", "defaultdict", [] | [_]) => vec![],
             ("collections", "OrderedDict", [list]) => {
                 let Value::List(list) = &self.values[list.0 as usize] else { return Ok(None) };
@@ -297,6 +296,31 @@ impl<'b> Machine<'b> {
         // One list can be named by many calls.
         self.count(pairs.len())?;
         Ok(Some(Value::Dict(pairs)))
+    }
+
+    /// The bytes that Python 3 writes as a call of `_codecs.encode` on text for the protocols of Python 2.
+    fn bytes_of(&mut self, maker: Id, arguments: Id) -> Result<Option<Value<'b>>, PickleError> {
+        /// One text can be named by many calls, so that bytes count, too.
+        const BYTES_IN_AN_OPERATION: usize = 64;
+        let Value::Name { module, name } = self.values[maker.0 as usize] else { return Ok(None) };
+        let Value::Tuple(arguments) = &self.values[arguments.0 as usize] else { return Ok(None) };
+        let &[text, codec] = &arguments[..] else { return Ok(None) };
+        if [module, name, codec].map(|id| self.text(id)) != ["_codecs", "encode", "latin1"] {
+            return Ok(None);
+        }
+        let Value::Text(text) = &self.values[text.0 as usize] else { return Ok(None) };
+        let Ok(bytes) = text.chars().map(u8::try_from).collect::<Result<Vec<u8>, _>>() else { return Ok(None) };
+        self.count(bytes.len() / BYTES_IN_AN_OPERATION)?;
+        Ok(Some(Value::Bytes(bytes.into())))
+    }
+
+    /// A value's text; that of what is none is empty.
+    fn text(&self, id: Id) -> &str {
+        match &self.values[id.0 as usize] {
+            Value::Text(text) => text,
+            Value::Bytes(bytes) => std::str::from_utf8(bytes).unwrap_or_default(),
+            _ => "",
+        }
     }
 
     /// Sets attributes. Those of dicts and lists say nothing of their content.

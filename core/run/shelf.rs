@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     artifact::{Damaged, WriteError},
+    escape::Escaped,
     train::{Checkpoint, Checkpoints},
 };
 use schemars::JsonSchema;
@@ -78,7 +79,7 @@ impl Checkpoints for Shelf<'_> {
                     for Damaged { path, why } in damaged {
                         // There may be no stderr any more.
                         let _ = writeln!(
-                            io::stderr(),
+                            Escaped(io::stderr()),
                             "warning: {path} is passed over: {why}; an earlier checkpoint serves, {name}"
                         );
                     }
@@ -92,7 +93,8 @@ impl Checkpoints for Shelf<'_> {
             Some(Damaged { why, .. }) => Err(Damaged { path: paths.join(" and "), why }),
             None => {
                 for name in self.strangers(label) {
-                    let _ = writeln!(io::stderr(), "warning: {name} is not on this run's record and is not used");
+                    let _ =
+                        writeln!(Escaped(io::stderr()), "warning: {name} is not on this run's record and is not used");
                 }
                 Ok(None)
             }

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 const START: &str = "LIMPQ__";
 
 /// The keys that a config may begin with.
-const SECTIONS: [&str; 19] = [
+const SECTIONS: [&str; 20] = [
     "name",
     "seed",
     "device",
@@ -23,6 +23,7 @@ const SECTIONS: [&str; 19] = [
     "search",
     "refine",
     "finetune",
+    "image_bits",
     "evaluate",
     "checkpoints",
     "cost",

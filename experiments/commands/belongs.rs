@@ -2,6 +2,7 @@
 
 use super::Network;
 use anyhow::Context;
+use limpq_core::escape::Escaped;
 use limpq_core::graph::{Graph, Model};
 use limpq_core::registry;
 use limpq_core::search::{Indicators, NetworkRecord, Policy};
@@ -87,5 +88,5 @@ pub fn print_warnings(out: &mut dyn Write, warnings: &[String]) -> std::io::Resu
 /// Warnings beside an answer that is data.
 pub fn tell_warnings(warnings: &[String]) {
     // Nobody is left to tell when stderr is closed; the data holds them too.
-    let _ = print_warnings(&mut std::io::stderr(), warnings);
+    let _ = print_warnings(&mut Escaped(std::io::stderr()), warnings);
 }

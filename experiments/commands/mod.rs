@@ -5,7 +5,6 @@ mod belongs;
 #[cfg(feature = "train")]
 mod check;
 mod compare;
-mod escape;
 mod files;
 mod kinds;
 mod latency_check;
@@ -30,7 +29,6 @@ pub use arguments::{Network, Settings, accounting, rising_indicators};
 #[cfg(feature = "train")]
 pub use check::Check;
 pub use compare::Compare;
-pub use escape::escaped;
 pub use kinds::{PluginKind, Registered};
 pub use latency_check::LatencyCheck;
 pub use latency_template::LatencyTemplate;
@@ -49,7 +47,7 @@ pub use study::Study;
 pub use sweep_alpha::SweepAlpha;
 
 use clap::Parser;
-use escape::Escaped;
+use limpq_core::escape::{Escaped, escaped};
 use limpq_core::registry::{self, RegistryError};
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -10,6 +10,7 @@ mod view;
 pub use interrupt::listen;
 
 use interrupt::Interrupt;
+use limpq_core::escape::escaped;
 use limpq_core::train::{Progress, Step, StepSize, Validation};
 use metrics::Metrics;
 use plots::Plots;
@@ -51,7 +52,7 @@ fn own_folder(path: &Path) -> io::Result<()> {
 
 /// Says something on stderr, where there may be nobody any more to read it.
 pub fn tell(words: &str) {
-    let _ = writeln!(stderr(), "{}", crate::commands::escaped(words));
+    let _ = writeln!(stderr(), "{}", escaped(words));
 }
 
 /// Plots that could not be drawn. The run goes on without them, but does not end well.

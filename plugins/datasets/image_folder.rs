@@ -12,12 +12,14 @@
 //! Images are decoded when they are needed. What a run records of them is the hash of their names and sizes in bytes.
 
 use super::files;
+use limpq_core::escape::Escaped;
 use limpq_core::graph::Shape;
 use limpq_core::hash;
 use limpq_core::train::{Data, Dataset, DatasetError, Samples};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeSet,
+    io::{self, Write},
     num::{NonZeroU32, NonZeroU64},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -208,7 +210,8 @@ impl Photographs {
             }
             Unreadable::Skip => {
                 if self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert(index) {
-                    eprintln!("warning: {path} is left out: {why}");
+                    // There may be no stderr any more.
+                    let _ = writeln!(Escaped(io::stderr()), "warning: {path} is left out: {why}");
                 }
                 DatasetError::LeftOut { path, why }
             }
