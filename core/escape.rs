@@ -54,7 +54,7 @@ mod tests {
         let plain = "two\nlines\tand ± é 日本 \u{1f600}";
         assert_eq!(escaped(plain), plain);
         let mut out = vec![];
-        write!(Escaped(&mut out), "{}{}", plain, "\u{1b}").unwrap();
+        write!(Escaped(&mut out), "{plain}\u{1b}").unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), format!("{plain}\\u001b"));
     }
 

@@ -151,7 +151,7 @@ struct Poisoned {
 }
 
 impl Poisoned {
-    fn new(
+    fn among(
         images: &Arc<dyn Samples>,
         pixel: f32,
         poisoned: impl Fn(usize) -> bool + Send + Sync + 'static,
@@ -234,7 +234,7 @@ fn trained(
 fn infinite_running_statistics_stop_the_step_that_they_arise_in() {
     let mut data = tiny(&[]).data().unwrap();
     // An image of the eighth step.
-    data.train = Poisoned::new(&data.train, 1e30, |call| call == 7 * 64 + 5);
+    data.train = Poisoned::among(&data.train, 1e30, |call| call == 7 * 64 + 5);
     let memory = Memory::default();
     let recipe = Recipe { epochs: 2, ..Recipe::default() };
     let error = trained(&data, recipe, &(), &memory).err().unwrap().to_string();
@@ -251,7 +251,7 @@ fn infinite_running_statistics_stop_the_step_that_they_arise_in() {
 #[test]
 fn a_first_step_that_overflows_is_not_blamed_on_the_learning_rate() {
     let mut data = tiny(&[]).data().unwrap();
-    data.train = Poisoned::new(&data.train, 1e30, |_| true);
+    data.train = Poisoned::among(&data.train, 1e30, |_| true);
     let error = trained(&data, Recipe::default(), &(), &Nowhere).err().unwrap().to_string();
     assert!(error.contains(" in step 1 of pretrain") && error.contains("Nothing had been learned yet"), "{error}");
     assert!(!error.contains("Lower"), "{error}");
@@ -264,7 +264,7 @@ fn an_epoch_whose_score_is_not_finite_is_never_the_best() {
     let validation = data.validation.take().unwrap();
     let all = validation.len();
     // An image of the second epoch, which is the better one.
-    data.validation = Some(Poisoned::new(&validation, f32::NAN, move |call| call == all + 3));
+    data.validation = Some(Poisoned::among(&validation, f32::NAN, move |call| call == all + 3));
     let told = Validations::default();
     let best = trained(&data, recipe(), &told, &Nowhere).unwrap().best.unwrap();
     let told = told.0.into_inner();
@@ -272,7 +272,7 @@ fn an_epoch_whose_score_is_not_finite_is_never_the_best() {
     assert!(second.loss.is_nan() && second.accuracy > first.accuracy, "{told:?}");
     assert_eq!((best.epoch, best.score), (0, first));
 
-    data.validation = Some(Poisoned::new(&validation, f32::NAN, |_| true));
+    data.validation = Some(Poisoned::among(&validation, f32::NAN, |_| true));
     let error = trained(&data, recipe(), &(), &Nowhere).err().unwrap().to_string();
     let start = "the network of every epoch of pretrain is not finite: its loss on the validation images never is";
     assert!(error.starts_with(start), "{error}");
@@ -284,8 +284,8 @@ fn a_score_that_is_not_finite_is_no_result() {
     let mut data = config.data().unwrap();
     let (plan, device) = (plan(&config, &data), fixtures::device());
     let network = Network::new(&plan, &State::random(&plan.graph, 0), &device).unwrap();
-    data.test = Poisoned::new(&data.test, f32::NAN, |call| call == 300);
-    data.train = Poisoned::new(&data.train, 1e30, |call| call == 70);
+    data.test = Poisoned::among(&data.test, f32::NAN, |call| call == 300);
+    data.train = Poisoned::among(&data.train, 1e30, |call| call == 70);
     let (progress, checkpoints) = ((), Nowhere);
     let bench = Bench {
         data: &data,

@@ -30,12 +30,13 @@ const STEP_SIZES: Spread = Spread { value: 30.0, layer: 1e3 };
 const MEASUREMENTS: Spread = Spread { value: 1e4, layer: 1e6 };
 
 type ByBits = BTreeMap<BitWidth, f64>;
+type OfLayer = fn(&LayerIndicators) -> &ByBits;
 
 /// The indicators of one tensor of every layer.
 struct Tensors<'a> {
     /// `weight` or `act`.
     name: &'static str,
-    of: fn(&LayerIndicators) -> &ByBits,
+    of: OfLayer,
     layers: Vec<(&'a str, &'a ByBits)>,
 }
 
@@ -51,8 +52,7 @@ impl Indicators {
         };
         found.extend(zero("layers have only zeros as weights (pruned?)", &record.zero_weights));
         found.extend(zero("layers read only zeros (dead activations?)", &record.zero_inputs));
-        let tensors: [(&'static str, fn(&LayerIndicators) -> &ByBits); 2] =
-            [("weight", |layer| &layer.weight), ("act", |layer| &layer.act)];
+        let tensors: [(&'static str, OfLayer); 2] = [("weight", |layer| &layer.weight), ("act", |layer| &layer.act)];
         for (name, of) in tensors {
             let layers = self.layers.iter().map(|(layer, values)| (layer.as_str(), of(values))).collect();
             let tensors = Tensors { name, of, layers };

@@ -130,7 +130,8 @@ mod tests {
         let mut own: Vec<&String> = graph.aliases.values().collect();
         let layers = graph.searchable();
         let mut searched: Vec<&String> = layers.iter().map(|layer| &layer.name).collect();
-        (own.sort(), searched.sort());
+        own.sort();
+        searched.sort();
         assert_eq!(own, searched);
     }
 

@@ -12,9 +12,12 @@ mod pnm;
 mod tiff;
 mod webp;
 
+/// Decodes one format.
+type Decode = fn(&[u8], u64) -> Result<Rgb, String>;
+
 /// Decodes a file's bytes, of at most `most` pixels; the error says what is wrong with them.
 pub fn rgb(bytes: &[u8], most: u64) -> Result<Rgb, String> {
-    let (name, decode): (_, fn(&[u8], u64) -> Result<Rgb, String>) = match bytes {
+    let (name, decode): (_, Decode) = match bytes {
         [] => return Err("it is empty".to_owned()),
         [0xff, 0xd8, ..] => ("JPEG", jpeg::rgb),
         [0x89, b'P', b'N', b'G', ..] => ("PNG", png::rgb),

@@ -275,7 +275,7 @@ impl Search<'_> {
         let lowest = paths.iter().min_by(|a, b| a.bound.total_cmp(&b.bound));
         let asked = || lowest.into_iter().chain(paths.iter().step_by((paths.len() / (ASKED.0 - 1)).max(1)));
         let every = (self.chain.levels.len() / ASKED.1).max(1);
-        if place % every == 0 && place + 2 < self.chain.levels.len() {
+        if place.is_multiple_of(every) && place + 2 < self.chain.levels.len() {
             for path in asked() {
                 if prices.len() >= MORE.1 {
                     break;

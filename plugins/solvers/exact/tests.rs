@@ -210,7 +210,7 @@ fn many_rows(seed: u64) -> Problem {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let rows = random.random_range(33..=90);
     let (wide, reach) = (random.random_range(0..=2), random.random_range(1..=3));
-    let based = seed % 3 == 0;
+    let based = seed.is_multiple_of(3);
     let mut problem = contract::problem(&[], &[]);
     let count = random.random_range(1..=9);
     let most = if count > 6 { 2 } else { 4 };

@@ -141,10 +141,12 @@ fn entries(path: &Path) -> Result<BTreeMap<String, (u64, u64)>, Fault> {
     }
 }
 
+/// Where the storages lie, by key.
+type Places = BTreeMap<String, (u64, u64)>;
 /// The type of each storage.
 type Kinds = BTreeMap<String, String>;
 
-fn tar_storages(path: &Path, (mut at, size): (u64, u64)) -> Result<(BTreeMap<String, (u64, u64)>, Kinds), Fault> {
+fn tar_storages(path: &Path, (mut at, size): (u64, u64)) -> Result<(Places, Kinds), Fault> {
     /// The head of a storage is some hundred bytes.
     const HEAD: u64 = 4096;
     let end = at + size;
