@@ -47,7 +47,9 @@ fn step_sizes_of_the_joint_training_neither_freeze_nor_turn_negative() {
             assert!(values.iter().all(|&value| value >= 1e-5 && value.is_finite()), "{name}: {values:?}");
             // The cosine ends near zero, where a step may be less than the last bit.
             let early = &values[..values.len() / 2];
-            assert!(early.windows(2).all(|pair| pair[0] != pair[1]), "{name} stood still: {values:?}");
+            // Where its gradient changes sign one step may be, too; what freezes stays.
+            let still = |three: &[f64]| three[0] == three[1] && three[1] == three[2];
+            assert!(!early.windows(3).any(still), "{name} stood still: {values:?}");
         }
         series.into_iter().map(|(name, values)| (name, values[0])).collect::<BTreeMap<_, _>>()
     });
