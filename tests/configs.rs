@@ -140,7 +140,9 @@ fn defaults_are_those_that_go_with_what_is_chosen() {
     assert_eq!(read(&["indicators.clip_value=0"]).indicators.clip_value, 0.0);
     let without = text.replace("[indicators]\nepochs = 1\n", "");
     assert_eq!(Config::parse("tiny.toml", &without, &[]).unwrap().indicators.clip_value, 1.0);
-    for (sensitivity, alpha) in [("learned_step", 2.0), ("fisher", 1.0), ("loss_drop", 1.0), ("infoq", 1.0)] {
+    for (sensitivity, alpha) in
+        [("learned_step", 2.0), ("fisher", 1.0), ("loss_drop", 1.0), ("infoq", 1.0), ("mutual_information_drop", 1.0)]
+    {
         let sensitivity = format!("sensitivity.name={sensitivity}");
         assert_eq!(read(&[&sensitivity]).search.alpha, alpha, "{sensitivity}");
         assert_eq!(read(&[&sensitivity, "search.alpha=0"]).search.alpha, 0.0);

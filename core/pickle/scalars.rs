@@ -35,7 +35,7 @@ pub(super) fn decimal(line: &[u8], at: usize) -> Result<Value<'_>, PickleError> 
 pub(super) fn float(line: &[u8], at: usize) -> Result<Value<'_>, PickleError> {
     let text = std::str::from_utf8(line).ok().filter(|text| text.len() <= 100);
     let number = text.and_then(|text| text.parse().ok());
-    number.map(Value::Float).ok_or(PickleError::Damaged { at, why: "this is no number" })
+    number.map(Value::Float).ok_or(PickleError::Damaged { at, why: "a number cannot be read" })
 }
 
 /// A string between quotes, as Python 2 prints it.

@@ -12,7 +12,7 @@
 //! FIT takes the product of the mean squared gradient and the mean squared error of a tensor; this is the sum of the products
 //! element by element, which ModelOpt takes too, though on a layer's output. L is the mean over the batch, so that weights
 //! and activations are on one scale: an image's share of dL/dy falls with the batch for activations as the variance of the
-//! mean does for weights. Give `search.alpha = 1` with it. Another `batch_size` changes all numbers by about the same factor
+//! mean does for weights. So `search.alpha` is 1 by default. Another `batch_size` changes all numbers by about the same factor
 //! and so hardly the policy.
 //!
 //! When to use it: for a cheap score, one backward pass for each batch, and with every quantizer. Gradients of a network

@@ -20,7 +20,7 @@
 //! The difference cancels most of it, but the divisor does not: with few images all scores are too small, by about the same
 //! factor. A network whose activations say nothing about the classes has no score, which is an error.
 //!
-//! Weights and activations are on one scale: give `search.alpha = 1`. Works with every quantizer. In earlier builds another score had
+//! Weights and activations are on one scale: `search.alpha` is 1 by default. Works with every quantizer. In earlier builds another score had
 //! this name; it is `mutual_information_drop` now.
 
 use super::sliced_information::SlicedInformation;

@@ -18,7 +18,7 @@
 //! rounding only.)
 //!
 //! Differences of the size of the noise decide little: take more images, or KL, which grows with every change of the logits. Both
-//! put weights and activations on one scale: give `search.alpha = 1`.
+//! put weights and activations on one scale: `search.alpha` is 1 by default.
 //!
 //! Costs L*B*2 evaluations of `images` images for L layers and B bit-widths, without gradients, and works with every
 //! quantizer; tensors are quantized with the parameters that the quantizer starts from.

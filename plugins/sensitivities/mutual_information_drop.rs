@@ -14,7 +14,7 @@
 //! It differs from InfoQ in three ways: it adds up over later layers, so that early layers, which have more behind them, count for
 //! more; it is not divided by the information that is there; and it has no factor 1/b.
 //!
-//! Weights and activations are on one scale: give `search.alpha = 1`. Works with every quantizer.
+//! Weights and activations are on one scale: `search.alpha` is 1 by default. Works with every quantizer.
 
 use super::sliced_information::SlicedInformation;
 use burn::tensor::Tensor;
@@ -81,6 +81,10 @@ impl Sensitivity for MutualInformationDrop {
             before = Some(((layer, role), at_base));
             Ok(change)
         })
+    }
+
+    fn alpha(&self) -> f64 {
+        1.0
     }
 }
 
