@@ -1,5 +1,6 @@
 # make demo   a whole mixed-precision run on real data, on the CPU
 # make test   everything that a change must pass, on the CPU, on PyTorch's library and on a GPU if there is one
+# make book   the book as HTML, in target/book
 # make fuzz   all that reads files and texts of others, for a minute each reader
 # make libtorch   PyTorch's library for the feature tch, in .venv-libtorch
 #
@@ -8,7 +9,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test libtorch llvm fuzz setup
+.PHONY: help demo test book libtorch llvm fuzz setup
 
 # Debian packages of the tests: HiGHS is built from source (cmake) and its bindings are generated (clang, libclang-dev); the
 # device cuda compiles kernels with LLVM.
@@ -51,7 +52,7 @@ test:
 	cargo fmt --all --check
 	$(call heading,lints)
 	cargo clippy --workspace --all-targets --features $(CHECKED) -- -D warnings
-	$(call heading,tests: units and documentation and contracts and commands of the README and licences)
+	$(call heading,tests: units and documentation and contracts and commands of README and the book and licences)
 	cargo test --workspace --features $(FEATURES)
 	$(call heading,the same on libtorch)
 	$(call on,libtorch)
@@ -68,6 +69,7 @@ test:
 	cargo clippy --no-default-features -- -D warnings
 	$(call heading,documentation)
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --workspace --features $(CHECKED)
+	@$(MAKE) --no-print-directory book
 	$(call heading,licences)
 	@if cargo deny --version >/dev/null 2>&1; then \
 		cargo deny --offline check licenses bans sources; \
@@ -75,6 +77,24 @@ test:
 		echo 'cargo-deny is not installed; the tests have checked the licences'; \
 	fi
 	@printf '\nall passed\n'
+
+# The book. Without `--release`: mdbook compiles in less than half the time, and renders these pages in a second. What the
+# tests of tests/book check is not looked for here.
+MDBOOK := 0.5.4
+book:
+	$(call heading,book)
+	@mdbook=$$(command -v mdbook || true); \
+	if [[ "$$("$${mdbook:-false}" --version 2>/dev/null)" != 'mdbook v$(MDBOOK)' ]]; then \
+		mdbook=$(CURDIR)/.mdbook/bin/mdbook; \
+	fi; \
+	if [[ "$$("$$mdbook" --version 2>/dev/null)" != 'mdbook v$(MDBOOK)' ]]; then \
+		echo 'installing mdbook $(MDBOOK) in .mdbook'; \
+		cargo install --quiet --locked --debug --version $(MDBOOK) --no-default-features --features search \
+			--root .mdbook mdbook; \
+	fi; \
+	said=$$("$$mdbook" build docs 2>&1) || { echo "$$said"; exit 1; }; \
+	echo "$$said"; \
+	! grep -E '^ *(WARN|ERROR)' <<<"$$said"
 
 # The tests that train, on another device. Threads of PyTorch spin, and tests are threads already.
 on = OMP_NUM_THREADS=1 LIMPQ_TEST_DEVICE=$(1) cargo test --workspace --features $(FEATURES) --lib --test main

@@ -10,7 +10,19 @@ pub mod quantizers;
 pub mod sensitivities;
 pub mod solvers;
 
-/// The example of a plugin in CONTRIBUTING.md compiles.
-#[cfg(doctest)]
-#[doc = include_str!("../CONTRIBUTING.md")]
-struct Contributing;
+/// The examples of the book compile, and their assertions hold.
+#[cfg(all(doctest, feature = "train"))]
+mod book {
+    #[doc = include_str!("../docs/src/extending/cost.md")]
+    struct Cost;
+    #[doc = include_str!("../docs/src/extending/dataset.md")]
+    struct Dataset;
+    #[doc = include_str!("../docs/src/extending/model.md")]
+    struct Model;
+    #[doc = include_str!("../docs/src/extending/quantizer.md")]
+    struct Quantizer;
+    #[doc = include_str!("../docs/src/extending/sensitivity.md")]
+    struct Sensitivity;
+    #[doc = include_str!("../docs/src/extending/solver.md")]
+    struct Solver;
+}
