@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How gradients move the numbers.
+/// The optimizer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Optimizer {
@@ -31,22 +31,23 @@ pub enum Keep {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Schedule {
-    /// At every step; the cosine begins behind the warm-up.
+    /// At every step; the cosine begins after the warm-up.
     #[default]
     Step,
-    /// At the end of every epoch, as timm's `CosineLRScheduler` with its defaults: the first epoch of a warm-up has the lowest
-    /// learning rate, and the cosine is counted from the first epoch on, so that the warm-up stands in its beginning's place.
+    /// At the end of every epoch, as timm's `CosineLRScheduler` with its defaults: the first epoch of a warm-up has the
+    /// lowest learning rate, and the cosine is counted from the first epoch on, so that the warm-up replaces its
+    /// beginning.
     Epoch,
 }
 
-/// The numbers that convolutions and fully connected layers multiply.
+/// What convolutions and fully connected layers compute with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Arithmetic {
     /// 32-bit floats.
     #[default]
     Float32,
-    /// Mixed precision: brain floats of 16 bits for the operands of convolutions and fully connected layers. Weights, fake
+    /// Mixed precision: bfloat16 for the operands of convolutions and fully connected layers. Weights, fake
     /// quantization, batch-norm, loss and optimizer stay in 32 bits.
     BFloat16,
 }
@@ -55,13 +56,13 @@ pub enum Arithmetic {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Recipe {
-    /// Times the training images are gone through, those of the cool-down not counted.
+    /// Passes over the training images, without those of the cool-down.
     pub epochs: usize,
     /// Further epochs at `final_learning_rate`.
     pub cooldown_epochs: usize,
-    /// Share of each class's training images that is trained on: those of `split`, of which this takes a part for its stage.
+    /// Fraction of each class's training images that this stage trains on, after that of `split`.
     pub fraction: f64,
-    /// Images for each step.
+    /// Images per step.
     pub batch_size: usize,
     /// "sgd", "adam" or "adamw".
     pub optimizer: Optimizer,
@@ -71,36 +72,37 @@ pub struct Recipe {
     pub final_learning_rate: f64,
     /// Epochs over which the learning rate rises linearly.
     pub warmup_epochs: f64,
-    /// When the learning rate changes: "step", at every step, or "epoch", at the end of every epoch as timm does (LIMPQ's code).
+    /// When the learning rate changes: "step", at every step, or "epoch", at the end of every epoch as timm does
+    /// (LIMPQ's code).
     pub schedule: Schedule,
-    /// Momentum of SGD; the first moment's decay (beta 1) of Adam.
+    /// Momentum of SGD; decay of Adam's first moment (beta 1).
     pub momentum: f64,
-    /// Whether the momentum of SGD looks ahead (Nesterov).
+    /// Whether the momentum of SGD is Nesterov's.
     pub nesterov: bool,
-    /// The second moment's decay of Adam.
+    /// Decay of Adam's second moment (beta 2).
     pub beta2: f64,
-    /// What Adam adds to the root of the second moment.
+    /// What Adam adds to the square root of the second moment.
     pub epsilon: f64,
-    /// Weight decay of weights, and of quantization parameters where the quantizer asks for it; biases and batch-norm get
-    /// none.
+    /// Weight decay of weights, and of quantization parameters if the quantizer asks for it; none for biases and
+    /// batch-norm.
     pub weight_decay: f64,
-    /// Share of the target spread evenly over all classes.
+    /// Fraction of the target that is spread evenly over all classes.
     pub label_smoothing: f64,
-    /// Largest magnitude of a gradient's element; 0 leaves gradients alone.
+    /// Elements of gradients are clipped to this magnitude; 0 is off.
     pub clip_value: f64,
-    /// Largest norm of all gradients together, taken before `clip_value`; 0 leaves gradients alone.
+    /// The norm of all gradients together is clipped to this, before `clip_value`; 0 is off.
     pub clip_norm: f64,
-    /// Share of the loss that is the distance to the full-precision network's scores (knowledge distillation); 0 turns it
-    /// off. Not for pre-training, which has no teacher.
+    /// Fraction of the loss that is knowledge distillation, the divergence from the full-precision network's logits; 0
+    /// is off. Not for pre-training, which has no teacher.
     pub distillation: f64,
-    /// Temperature that softens both networks' scores in distillation.
+    /// Temperature of both networks' logits in distillation.
     pub temperature: f64,
     /// What convolutions compute with in training: "float32", or "bfloat16" (mixed precision) where the device has it.
     /// Evaluation is in 32 bits either way.
     pub arithmetic: Arithmetic,
-    /// Whether a pass keeps only what lies between some parts of the network for its way back, where it runs each part again:
-    /// less memory for one more forward pass, and the same numbers. Parts end where a single output leads on; a network without
-    /// such places stays one part.
+    /// Whether the backward pass recomputes activations: only those at the boundaries between segments of the network
+    /// are kept. Less memory for one more forward pass, and the same results. Segments end where a single tensor leads
+    /// on; a network without such places is one segment.
     pub gradient_checkpointing: bool,
     /// "last" or "best" by accuracy on the validation images; "best" needs `split.validation`.
     pub keep: Keep,
@@ -178,7 +180,8 @@ impl Recipe {
         self.epochs + self.cooldown_epochs
     }
 
-    /// The learning rate of a step, counted from 0, out of `steps` with `steps_per_epoch`, those of the cool-down included.
+    /// The learning rate of a step, counted from 0, out of `steps` with `steps_per_epoch`, those of the cool-down
+    /// included.
     pub fn learning_rate_at(&self, step: usize, steps: usize, steps_per_epoch: usize) -> f64 {
         // Where it is, where the warm-up ends, where the cosine begins and how long it is; in steps or in epochs.
         let (now, warmup, begin, length) = match self.schedule {

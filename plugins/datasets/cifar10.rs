@@ -32,7 +32,7 @@ const MOST_BYTES: u64 = 1 << 30;
 pub struct Cifar10 {
     /// Folder of the files, or the one that has `cifar-10-batches-bin` or `cifar-10-batches-py` in it.
     pub folder: PathBuf,
-    /// Training images get so many black pixels on each side, and 32x32 pixels are cut out at random; 0 is off.
+    /// Training images are padded by this many black pixels on each side and cropped to 32x32 at random; 0 is off.
     pub crop_padding: u16,
     /// Every other training image is mirrored, at random.
     pub flip: bool,

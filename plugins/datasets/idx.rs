@@ -36,11 +36,11 @@ pub struct Idx {
     pub test_images: PathBuf,
     /// Their labels.
     pub test_labels: PathBuf,
-    /// Use the first so many training images; 0 is all.
+    /// Use only this many training images, the first ones; 0 is all.
     pub limit: usize,
-    /// Use the first so many test images; 0 is all.
+    /// Use only this many test images, the first ones; 0 is all.
     pub test_limit: usize,
-    /// Training images get so many black pixels on each side, and a part of their own size is cut out at random.
+    /// Training images are padded by this many black pixels on each side and cropped to their size at random; 0 is off.
     pub crop_padding: u16,
     /// Every other training image is mirrored, at random.
     pub flip: bool,

@@ -37,7 +37,7 @@ use list::{Image, Others};
 #[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ImageFolder {
-    /// Folder with the two others in it.
+    /// Folder that has `train` and `val`.
     pub folder: PathBuf,
     /// Training images: one folder for each class.
     pub train: PathBuf,
@@ -45,15 +45,15 @@ pub struct ImageFolder {
     pub val: PathBuf,
     /// Rows and columns of the input.
     pub size: NonZeroU32,
-    /// What the shorter side is resized to for evaluation, before the middle is cut out.
+    /// What the shorter side is resized to for evaluation, before the centre is cropped.
     pub resize: NonZeroU32,
-    /// Mean of red, green and blue, of 1.
+    /// Mean of red, green and blue, on a scale from 0 to 1.
     pub mean: [f32; 3],
     /// Standard deviation of the same.
     pub deviation: [f32; 3],
-    /// Use the first so many training images of each class; 0 is all.
+    /// Use only this many training images of each class, the first ones; 0 is all.
     pub limit: usize,
-    /// Use the first so many images of each class for evaluation; 0 is all.
+    /// Use only this many images of each class for evaluation, the first ones; 0 is all.
     pub val_limit: usize,
     /// What to do about an image that cannot be decoded: "stop", or "skip" to leave it out with a warning.
     pub unreadable: Unreadable,
