@@ -6,11 +6,13 @@
 //! Without the feature `train` (on by default) there are no tensors: what is left counts and searches, and builds quickly.
 
 pub mod artifact;
+pub mod bits;
 pub mod escape;
 pub mod graph;
 #[cfg(feature = "train")]
 pub mod hash;
 pub mod input;
+pub mod ops;
 pub mod options;
 pub mod pickle;
 pub mod registry;

@@ -16,7 +16,7 @@ pub struct Entry<P: ?Sized + 'static> {
     pub resolve: fn(&toml::Table) -> Result<toml::Table, OptionsError>,
     /// Its options: names, defaults, what they mean.
     pub options: fn() -> Options,
-    /// Further names, each standing for this plugin with one option set: (name, option, value).
+    /// Further names, each standing for this plugin with one option set: (name, option, value as TOML or as text).
     pub aliases: &'static [(&'static str, &'static str, &'static str)],
 }
 
@@ -137,7 +137,8 @@ pub fn resolve<P: ?Sized + Kind>(name: &str, options: &toml::Table) -> Result<to
 fn with_alias<P: ?Sized>(entry: &Entry<P>, name: &str, options: &toml::Table) -> toml::Table {
     let mut options = options.clone();
     if let Some((_, option, value)) = entry.aliases.iter().find(|alias| alias.0 == name) {
-        options.insert((*option).to_owned(), toml::Value::String((*value).to_owned()));
+        let value = value.parse().unwrap_or_else(|_| toml::Value::String((*value).to_owned()));
+        options.insert((*option).to_owned(), value);
     }
     options
 }
@@ -164,6 +165,7 @@ pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Opti
 /// A clash in any kind, else the first kind that has nothing registered.
 pub fn check() -> Result<(), RegistryError> {
     let kinds = [
+        entries::<dyn crate::ops::Operator>().err(),
         entries::<dyn crate::graph::Model>().err(),
         entries::<dyn crate::search::CostModel>().err(),
         entries::<dyn crate::search::Solver>().err(),

@@ -245,7 +245,7 @@ fn infinite_running_statistics_stop_the_step_that_they_arise_in() {
     assert!(error.contains("tensor \"bn1.running_var\" holds inf at place "), "{error}");
     assert!(error.ends_with("The checkpoint of step 6 stays"), "{error}");
     let kept = memory.0.into_inner().unwrap();
-    assert_eq!((kept.step, kept.state.unusable()), (6, None));
+    assert_eq!((kept.step, kept.state.not_finite()), (6, None));
 }
 
 #[test]

@@ -30,6 +30,7 @@ mod licences;
 mod limpq_names;
 mod limpq_reference;
 mod limpq_start;
+mod operators;
 mod oracle;
 mod parity;
 mod quantizers;

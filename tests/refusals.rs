@@ -204,7 +204,7 @@ mod files {
         };
         refused_json(
             with_fc,
-            &["the indicators have fc, whose bits resnet20 does not search: it keeps them at 8. Take them"],
+            &["the indicators have fc, whose bits resnet20 does not search: it keeps them fixed. Take them"],
         );
     }
 

@@ -10,6 +10,7 @@ use super::{
     summary::{Entrant, Summary},
 };
 use crate::{
+    graph,
     search::{Instance, Named, Policy, Search, SearchError},
     train::{Bench, Nowhere, Progress, Quantizer, start_threads},
 };
@@ -46,10 +47,8 @@ pub fn run_in(config: &Config, place: Place, progress: &dyn Progress) -> Result<
     let folder = Folder::open(place.folder)?.beside(place.others);
     let data = config.data()?;
     data.remarks.iter().for_each(|remark| progress.remark(remark));
-    let model = config.model.build::<dyn crate::graph::Model>()?;
-    let mut graph = model.graph(data.shape, data.classes)?;
-    graph.model.clone_from(&config.model.name);
-    graph.options = Some(config.model.options.clone());
+    let model = graph::model(&config.model.name, &config.model.options)?;
+    let graph = graph::described(&config.model.name, &config.model.options, data.shape, data.classes)?;
     let quantizer: Arc<dyn Quantizer> = config.quantizer.build::<dyn Quantizer>()?.into();
     // Bad budgets and unknown solvers must not come to light after hours of training.
     let budgets = config.budgets()?;

@@ -6,10 +6,10 @@ use super::{
     variables::{Variable, VariableError, variables},
 };
 use crate::{
-    graph::FIXED_BITS,
+    graph::{self, FIXED_BITS},
     input,
     options::{self, OptionsError},
-    registry::{self, Kind},
+    registry::{self, Kind, RegistryError},
     search::{CostModel, DEFAULT_ALPHA},
     settings::{Setting, SettingError},
     train::{Keep, Recipe, Split},
@@ -128,6 +128,18 @@ impl Config {
         Ok(config)
     }
 
+    /// Checks the model and writes every default of it out; beside its own options it may have `fixed`.
+    fn resolve_model(&mut self) -> Result<(), OptionsError> {
+        let Plugin { name, options } = &mut self.model;
+        *options = graph::resolved(name, options).map_err(|error| match error {
+            RegistryError::Options { error: OptionsError { path, message }, .. } => {
+                OptionsError { path: format!("model.{path}").trim_end_matches('.').to_owned(), message }
+            }
+            other => OptionsError { path: "model.name".to_owned(), message: other.to_string() },
+        })?;
+        Ok(())
+    }
+
     /// Checks plugins and recipes and writes every default of the plugins out.
     fn resolve(&mut self) -> Result<(), OptionsError> {
         fn plugin<P: ?Sized + Kind>(section: &str, plugin: &mut Plugin) -> Result<(), OptionsError> {
@@ -140,7 +152,7 @@ impl Config {
             Ok(())
         }
         plugin::<dyn crate::train::Dataset>("dataset", &mut self.dataset)?;
-        plugin::<dyn crate::graph::Model>("model", &mut self.model)?;
+        self.resolve_model()?;
         plugin::<dyn crate::train::Quantizer>("quantizer", &mut self.quantizer)?;
         plugin::<dyn crate::train::Sensitivity>("sensitivity", &mut self.sensitivity)?;
         plugin::<dyn crate::search::Solver>("solver", &mut self.solver)?;

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     artifact::Damaged,
-    graph::{FIXED_BITS, Graph},
+    graph::Graph,
     hash,
     search::{
         ConstraintsError, Indicators, Instance, InstanceError, Policy, Precision, Refined, Rules, SearchError, refine,
@@ -247,11 +247,12 @@ impl Stages<'_> {
         if let Some(score) = folder.stage(&[&result, &name, &best, &last], &key, kept)?.flatten() {
             return Ok(score);
         }
-        let fixed = Precision::uniform(FIXED_BITS.into()).expect("8 is a bit-width");
         let mut chosen = policy.precisions(&self.graph)?.into_iter();
         let layers = self.graph.layers();
-        let bits: Vec<Precision> =
-            layers.iter().map(|l| if l.fixed { fixed } else { chosen.next().expect("one for each layer") }).collect();
+        let bits: Vec<Precision> = layers
+            .iter()
+            .map(|l| if l.fixed { l.fixed_bits } else { chosen.next().expect("one for each layer") })
+            .collect();
         let plan = Plan::new(self.graph.clone(), bits.iter().map(|&bits| vec![bits]).collect(), self.quantizer.clone());
         let plan = if self.config.plain_images() { plan.with_plain_images() } else { plan };
         let start = Network::new(&plan, pretrained, self.bench.device)?;

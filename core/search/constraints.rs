@@ -107,7 +107,7 @@ impl Constraints<'_> {
 
 /// Whether a cost is known wherever the search may go.
 fn covered(table: &CostTable, allowed: &[Allowed]) -> Result<(), ConstraintsError> {
-    let fixed = table.unknown.iter().map(|layer| format!("{layer} at its fixed 8 bits"));
+    let fixed = table.unknown.iter().cloned();
     let searched = allowed.iter().enumerate().flat_map(|(index, layer)| {
         layer.pairs().filter(move |&bits| !table.covers(index, bits)).map(|bits| format!("{} {bits}", layer.layer))
     });

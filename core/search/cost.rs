@@ -1,7 +1,7 @@
 //! What layers cost at given bits, in exact integers, and under which accounting.
 
 use super::{BitWidth, Precision};
-use crate::graph::{FIXED_BITS, Graph, Layer};
+use crate::graph::{Graph, Layer, Second};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, HashMap};
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Accounting {
-    /// Output sides floored on each axis; stem and classifier count at their fixed 8x8 bits.
+    /// Output sides floored on each axis; fixed layers count at the bits that they keep.
     #[default]
     Exact,
     /// As LIMPQ's published search: the output area is the truncated product of unfloored sides (stride-2 layers are
@@ -35,7 +35,10 @@ impl Accounting {
     pub fn macs(self, layer: &Layer) -> u64 {
         match self {
             Self::Exact => layer.macs,
-            Self::Limpq => layer.limpq_macs,
+            Self::Limpq => match layer.second {
+                Second::Weights => layer.weights * layer.window.truncated_area(layer.in_shape),
+                Second::Activations { .. } => layer.macs,
+            },
         }
     }
 }
@@ -147,7 +150,7 @@ pub struct CostTable {
     pub layers: Vec<BTreeMap<Precision, u64>>,
     /// The sums whose largest is the cost; one for most costs.
     pub sums: Vec<Sum>,
-    /// Layers outside the search that count, but whose cost at their fixed bits is not known.
+    /// Layers outside the search that count, but whose cost at their fixed bits is not known, in words.
     pub unknown: Vec<String>,
 }
 
@@ -184,20 +187,26 @@ impl CostTable {
             false => model.at_every_step(layer, bits),
         };
         let known = |layer: &Layer, bits| model.covers(layer, bits).then(|| cost(layer, bits));
-        let of_fixed = |bits| fixed.iter().map(|layer| known(layer, bits)).sum::<Option<u64>>();
-        let (fixed_at_8, fixed_at_32) = (of_fixed(eight()).unwrap_or_default(), of_fixed(full()));
+        let of_fixed = |bits: &dyn Fn(&Layer) -> Precision| {
+            fixed.iter().map(|layer| known(layer, bits(layer))).sum::<Option<u64>>()
+        };
+        let own = of_fixed(&|layer| layer.fixed_bits).unwrap_or_default();
+        let fixed_at_32 = of_fixed(&|_| full());
         let at = |layer: &Layer| precisions.iter().filter_map(|&bits| Some((bits, known(layer, bits)?))).collect();
         let layers = searchable.iter().map(at).collect();
         let sums = match steps.is_empty() {
-            true => vec![Sum { name: String::new(), fixed: fixed_at_8, fixed_at_32, layers: BTreeMap::new() }],
+            true => vec![Sum { name: String::new(), fixed: own, fixed_at_32, layers: BTreeMap::new() }],
             false => {
                 let places = Places::new(&searchable, &fixed);
-                let sum = |step: Step| places.sum(step, &precisions, fixed_at_8, fixed_at_32);
+                let sum = |step: Step| places.sum(step, &precisions, own, fixed_at_32);
                 undominated(steps.into_iter().map(sum).collect())
             }
         };
         let elements: u64 = searchable.iter().map(|layer| model.elements(layer)).sum();
-        let unknown = fixed.iter().filter(|layer| !model.covers(layer, eight())).map(|layer| layer.name.clone());
+        let unknown = fixed
+            .iter()
+            .filter(|layer| !model.covers(layer, layer.fixed_bits))
+            .map(|layer| format!("{} at its fixed {}", layer.name, layer.fixed_text()));
         let unknown = unknown.collect();
         Self { name: name.to_owned(), unit: model.unit(), divisor: elements.max(1), layers, sums, unknown }
     }
@@ -260,25 +269,21 @@ impl<'a> Places<'a> {
 
     /// A step worked out, beside what all steps count of the fixed layers.
     fn sum(&self, step: Step, precisions: &[Precision], fixed: u64, fixed_at_32: Option<u64>) -> Sum {
-        let at = |bits| {
+        let at = |bits: &dyn Fn(&Layer) -> Precision| {
             let fixed = step.layers.iter().filter_map(|name| self.fixed.get(&**name));
-            step.constant + fixed.map(|layer| (step.cost)(layer, bits)).sum::<u64>()
+            step.constant + fixed.map(|layer| (step.cost)(layer, bits(layer))).sum::<u64>()
         };
         let layer = |&(place, layer): &(usize, &Layer)| {
             (place, precisions.iter().map(|&bits| (bits, (step.cost)(layer, bits))).collect())
         };
         let layers = step.layers.iter().filter_map(|name| self.searchable.get(&**name)).map(layer).collect();
         Sum {
-            fixed: fixed + at(eight()),
-            fixed_at_32: fixed_at_32.map(|fixed| fixed + at(full())),
+            fixed: fixed + at(&|layer| layer.fixed_bits),
+            fixed_at_32: fixed_at_32.map(|fixed| fixed + at(&|_| full())),
             layers,
             name: step.name,
         }
     }
-}
-
-fn eight() -> Precision {
-    Precision::uniform(FIXED_BITS.into()).expect("8 is a bit-width")
 }
 
 fn full() -> Precision {

@@ -2,11 +2,7 @@
 //! each candidate bit-width. Read from our JSON or from LIMPQ's pickle, told apart by content.
 
 use super::{Allowed, BitWidth, Candidates, Contradiction, NetworkRecord, pickle};
-use crate::{
-    graph::{FIXED_BITS, Graph},
-    input,
-    registry::nearest,
-};
+use crate::{graph::Graph, input, registry::nearest};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -146,7 +142,7 @@ pub enum IndicatorsError {
     },
     /// Layers that are not searched.
     #[error(
-        "the indicators have {}, whose bits {model} does not search: it keeps them at {FIXED_BITS}. Take them out of the file",
+        "the indicators have {}, whose bits {model} does not search: it keeps them fixed. Take them out of the file",
         layers.join(", ")
     )]
     Fixed {

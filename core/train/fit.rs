@@ -236,7 +236,7 @@ impl Bench<'_> {
         let per_epoch = if epochs == 0 { 0 } else { self.steps_per_epoch(stage, recipe.batch_size)? };
         let steps = per_epoch * epochs;
         let mut run = self.resume(job, network, steps)?;
-        if let (0, Some(unusable)) = (run.done, run.network.state().unusable()) {
+        if let (0, Some(unusable)) = (run.done, run.network.unusable()) {
             let network = format!("the network that {label} starts from");
             return Err(TrainError::NotFinite { network, why: unusable.to_string() });
         }

@@ -2,8 +2,8 @@
 
 use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use limpq_core::graph::{Graph, Model, Shape};
-use limpq_core::registry::{self, nearest};
+use limpq_core::graph::{self, DescribedError, Graph, Shape};
+use limpq_core::registry::nearest;
 use limpq_core::search::{Accounting, RisingIndicators};
 use limpq_core::settings::Setting;
 
@@ -36,13 +36,13 @@ impl Network {
     /// # Errors
     /// An unknown model or option, or an input that does not fit.
     pub fn graph(&self, model: &str, options: &toml::Table) -> anyhow::Result<Graph> {
-        let plugin = registry::build::<dyn Model>(model, options)?;
         let (input, classes) = (self.input.unwrap_or_else(imagenet), usize::try_from(self.classes.unwrap_or(CLASSES))?);
-        let graph = plugin.graph(input, classes);
-        let mut graph = graph.with_context(|| format!("{model} cannot be built for {input} images"))?;
-        graph.model = registry::find::<dyn Model>(model)?.name.to_owned();
-        graph.options = Some(registry::resolve::<dyn Model>(model, options)?);
-        Ok(graph)
+        match graph::described(model, options, input, classes) {
+            Err(DescribedError::Graph(error)) => {
+                Err(anyhow::Error::new(error).context(format!("{model} cannot be built for {input} images")))
+            }
+            other => Ok(other?),
+        }
     }
 }
 

@@ -3,8 +3,7 @@
 use super::Network;
 use anyhow::Context;
 use limpq_core::escape::Escaped;
-use limpq_core::graph::{Graph, Model};
-use limpq_core::registry;
+use limpq_core::graph::{self, Graph};
 use limpq_core::search::{Indicators, NetworkRecord, Policy};
 use std::io::Write;
 
@@ -62,7 +61,7 @@ impl Network {
         if shaped.classes.is_none() {
             assumed.push(format!("{} classes", graph.classes));
         }
-        let resolved = registry::resolve::<dyn Model>(model, &options)?;
+        let resolved = graph::resolved(model, &options)?;
         let defaults = resolved.iter().filter(|(key, _)| !known.contains_key(*key) && !set.contains_key(*key));
         assumed.extend(defaults.map(|(key, value)| format!("model.{key} = {value}")));
         Ok((graph, assumed))

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap::Args;
 use limpq_core::{
-    graph::Model,
+    graph,
     run::Config,
     search::Solver,
     train::{Bench, Nowhere, Plan, Quantizer, start_threads},
@@ -30,8 +30,10 @@ impl Check {
         let config = Config::read(&self.config, &self.set)?;
         start_threads()?;
         let data = config.data()?;
-        let model = config.model.build::<dyn Model>()?;
-        let graph = model.graph(data.shape, data.classes).context("[model] does not fit the data")?;
+        let (name, options) = (&config.model.name, &config.model.options);
+        let model = graph::model(name, options)?;
+        let graph = graph::described(name, options, data.shape, data.classes);
+        let graph = graph.context("[model] does not fit the data")?;
         let budgets = config.budgets()?;
         let rules = config.search.rules().map_err(|(key, error)| anyhow::anyhow!("{key}: {error}"))?;
         let constraints = config.constraints(&graph, &budgets, &rules);

@@ -1,6 +1,7 @@
 //! The plugin kinds by name, so that one command serves all of them.
 
 use limpq_core::graph::Model;
+use limpq_core::ops::Operator;
 use limpq_core::options::Options;
 use limpq_core::registry::{self, Entry, Kind, RegistryError};
 use limpq_core::search::{CostModel, Solver};
@@ -15,6 +16,8 @@ pub enum PluginKind {
     Quantizer,
     /// Networks
     Model,
+    /// What nodes of a network compute
+    Operator,
     /// What a layer costs at given bits
     Cost,
     /// Solvers of the integer program
@@ -56,6 +59,7 @@ macro_rules! of_kind {
             #[cfg(feature = "train")]
             PluginKind::Quantizer => $function::<dyn Quantizer>($($argument)?),
             PluginKind::Model => $function::<dyn Model>($($argument)?),
+            PluginKind::Operator => $function::<dyn Operator>($($argument)?),
             PluginKind::Cost => $function::<dyn CostModel>($($argument)?),
             PluginKind::Solver => $function::<dyn Solver>($($argument)?),
             #[cfg(feature = "train")]

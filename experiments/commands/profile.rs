@@ -4,7 +4,7 @@ use super::{
     Network, Settings, accounting,
     table::{figure, table},
 };
-use limpq_core::graph::{Graph, LayerKind, Shape};
+use limpq_core::graph::{Graph, Shape};
 use limpq_core::registry;
 use limpq_core::search::{Accounting, CostModel, CostTable, Precision};
 use serde::Serialize;
@@ -47,12 +47,14 @@ struct Report {
 #[derive(Serialize)]
 struct Row {
     name: String,
-    kind: LayerKind,
+    kind: &'static str,
     macs: u64,
     weights: u64,
     in_shape: Shape,
     out_shape: Shape,
     searchable: bool,
+    #[serde(skip)]
+    kept: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -98,6 +100,7 @@ impl Profile {
     fn report(&self, graph: &Graph) -> anyhow::Result<Report> {
         let rows = graph.layers().into_iter().map(|layer| Row {
             macs: self.accounting.macs(&layer),
+            kept: layer.fixed.then(|| layer.fixed_text()),
             name: layer.name,
             kind: layer.kind,
             weights: layer.weights,
@@ -112,7 +115,7 @@ impl Profile {
             macs: layers.iter().map(|layer| layer.macs).sum(),
             weights: layers.iter().map(|layer| layer.weights).sum(),
             biases: graph.biases(),
-            batch_norm_numbers: graph.batch_norm_numbers(),
+            batch_norm_numbers: graph.other_parameters(),
             step_sizes: 2 * layers.len(),
             costs: self.costs(graph)?,
         };
@@ -152,15 +155,12 @@ impl Report {
         rows.add_rows(self.layers.iter().map(|layer| {
             [
                 layer.name.clone(),
-                match layer.kind {
-                    LayerKind::Conv => "conv".into(),
-                    LayerKind::Linear => "linear".into(),
-                },
+                layer.kind.to_owned(),
                 layer.in_shape.to_string(),
                 layer.out_shape.to_string(),
                 layer.macs.to_string(),
                 layer.weights.to_string(),
-                if layer.searchable { "yes" } else { "no, 8 bits" }.into(),
+                layer.kept.as_ref().map_or("yes".to_owned(), |bits| format!("no, {bits}")),
             ]
         }));
         writeln!(out, "{rows}\n")?;
