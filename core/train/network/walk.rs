@@ -178,7 +178,7 @@ impl Network {
                     copy.forward(input(), momentum)
                 }
                 Op::Conv(conv) => {
-                    let window = Window { stride: conv.stride, padding: conv.padding, groups: conv.groups };
+                    let window = Window::square(conv.stride, conv.padding, conv.groups);
                     self.layer(layer.expect("it was counted"), input(), window, prepare)
                 }
                 Op::Linear { .. } => {

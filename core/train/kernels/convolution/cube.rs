@@ -1,7 +1,7 @@
 //! burn's own kernels. With the feature `cuda` the fastest of several for each shape and each direction, found by trying and
 //! kept; on the processor, and without that feature, always the same one.
 
-use super::{Convolution, Differentiable, Window};
+use super::{Convolution, Differentiable, Window, padded, unpadded};
 use burn::backend::{TensorMetadata, tensor::FloatTensor};
 use burn_cubecl::{
     CubeBackend, CubeDevice,
@@ -11,6 +11,7 @@ use burn_cubecl::{
 
 impl Convolution for CubeBackend {
     fn convolution(images: FloatTensor<Self>, kernel: FloatTensor<Self>, window: Window) -> FloatTensor<Self> {
+        let (images, window) = padded::<Self>(images, window);
         let strategy = strategy(&images);
         conv_forward::<2>(images, kernel, None, window.options(), strategy).expect("a kernel for every shape")
     }
@@ -33,11 +34,14 @@ impl Differentiable for CubeBackend {
         [of_images, of_kernel]: [bool; 2],
         window: Window,
     ) -> [Option<FloatTensor<Self>>; 2] {
-        let (shape, options) = (kernel.shape(), window.options());
+        let (shape, unpadded_shape) = (kernel.shape(), images.shape());
+        let (images, even) = padded::<Self>(images, window);
+        let options = even.options();
         let of_images = of_images.then(|| {
             let strategy = strategy(&images);
-            conv_data_backward::<2>(gradient.clone(), kernel, images.shape(), options.clone(), strategy)
-                .expect("a kernel for every shape")
+            let slopes = conv_data_backward::<2>(gradient.clone(), kernel, images.shape(), options.clone(), strategy)
+                .expect("a kernel for every shape");
+            unpadded::<Self>(slopes, &unpadded_shape, window)
         });
         let of_kernel = of_kernel.then(|| {
             let strategy = strategy(&images);

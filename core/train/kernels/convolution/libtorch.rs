@@ -14,8 +14,14 @@ impl Convolution for LibTorch {
 }
 
 fn convolve([images, kernel]: &[Tensor; 2], window: Window) -> Tensor {
-    let [stride, padding, groups] = [window.stride, window.padding, window.groups].map(|number| number as i64);
-    images.conv2d(kernel, None::<&Tensor>, [stride; 2], [padding; 2], [1i64; 2], groups)
+    let number = |number: usize| number as i64;
+    let [top, left, bottom, right] = window.padding.map(number);
+    let (stride, dilation, groups) = (window.stride.map(number), window.dilation.map(number), number(window.groups));
+    if window.is_even() {
+        return images.conv2d(kernel, None::<&Tensor>, stride, [top, left], dilation, groups);
+    }
+    let images = images.constant_pad_nd([left, right, top, bottom]);
+    images.conv2d(kernel, None::<&Tensor>, stride, [0i64; 2], dilation, groups)
 }
 
 impl Differentiable for LibTorch {

@@ -10,7 +10,7 @@ mod libtorch;
 
 use burn::{
     backend::{
-        Autodiff, Backend, Dispatch,
+        Autodiff, Backend, Dispatch, TensorMetadata,
         autodiff::{
             checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
             grads,
@@ -19,27 +19,58 @@ use burn::{
         backend_extension,
         tensor::FloatTensor,
     },
-    tensor::{Tensor, ops::ConvOptions},
+    tensor::{Shape, Slice, Tensor, ops::ConvOptions},
 };
 use std::fmt::Debug;
 
-/// How a kernel goes over an image: the same in both directions.
-#[derive(Clone, Copy, Debug)]
+/// How a kernel moves over an image, as in ONNX's `Conv`. The kernel's height and width are those of the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// Pixels between places of the kernel.
-    pub stride: usize,
-    /// Zeros around the image.
-    pub padding: usize,
-    /// Parts of the channels that do not see each other.
+    /// Pixels from one position of the kernel to the next: down, right.
+    pub stride: [usize; 2],
+    /// Pixels from one weight of the kernel to the next: down, right.
+    pub dilation: [usize; 2],
+    /// Zeros around the image: top, left, bottom, right.
+    pub padding: [usize; 4],
+    /// Groups of channels that do not mix; as many as channels in a depthwise convolution.
     pub groups: usize,
 }
 
 impl Window {
-    /// A pixel.
-    pub const POINT: Self = Self { stride: 1, padding: 0, groups: 1 };
+    /// Every pixel by itself: a fully connected layer for each.
+    pub const POINT: Self = Self::square(1, 0, 1);
 
+    /// The same in both directions, without dilation.
+    pub const fn square(stride: usize, padding: usize, groups: usize) -> Self {
+        Self { stride: [stride; 2], dilation: [1; 2], padding: [padding; 4], groups }
+    }
+
+    /// Rows and columns of the output for an image and a kernel of these heights and widths. The kernel must not be larger
+    /// than the image with its padding.
+    pub fn output(self, image: [usize; 2], kernel: [usize; 2]) -> [usize; 2] {
+        [0, 1].map(|axis| {
+            let padded = image[axis] + self.padding[axis] + self.padding[axis + 2];
+            let reach = self.dilation[axis] * (kernel[axis] - 1) + 1;
+            (padded - reach) / self.stride[axis] + 1
+        })
+    }
+
+    /// Whether as many zeros stand before the image as behind it, which is all that burn and libtorch know.
+    fn is_even(self) -> bool {
+        let [top, left, bottom, right] = self.padding;
+        (top, left) == (bottom, right)
+    }
+
+    /// The same for images that have their padding already.
+    fn padded(self) -> Self {
+        Self { padding: [0; 4], ..self }
+    }
+
+    /// For burn, which has one padding for both ends of an axis.
     fn options(self) -> ConvOptions<2> {
-        ConvOptions::new([self.stride; 2], [self.padding; 2], [1; 2], self.groups)
+        assert!(self.is_even(), "{self:?} is for images that have no padding yet");
+        let [top, left, ..] = self.padding;
+        ConvOptions::new(self.stride, [top, left], self.dilation, self.groups)
     }
 }
 
@@ -55,7 +86,7 @@ pub fn convolution(images: Tensor<4>, kernel: Tensor<4>, window: Window) -> Tens
 #[backend_extension(Flex, Cube: cfg(feature = "cubecl"), LibTorch: cfg(feature = "tch"), Autodiff)]
 trait Convolution: Backend {
     fn convolution(images: FloatTensor<Self>, kernel: FloatTensor<Self>, window: Window) -> FloatTensor<Self> {
-        Self::conv2d(images, kernel, None, window.options())
+        forward_of_burn::<Self>(images, kernel, window)
     }
 }
 
@@ -79,6 +110,12 @@ trait Differentiable: Convolution {
     ) -> [Option<FloatTensor<Self>>; 2];
 }
 
+/// The forward pass as burn does it.
+fn forward_of_burn<B: Backend>(images: FloatTensor<B>, kernel: FloatTensor<B>, window: Window) -> FloatTensor<B> {
+    let (images, window) = padded::<B>(images, window);
+    B::conv2d(images, kernel, None, window.options())
+}
+
 /// The backward pass as burn does it.
 fn backward_of_burn<B: Backend>(
     [images, kernel]: [FloatTensor<B>; 2],
@@ -86,10 +123,42 @@ fn backward_of_burn<B: Backend>(
     [of_images, of_kernel]: [bool; 2],
     window: Window,
 ) -> [Option<FloatTensor<B>>; 2] {
-    let options = window.options();
-    let of_images =
-        of_images.then(|| B::conv2d_x_backward(images.clone(), kernel.clone(), gradient.clone(), options.clone()));
+    let shape = images.shape();
+    let (images, even) = padded::<B>(images, window);
+    let options = even.options();
+    let of_images = of_images.then(|| {
+        let slopes = B::conv2d_x_backward(images.clone(), kernel.clone(), gradient.clone(), options.clone());
+        unpadded::<B>(slopes, &shape, window)
+    });
     [of_images, of_kernel.then(|| B::conv2d_weight_backward(images, kernel, gradient, options))]
+}
+
+/// Images with the zeros around them, and what is left of the window, if its padding is uneven; else both as they are.
+fn padded<B: Backend>(images: FloatTensor<B>, window: Window) -> (FloatTensor<B>, Window) {
+    if window.is_even() {
+        return (images, window);
+    }
+    let [top, left, bottom, right] = window.padding;
+    let [batch, channels, height, width] = images.shape().dims();
+    let shape = [batch, channels, top + height + bottom, left + width + right].into();
+    let zeros = B::float_zeros(shape, &images.device(), images.dtype().into());
+    let image = inner(&images.shape(), window);
+    (B::float_slice_assign(zeros, &image, images), window.padded())
+}
+
+/// The gradients of images from those of [`padded`] ones.
+fn unpadded<B: Backend>(slopes: FloatTensor<B>, shape: &Shape, window: Window) -> FloatTensor<B> {
+    match window.is_even() {
+        true => slopes,
+        false => B::float_slice(slopes, &inner(shape, window)),
+    }
+}
+
+/// Where images of a shape stand within their padding.
+fn inner(shape: &Shape, window: Window) -> [Slice; 4] {
+    let [batch, channels, height, width] = shape.dims();
+    let [top, left, ..] = window.padding;
+    [0..batch, 0..channels, top..top + height, left..left + width].map(Slice::from)
 }
 
 impl<B: Differentiable, C: CheckpointStrategy> Convolution for Autodiff<B, C> {
