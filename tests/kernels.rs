@@ -1,13 +1,17 @@
 //! Operations against burn's own, forward and backward, on the device that `LIMPQ_TEST_DEVICE` names.
 
 use crate::fixtures;
-use burn::tensor::{
-    Device, Distribution, Tensor,
-    module::{batch_norm_train, conv2d},
-    ops::ConvOptions,
+use burn::{
+    backend::{Flex, tensor::FloatTensor},
+    tensor::{
+        Device, Distribution, Tensor,
+        module::{batch_norm_train, conv2d},
+        ops::ConvOptions,
+    },
 };
 use limpq_core::train::kernels::{
-    Normalised, Window, batch_norm, batch_norm_evaluated, convolution, in_memory_order, relu,
+    AnyTensor, CustomOp, HostTensor, Normalised, OpBackend, Outputs, Saved, Window, batch_norm, batch_norm_evaluated,
+    convolution, in_memory_order, relu,
 };
 
 fn device() -> Device {
@@ -232,7 +236,7 @@ fn convolutions_of_any_window_are_their_definition() {
     // Images, kernel, output, window.
     let cases = [
         ([2, 3, 6, 9], [4, 3, 1, 3], [2, 4, 6, 9], window([1, 1], [1, 1], [0, 1, 0, 1], 1)),
-        ([2, 3, 9, 6], [4, 3, 5, 2], [2, 4, 5, 4], window([2, 1], [1, 1], [3, 0, 1, 0], 1)),
+        ([2, 3, 9, 6], [4, 3, 5, 2], [2, 4, 5, 5], window([2, 1], [1, 1], [3, 0, 1, 0], 1)),
         ([3, 2, 8, 7], [5, 2, 3, 3], [3, 5, 4, 7], window([2, 1], [2, 1], [2, 1, 1, 1], 1)),
         ([9, 2, 7, 8], [3, 2, 2, 3], [9, 3, 4, 3], window([1, 3], [3, 2], [0, 2, 0, 3], 1)),
         // Rows and columns that no position of the kernel reaches, and padding as wide as the kernel.
@@ -305,4 +309,99 @@ fn what_entered_an_operation_stays_as_it_was() {
     assert_eq!(gradients(), gradients());
     let [of_input, _] = gradients();
     assert!(of_input.iter().any(|slope| slope.abs() > 1e-3));
+}
+
+/// a x^2 + b y for a row x and a number y, and x - y as an output without gradients.
+#[derive(Clone, Debug)]
+struct Mixed {
+    a: f64,
+    b: f64,
+    /// The gradients that the backward pass is to be asked for.
+    wanted: [bool; 2],
+}
+
+impl CustomOp<2> for Mixed {
+    fn forward<B: OpBackend>(&self, [x, y]: [FloatTensor<B>; 2], _: bool) -> Outputs<B> {
+        let squares = B::float_mul_scalar(B::float_mul(x.clone(), x.clone()), self.a.into());
+        // The same by burn's tensors.
+        let shift = B::tensor::<1>(y.clone()).reshape([1, 1]);
+        let difference = B::primitive(B::tensor::<2>(x.clone()) - shift.clone());
+        let output = B::primitive(B::tensor::<2>(squares) + shift.mul_scalar(self.b));
+        Outputs::new(output).with_constants([difference]).saving([x])
+    }
+
+    fn backward<B: OpBackend>(
+        &self,
+        saved: Saved<B>,
+        gradient: FloatTensor<B>,
+        wanted: [bool; 2],
+    ) -> [Option<FloatTensor<B>>; 2] {
+        assert_eq!(wanted, self.wanted);
+        let [x] = saved.unpack();
+        let of_x = B::float_mul_scalar(B::float_mul(x, gradient.clone()), (2.0 * self.a).into());
+        let of_y = || B::primitive(B::tensor::<2>(gradient).sum().reshape([1]).mul_scalar(self.b));
+        [wanted[0].then_some(of_x), wanted[1].then(of_y)]
+    }
+}
+
+#[test]
+fn an_operation_of_ones_own_has_its_own_gradients_and_constants() {
+    let x = || Tensor::<2>::from_data([[1.0, -2.0, 3.0]], &device());
+    let y = || Tensor::<1>::from_data([0.5], &device());
+    let slopes = Tensor::<2>::from_data([[1.0, 2.0, 4.0]], &device());
+    for wanted in [[true, true], [true, false], [false, true]] {
+        let op = Mixed { a: 2.0, b: 10.0, wanted };
+        let (x, y) = (x().set_require_grad(wanted[0]), y().set_require_grad(wanted[1]));
+        let (output, constants) = op.apply_with_constants([x.clone().into(), y.clone().into()]);
+        assert_eq!(numbers(output.clone()), [7.0, 13.0, 23.0]);
+        let [difference] = constants.try_into().unwrap();
+        assert_eq!(numbers(AnyTensor::tensor::<2>(difference)), [0.5, -2.5, 2.5]);
+        let gradients = (output * slopes.clone()).sum().backward();
+        assert_eq!(x.grad(&gradients).map(numbers), wanted[0].then(|| vec![4.0, -16.0, 48.0]));
+        assert_eq!(y.grad(&gradients).map(numbers), wanted[1].then(|| vec![70.0]));
+    }
+    // Without gradients, and one with them beside one without.
+    let op = Mixed { a: 2.0, b: 10.0, wanted: [true, false] };
+    let plain: Tensor<2> = op.clone().apply([x().inner().into(), y().inner().into()]);
+    assert!(!plain.is_autodiff());
+    assert_eq!(numbers(plain), [7.0, 13.0, 23.0]);
+    let x = x().require_grad();
+    let mixed: Tensor<2> = op.apply([x.clone().into(), y().inner().into()]);
+    assert_eq!(numbers(x.grad(&mixed.sum().backward()).unwrap()), [4.0, -8.0, 12.0]);
+}
+
+/// Doubles in place, where the values are in the processor's memory.
+#[derive(Clone, Debug)]
+struct Doubled;
+
+impl CustomOp<1> for Doubled {
+    fn forward<B: OpBackend>(&self, inputs: [FloatTensor<B>; 1], _: bool) -> Outputs<B> {
+        Outputs::new(match HostTensor::<B>::all(inputs) {
+            Ok([mut values]) => {
+                values.values_mut().iter_mut().for_each(|value| *value *= 2.0);
+                values.into_tensor()
+            }
+            Err([values]) => B::float_mul_scalar(values, 2.0.into()),
+        })
+    }
+}
+
+#[test]
+fn loops_on_the_processor_leave_what_others_hold_alone() {
+    let values = Tensor::<2>::from_data([[1.0, 2.0], [3.0, 4.0]], &device().without_autodiff());
+    let columns = values.clone().transpose();
+    let doubled: Tensor<2> = Doubled.apply([columns.clone().into()]);
+    assert_eq!(numbers(doubled), [2.0, 6.0, 4.0, 8.0]);
+    let doubled: Tensor<2> = Doubled.apply([values.clone().into()]);
+    assert_eq!(numbers(doubled), [2.0, 4.0, 6.0, 8.0]);
+    assert_eq!(numbers(values), [1.0, 2.0, 3.0, 4.0]);
+    assert_eq!(numbers(columns), [1.0, 3.0, 2.0, 4.0]);
+}
+
+#[test]
+#[should_panic(expected = "Doubled has no backward pass")]
+fn an_operation_without_a_backward_pass_says_so() {
+    let value = || Flex::primitive(Tensor::<2>::from_data([[1.0]], &Device::flex()));
+    let saved = Outputs::<Flex>::new(value()).saved;
+    Doubled.backward_flex(saved, value(), [true]);
 }

@@ -10,60 +10,46 @@
 //! Images keep their order of pixels, so that a row of the kernel over a row of an image is a copy of consecutive numbers. How
 //! a batch is cut depends on its shape alone: the number of threads changes nothing.
 
-use super::{Convolution, Differentiable, Window, backward_of_burn, forward_of_burn};
+use super::{Gradients, Window, backward_of_burn, forward_of_burn};
 use burn::{
-    backend::{Flex, TensorMetadata, flex::FlexTensor, ops::FloatTensorOps, tensor::FloatTensor},
+    backend::{Flex, TensorMetadata, flex::FlexTensor, ops::FloatTensorOps},
     tensor::{DType, TensorData},
 };
 use rayon::prelude::*;
 
-impl Convolution for Flex {
-    fn convolution(images: FloatTensor<Self>, kernel: FloatTensor<Self>, window: Window) -> FloatTensor<Self> {
-        if is_left_to_burn(&images, window) {
-            return forward_of_burn::<Self>(images, kernel, window);
-        }
-        let images = images.to_contiguous();
-        let geometry = Geometry::new(&images, kernel.shape().dims(), window);
-        let kernel = kernel.to_contiguous().reshape([geometry.outputs, geometry.patch()].into());
-        let mut output = vec![0.0; geometry.batch * geometry.outputs * geometry.pixels()];
-        let blocks = images.storage().par_chunks(geometry.block() * geometry.image());
-        let size = geometry.block() * geometry.outputs * geometry.pixels();
-        blocks.zip(output.par_chunks_mut(size)).for_each(|(images, output)| {
-            let product = Flex::float_matmul(kernel.clone(), geometry.patches(images));
-            apart(product.storage(), output, geometry.outputs, geometry.pixels());
-        });
-        let shape = [geometry.batch, geometry.outputs, geometry.rows, geometry.columns];
-        FlexTensor::from_data(TensorData::new(output, shape))
+pub(super) fn forward(images: FlexTensor, kernel: FlexTensor, window: Window) -> FlexTensor {
+    if is_left_to_burn(&images, window) {
+        return forward_of_burn::<Flex>(images, kernel, window);
     }
+    let images = images.to_contiguous();
+    let geometry = Geometry::new(&images, kernel.shape().dims(), window);
+    let kernel = kernel.to_contiguous().reshape([geometry.outputs, geometry.patch()].into());
+    let mut output = vec![0.0; geometry.batch * geometry.outputs * geometry.pixels()];
+    let blocks = images.storage().par_chunks(geometry.block() * geometry.image());
+    let size = geometry.block() * geometry.outputs * geometry.pixels();
+    blocks.zip(output.par_chunks_mut(size)).for_each(|(images, output)| {
+        let product = Flex::float_matmul(kernel.clone(), geometry.patches(images));
+        apart(product.storage(), output, geometry.outputs, geometry.pixels());
+    });
+    let shape = [geometry.batch, geometry.outputs, geometry.rows, geometry.columns];
+    FlexTensor::from_data(TensorData::new(output, shape))
 }
 
-impl Differentiable for Flex {
-    type Saved = [FloatTensor<Self>; 2];
-
-    fn forward(
-        images: FloatTensor<Self>,
-        kernel: FloatTensor<Self>,
-        window: Window,
-    ) -> (FloatTensor<Self>, Self::Saved) {
-        (Self::convolution(images.clone(), kernel.clone(), window), [images, kernel])
+pub(super) fn backward(
+    [images, kernel]: [FlexTensor; 2],
+    gradient: FlexTensor,
+    [of_images, of_kernel]: [bool; 2],
+    window: Window,
+) -> Gradients<Flex> {
+    if is_left_to_burn(&images, window) {
+        return backward_of_burn::<Flex>([images, kernel], gradient, [of_images, of_kernel], window);
     }
-
-    fn backward(
-        [images, kernel]: Self::Saved,
-        gradient: FloatTensor<Self>,
-        [of_images, of_kernel]: [bool; 2],
-        window: Window,
-    ) -> [Option<FloatTensor<Self>>; 2] {
-        if is_left_to_burn(&images, window) {
-            return backward_of_burn::<Self>([images, kernel], gradient, [of_images, of_kernel], window);
-        }
-        let (images, gradient) = (images.to_contiguous(), gradient.to_contiguous());
-        let geometry = Geometry::new(&images, kernel.shape().dims(), window);
-        [
-            of_images.then(|| geometry.slopes_of_images(kernel, &gradient)),
-            of_kernel.then(|| geometry.slopes_of_kernel(&images, &gradient)),
-        ]
-    }
+    let (images, gradient) = (images.to_contiguous(), gradient.to_contiguous());
+    let geometry = Geometry::new(&images, kernel.shape().dims(), window);
+    [
+        of_images.then(|| geometry.slopes_of_images(kernel, &gradient)),
+        of_kernel.then(|| geometry.slopes_of_kernel(&images, &gradient)),
+    ]
 }
 
 /// Groups are small products each, for which burn has loops; other number types have no kernel here.

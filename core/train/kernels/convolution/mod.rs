@@ -8,20 +8,15 @@ mod flex;
 #[cfg(feature = "tch")]
 mod libtorch;
 
+use super::{CustomOp, OpBackend, Outputs, Saved};
+#[cfg(feature = "cubecl")]
+use burn::backend::Cube;
+#[cfg(feature = "tch")]
+use burn::backend::LibTorch;
 use burn::{
-    backend::{
-        Autodiff, Backend, Dispatch, TensorMetadata,
-        autodiff::{
-            checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
-            grads,
-            ops::{Backward, Ops, OpsKind},
-        },
-        backend_extension,
-        tensor::FloatTensor,
-    },
+    backend::{Backend, Flex, TensorMetadata, tensor::FloatTensor},
     tensor::{Shape, Slice, Tensor, ops::ConvOptions},
 };
-use std::fmt::Debug;
 
 /// How a kernel moves over an image, as in ONNX's `Conv`. The kernel's height and width are those of the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,38 +71,61 @@ impl Window {
 
 /// Convolves images `[batch, in, height, width]` with a kernel `[out, in / groups, height, width]`.
 pub fn convolution(images: Tensor<4>, kernel: Tensor<4>, window: Window) -> Tensor<4> {
-    Tensor::from_dispatch(<Dispatch as Convolution>::convolution(
-        images.into_dispatch(),
-        kernel.into_dispatch(),
-        window,
-    ))
+    Convolution { window }.apply([images.into(), kernel.into()])
 }
 
-#[backend_extension(Flex, Cube: cfg(feature = "cubecl"), LibTorch: cfg(feature = "tch"), Autodiff)]
-trait Convolution: Backend {
-    fn convolution(images: FloatTensor<Self>, kernel: FloatTensor<Self>, window: Window) -> FloatTensor<Self> {
-        forward_of_burn::<Self>(images, kernel, window)
+#[derive(Clone, Debug)]
+struct Convolution {
+    window: Window,
+}
+
+/// Gradients of images and kernel.
+type Gradients<B> = [Option<FloatTensor<B>>; 2];
+
+impl CustomOp<2> for Convolution {
+    fn forward<B: OpBackend>(&self, [images, kernel]: [FloatTensor<B>; 2], _: bool) -> Outputs<B> {
+        let output = forward_of_burn::<B>(images.clone(), kernel.clone(), self.window);
+        Outputs::new(output).saving([images, kernel])
     }
-}
 
-/// Forward and backward.
-trait Differentiable: Convolution {
-    /// What the backward pass needs of the forward one.
-    type Saved: Clone + Debug + Send + 'static;
+    fn backward<B: OpBackend>(&self, saved: Saved<B>, gradient: FloatTensor<B>, wanted: [bool; 2]) -> Gradients<B> {
+        backward_of_burn::<B>(saved.unpack(), gradient, wanted, self.window)
+    }
 
-    fn forward(
-        images: FloatTensor<Self>,
-        kernel: FloatTensor<Self>,
-        window: Window,
-    ) -> (FloatTensor<Self>, Self::Saved);
+    fn forward_flex(&self, [images, kernel]: [FloatTensor<Flex>; 2], _: bool) -> Outputs<Flex> {
+        let output = flex::forward(images.clone(), kernel.clone(), self.window);
+        Outputs::new(output).saving([images, kernel])
+    }
 
-    /// The gradients of images and of the kernel, those that are wanted.
-    fn backward(
-        saved: Self::Saved,
-        gradient: FloatTensor<Self>,
+    fn backward_flex(&self, saved: Saved<Flex>, gradient: FloatTensor<Flex>, wanted: [bool; 2]) -> Gradients<Flex> {
+        flex::backward(saved.unpack(), gradient, wanted, self.window)
+    }
+
+    #[cfg(feature = "tch")]
+    fn forward_libtorch(&self, inputs: [FloatTensor<LibTorch>; 2], saves: bool) -> Outputs<LibTorch> {
+        libtorch::forward(inputs, self.window, saves)
+    }
+
+    #[cfg(feature = "tch")]
+    fn backward_libtorch(
+        &self,
+        saved: Saved<LibTorch>,
+        gradient: FloatTensor<LibTorch>,
         wanted: [bool; 2],
-        window: Window,
-    ) -> [Option<FloatTensor<Self>>; 2];
+    ) -> Gradients<LibTorch> {
+        super::torch::gradients::<2, 5>(saved, &gradient, wanted)
+    }
+
+    #[cfg(feature = "cubecl")]
+    fn forward_cube(&self, [images, kernel]: [FloatTensor<Cube>; 2], _: bool) -> Outputs<Cube> {
+        let output = cube::forward(images.clone(), kernel.clone(), self.window);
+        Outputs::new(output).saving([images, kernel])
+    }
+
+    #[cfg(feature = "cubecl")]
+    fn backward_cube(&self, saved: Saved<Cube>, gradient: FloatTensor<Cube>, wanted: [bool; 2]) -> Gradients<Cube> {
+        cube::backward(saved.unpack(), gradient, wanted, self.window)
+    }
 }
 
 /// The forward pass as burn does it.
@@ -122,7 +140,7 @@ fn backward_of_burn<B: Backend>(
     gradient: FloatTensor<B>,
     [of_images, of_kernel]: [bool; 2],
     window: Window,
-) -> [Option<FloatTensor<B>>; 2] {
+) -> Gradients<B> {
     let shape = images.shape();
     let (images, even) = padded::<B>(images, window);
     let options = even.options();
@@ -159,37 +177,4 @@ fn inner(shape: &Shape, window: Window) -> [Slice; 4] {
     let [batch, channels, height, width] = shape.dims();
     let [top, left, ..] = window.padding;
     [0..batch, 0..channels, top..top + height, left..left + width].map(Slice::from)
-}
-
-impl<B: Differentiable, C: CheckpointStrategy> Convolution for Autodiff<B, C> {
-    fn convolution(images: FloatTensor<Self>, kernel: FloatTensor<Self>, window: Window) -> FloatTensor<Self> {
-        let (images, images_node) = images.into_parts();
-        let (kernel, kernel_node) = kernel.into_parts();
-        match StepBack.prepare::<C>([images_node, kernel_node]).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => {
-                let (output, saved) = B::forward(images, kernel, window);
-                prepared.finish((saved, window), output)
-            }
-            OpsKind::UnTracked(prepared) => prepared.finish(B::convolution(images, kernel, window)),
-        }
-    }
-}
-
-/// The backward pass as a node of burn's graph.
-#[derive(Debug)]
-struct StepBack;
-
-impl<B: Differentiable> Backward<B, 2> for StepBack {
-    type State = (B::Saved, Window);
-
-    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut grads::Gradients, _: &mut Checkpointer) {
-        let (saved, window) = ops.state;
-        let gradient = grads.consume::<B>(&ops.node);
-        let wanted = ops.parents.each_ref().map(Option::is_some);
-        for (parent, gradient) in ops.parents.into_iter().zip(B::backward(saved, gradient, wanted, window)) {
-            if let (Some(parent), Some(gradient)) = (parent, gradient) {
-                grads.register::<B>(parent.id, gradient);
-            }
-        }
-    }
 }
