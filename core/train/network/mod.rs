@@ -4,6 +4,7 @@
 mod branch;
 mod outputs;
 mod plan;
+mod regularisation;
 mod start;
 mod trunk;
 mod walk;
@@ -61,6 +62,9 @@ pub struct Network {
     plan: Plan,
     #[module(skip)]
     arithmetic: Arithmetic,
+    /// That of [`super::TensorInfo`].
+    #[module(skip)]
+    progress: f64,
 }
 
 impl Network {
@@ -123,7 +127,7 @@ impl Network {
             };
             norms.push(copies.iter().map(of).collect::<Result<_, StateError>>()?);
         }
-        Ok(Self { weights, norms, steps, plan: plan.clone(), arithmetic: Arithmetic::Float32 })
+        Ok(Self { weights, norms, steps, plan: plan.clone(), arithmetic: Arithmetic::Float32, progress: 1.0 })
     }
 
     /// What the network is made for.
@@ -152,7 +156,7 @@ impl Network {
             if values.is_empty() {
                 continue;
             }
-            let projected = quantizer.moved(before, values);
+            let projected = quantizer.after_step(before, values);
             // A new leaf of the graph, and no way by the host, which would wait for the device.
             let parameters = std::mem::take(slot).into_iter().zip(projected);
             let leaf = |value| Tensor::from_inner(value).require_grad();

@@ -13,7 +13,7 @@ impl Network {
         self.calibrate_on(&[images])
     }
 
-    /// The same from several batches: the mean of what each gives.
+    /// The same from several batches, by [`super::super::Quantizer::start_from_batches`].
     pub fn calibrate_on(self, batches: &[Tensor<4>]) -> Self {
         self.started(batches, |network, images, started| {
             network.walk(images, &network.plan.no_bits(), None, &mut |layer, input, kernel| {
@@ -52,7 +52,7 @@ impl Network {
         self.steps.iter().enumerate().any(lacks)
     }
 
-    /// With the mean of what each batch gives.
+    /// With what the quantizer makes of what each batch gives.
     fn started(mut self, batches: &[Tensor<4>], start: impl Fn(&Self, Tensor<4>, &mut Started)) -> Self {
         let device = self.weights[0].kernel.val().device();
         let empty: Started = self.plan.slots.iter().map(|slots| vec![vec![]; slots.len()]).collect();
@@ -62,16 +62,14 @@ impl Network {
             started
         };
         let found: Vec<Started> = batches.iter().map(of_batch).collect();
-        let share = 1.0 / batches.len() as f64;
-        let mean = |layer: usize, slot: usize, place: usize| {
-            let of_batches = found.iter().map(|started: &Started| started[layer][slot][place].clone());
-            let sum = of_batches.reduce(|sum, next| sum + next).expect("there is a batch");
-            Param::from_tensor(on(sum.mul_scalar(share), &device))
-        };
+        let quantizer = self.plan.quantizer.clone();
         for (layer, steps) in self.steps.iter_mut().enumerate() {
-            let slots = found[0][layer].iter().enumerate();
-            steps.act =
-                slots.map(|(slot, own)| (0..own.len()).map(|place| mean(layer, slot, place)).collect()).collect();
+            let start = |slot: usize| {
+                let of_batches = found.iter().map(|started: &Started| started[layer][slot].clone()).collect();
+                let start = quantizer.start_from_batches(of_batches).into_iter();
+                start.map(|numbers| Param::from_tensor(on(numbers, &device))).collect()
+            };
+            steps.act = (0..found[0][layer].len()).map(start).collect();
         }
         self
     }

@@ -111,7 +111,8 @@ impl Network {
     ) -> Tensor<4> {
         let shape = values.dims();
         let grid = self.plan.grid(layer, role, bits);
-        let quantize = |rows| self.plan.quantizer.quantize(role, rows, parameters, grid);
+        let tensor = self.info(layer, role);
+        let quantize = |rows| self.plan.quantizer.quantize_tensor(&tensor, rows, parameters, grid);
         match (self.plan.quantizer.per_channel(role), role) {
             (false, Role::Act) => {
                 let weights = self.weights[layer].kernel.val().dims().iter().product();
@@ -260,12 +261,16 @@ pub(super) fn flat(scores: Tensor<4>) -> Tensor<2> {
     scores.reshape([batch, classes])
 }
 
-/// A tensor as the rows that a quantizer works on: one in all, or one for each channel.
+/// A tensor as the rows that a quantizer works on: one in all, one for each channel, or one for each group of a channel's weights.
 pub(super) fn rows(plan: &Plan, role: Role, values: Tensor<4>) -> Tensor<2> {
     let [first, second, height, width] = values.dims();
     match (plan.quantizer.per_channel(role), role) {
         (false, _) => values.reshape([1, first * second * height * width]),
-        (true, Role::Weight) => values.reshape([first, second * height * width]),
+        (true, Role::Weight) => {
+            let elements = second * height * width;
+            let groups = plan.quantizer.groups(elements);
+            values.reshape([first * groups, elements / groups])
+        }
         (true, Role::Act) => values.swap_dims(0, 1).reshape([second, first * height * width]),
     }
 }
