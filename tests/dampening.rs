@@ -44,3 +44,33 @@ fn dampening_moves_latent_weights_to_the_centres_of_their_bins() {
     let checkpointed = run(&[&dampened[..], &["finetune.gradient_checkpointing=true"]].concat(), "checkpointed");
     assert_eq!(checkpointed, found, "checkpoints change no number");
 }
+
+/// Step sizes and weights by how far fine-tuning moves them.
+#[test]
+fn step_sizes_have_a_learning_rate_of_their_own() {
+    let home = tempfile::tempdir().unwrap();
+    // One step: the weights that a step starts from are the same, and so are the gradients.
+    let sets = ["finetune.epochs=1", "finetune.batch_size=1442", "finetune.optimizer=adam"];
+    let run = |own: &[&str], name: &str| finetuned(&[&sets[..], own].concat(), &home.path().join(name));
+    let start = run(&["finetune.learning_rate=1e-30", "finetune.final_learning_rate=0"], "start");
+    let plain = run(&[], "plain");
+    let factor = run(&["finetune.step_size_learning_rate=\"0.5x\""], "factor");
+    let absolute = run(&["finetune.step_size_learning_rate=0.005"], "absolute");
+    assert_eq!(factor, absolute, "half of 0.01, either way");
+    let (mut steps, mut others) = (0, 0);
+    for (name, array) in &plain.0 {
+        if !name.contains("_quantizer.") {
+            assert_eq!(array, &factor.0[name], "{name}");
+            others += 1;
+            continue;
+        }
+        let (start, whole, half) = (start.0[name].values[0], array.values[0], factor.0[name].values[0]);
+        let (whole, half) = (f64::from(whole - start), f64::from(half - start));
+        // No step makes a step size less than half as large.
+        if f64::from(start) > 0.025 {
+            assert!((half / whole - 0.5).abs() < 1e-3, "{name}: {half} and {whole}");
+            steps += 1;
+        }
+    }
+    assert!(steps > 4 && others > 20, "{steps} step sizes, {others} other tensors");
+}

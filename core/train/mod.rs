@@ -23,6 +23,7 @@ mod sensitivity;
 mod split;
 mod state;
 mod step;
+mod step_size_rate;
 mod threads;
 mod weights;
 mod zeros;
@@ -47,6 +48,7 @@ pub(crate) use sensitivity::preflight;
 pub use sensitivity::{Sensitivity, Unindicated};
 pub use split::Split;
 pub use state::{Array, State, StateError};
+pub use step_size_rate::StepSizeRate;
 pub use threads::{ThreadsError, start_threads};
 pub use weights::{Loaded, Weights, WeightsError};
 
