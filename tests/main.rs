@@ -10,6 +10,7 @@ mod command_line;
 mod configs;
 mod constraints;
 mod contracts;
+mod dampening;
 mod data_sets;
 mod devices;
 mod doubtful;

@@ -125,23 +125,20 @@ impl Operator for Conv {
 pub(super) fn convolve(mut call: super::Call<'_>, window: Window, groups: usize) -> burn::tensor::Tensor<4> {
     use crate::train::{Arithmetic, kernels};
     use burn::tensor::FloatDType;
+    let Window { stride, dilation, padding, .. } = window;
+    let window = kernels::Window { stride, dilation, padding, groups };
     let (input, weight) = (call.input(), call.weight.take().expect("it asked for weights"));
     let product = match call.arithmetic {
-        Arithmetic::Float32 => kernels::convolution(input, weight, to(window, groups)),
+        Arithmetic::Float32 => kernels::convolution(input, weight, window),
         Arithmetic::BFloat16 => {
             let half = FloatDType::BF16;
-            kernels::convolution(input.cast(half), weight.cast(half), to(window, groups)).cast(FloatDType::F32)
+            kernels::convolution(input.cast(half), weight.cast(half), window).cast(FloatDType::F32)
         }
     };
     match call.learned("bias") {
         None => product,
         Some(bias) => product + bias.reshape([1, -1, 1, 1]),
     }
-}
-
-#[cfg(feature = "train")]
-fn to(window: Window, groups: usize) -> crate::train::kernels::Window {
-    crate::train::kernels::Window { stride: window.stride[0], padding: window.padding[0], groups }
 }
 
 crate::plugin!(crate::ops::Operator, "conv", "2-D convolution with quantized weights and inputs", Conv);

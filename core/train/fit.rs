@@ -255,6 +255,7 @@ impl Bench<'_> {
             let images = batch.labels.len();
             let learning_rate = recipe.learning_rate_at(step, steps, per_epoch);
             let bits = passes(step);
+            run.network = run.network.at(step as f64 / steps as f64);
             if images == 0 {
                 // None of its images can be read: the step learns nothing, and the ones behind it are what they would be.
                 run.done += 1;
@@ -294,7 +295,7 @@ impl Bench<'_> {
             let why = "its loss on the validation images never is, so that there is no best epoch".to_owned();
             return Err(TrainError::NotFinite { network, why });
         }
-        Ok(Trained { network: run.network, best: run.best })
+        Ok(Trained { network: run.network.at(1.0), best: run.best })
     }
 
     /// Step sizes to watch, validation at the end of an epoch, and a checkpoint where one is due.

@@ -4,6 +4,7 @@
 mod branch;
 mod outputs;
 mod plan;
+mod regularisation;
 mod start;
 mod trunk;
 mod walk;
@@ -62,6 +63,9 @@ pub struct Network {
     plan: Plan,
     #[module(skip)]
     arithmetic: Arithmetic,
+    /// That of [`super::TensorInfo`].
+    #[module(skip)]
+    progress: f64,
 }
 
 impl Network {
@@ -127,7 +131,8 @@ impl Network {
             };
             others.push(copies.iter().map(of).collect::<Result<_, StateError>>()?);
         }
-        Ok(Self { weights, others, steps, plan: plan.clone(), arithmetic: Arithmetic::Float32 })
+        let (plan, arithmetic) = (plan.clone(), Arithmetic::Float32);
+        Ok(Self { weights, others, steps, plan, arithmetic, progress: 1.0 })
     }
 
     /// What the network is made for.
@@ -156,7 +161,7 @@ impl Network {
             if values.is_empty() {
                 continue;
             }
-            let projected = quantizer.moved(before, values);
+            let projected = quantizer.after_step(before, values);
             // A new leaf of the graph, and no way by the host, which would wait for the device.
             let parameters = std::mem::take(slot).into_iter().zip(projected);
             let leaf = |value| Tensor::from_inner(value).require_grad();

@@ -13,7 +13,7 @@ impl Network {
         self.calibrate_on(&[images])
     }
 
-    /// The same from several batches: the mean of what each gives.
+    /// The same from several batches, by [`super::super::Quantizer::start_from_batches`].
     pub fn calibrate_on(self, batches: &[Tensor<4>]) -> Self {
         self.started(batches, |network, images, [first, second]| {
             network.walk(images, &network.plan.no_bits(), Statistics::Running, &mut |layer, input, other| {
@@ -59,7 +59,7 @@ impl Network {
         self.steps.iter().enumerate().any(lacks)
     }
 
-    /// With the mean of what each batch gives.
+    /// With what the quantizer makes of what each batch gives.
     fn started(mut self, batches: &[Tensor<4>], start: impl Fn(&Self, Tensor<4>, &mut Started)) -> Self {
         let device = self.weights.iter().find_map(|weights| Some(weights.kernel.as_ref()?.val().device()));
         let device = device.unwrap_or_else(|| batches[0].device());
@@ -70,21 +70,20 @@ impl Network {
             started
         };
         let found: Vec<Started> = batches.iter().map(of_batch).collect();
-        let share = 1.0 / batches.len() as f64;
-        let mean = |operand: usize, layer: usize, slot: usize, place: usize| {
-            let of_batches = found.iter().map(|started| started[operand][layer][slot][place].clone());
-            let sum = of_batches.reduce(|sum, next| sum + next).expect("there is a batch");
-            Param::from_tensor(on(sum.mul_scalar(share), &device))
-        };
-        let means = |operand: usize, layer: usize| -> Vec<Vec<Param<Tensor<1>>>> {
-            let slots = found[0][operand][layer].iter().enumerate();
-            slots.map(|(slot, own)| (0..own.len()).map(|at| mean(operand, layer, slot, at)).collect()).collect()
+        let quantizer = self.plan.quantizer.clone();
+        let combined = |operand: usize, layer: usize| -> Vec<Vec<Param<Tensor<1>>>> {
+            let start = |slot: usize| {
+                let of_batches = found.iter().map(|started| started[operand][layer][slot].clone()).collect();
+                let start = quantizer.start_from_batches(of_batches).into_iter();
+                start.map(|values| Param::from_tensor(on(values, &device))).collect()
+            };
+            (0..found[0][operand][layer].len()).map(start).collect()
         };
         let products: Vec<bool> = (0..self.steps.len()).map(|layer| self.is_product(layer)).collect();
         for (layer, steps) in self.steps.iter_mut().enumerate() {
-            steps.act = means(0, layer);
+            steps.act = combined(0, layer);
             if products[layer] {
-                steps.weight = means(1, layer);
+                steps.weight = combined(1, layer);
             }
         }
         self

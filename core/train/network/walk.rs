@@ -102,8 +102,9 @@ impl Network {
     ) -> Tensor<4> {
         let shape = values.dims();
         let grid = self.plan.grid(layer, role, bits);
-        let nature = self.plan.nature(layer, role);
-        let quantize = |rows| self.plan.quantizer.quantize(nature, rows, parameters, grid);
+        let tensor = self.info(layer, role);
+        let nature = tensor.role;
+        let quantize = |rows| self.plan.quantizer.quantize_tensor(&tensor, rows, parameters, grid);
         match (self.plan.quantizer.per_channel(nature), nature) {
             (false, Role::Act) => {
                 let kernel = self.weights[layer].kernel.as_ref();
@@ -217,12 +218,16 @@ pub(super) fn flat(logits: Tensor<4>) -> Tensor<2> {
     logits.reshape([batch, classes * height * width])
 }
 
-/// A tensor as the rows that a quantizer works on: one in all, or one for each channel.
+/// A tensor as the rows that a quantizer works on: one in all, one for each channel, or one for each group of a channel's weights.
 pub(super) fn rows(plan: &Plan, role: Role, values: Tensor<4>) -> Tensor<2> {
     let [first, second, height, width] = values.dims();
     match (plan.quantizer.per_channel(role), role) {
         (false, _) => values.reshape([1, first * second * height * width]),
-        (true, Role::Weight) => values.reshape([first, second * height * width]),
+        (true, Role::Weight) => {
+            let elements = second * height * width;
+            let groups = plan.quantizer.groups(elements);
+            values.reshape([first * groups, elements / groups])
+        }
         (true, Role::Act) => values.swap_dims(0, 1).reshape([second, first * height * width]),
     }
 }
