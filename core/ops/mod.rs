@@ -19,6 +19,7 @@ mod flatten;
 mod gelu;
 mod global_avg_pool;
 mod hard_sigmoid;
+mod hard_swish;
 mod input;
 mod layer_norm;
 mod leaky_relu;
