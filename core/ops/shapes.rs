@@ -1,6 +1,5 @@
 //! What operators ask of the shapes of their inputs, and what is wrong with them.
 
-use super::Window;
 use crate::graph::Shape;
 
 /// Why an operator cannot take its inputs.
@@ -13,17 +12,6 @@ pub enum OpError {
         expected: &'static str,
         /// Number of inputs.
         found: usize,
-    },
-    /// A window does not fit into its input.
-    #[error(
-        "a {}x{} window with padding {} does not fit a {input} input; use larger images",
-        window.kernel[0], window.kernel[1], padding(window)
-    )]
-    WindowTooLarge {
-        /// The window.
-        window: Window,
-        /// What it was applied to.
-        input: Shape,
     },
     /// Channels cannot be divided into the groups.
     #[error("{groups} groups do not divide {channels} channels")]
@@ -49,17 +37,9 @@ pub enum OpError {
         /// Which dimension.
         what: &'static str,
     },
-    /// An attribute does not fit the input.
+    /// An attribute does not fit the input, in words.
     #[error("{0}")]
     Attribute(String),
-}
-
-fn padding(window: &Window) -> String {
-    let [top, left, bottom, right] = window.padding;
-    match [top, left, bottom] == [right; 3] {
-        true => top.to_string(),
-        false => format!("{top},{left},{bottom},{right}"),
-    }
 }
 
 /// The shape of the only input.

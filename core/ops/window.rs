@@ -41,7 +41,7 @@ impl Window {
         };
         match (side(0, input.height), side(1, input.width)) {
             (Some(height), Some(width)) => Ok([height, width]),
-            _ => Err(OpError::WindowTooLarge { window: *self, input }),
+            _ => Err(self.too_large(input)),
         }
     }
 
@@ -66,6 +66,16 @@ impl Window {
             }
         }
         Ok(sides)
+    }
+
+    fn too_large(&self, input: Shape) -> OpError {
+        let Self { kernel: [height, width], padding: [top, left, bottom, right], .. } = *self;
+        let padding = match [top, left, bottom] == [right; 3] {
+            true => top.to_string(),
+            false => format!("{top},{left},{bottom},{right}"),
+        };
+        let window = format!("a {height}x{width} window with padding {padding}");
+        OpError::Attribute(format!("{window} does not fit a {input} input; use larger images"))
     }
 
     /// The border as pairs of what is before and behind an axis.
