@@ -45,7 +45,7 @@ struct Case {
 #[serde(untagged)]
 enum Inputs {
     Count(usize),
-    Gate(#[expect(dead_code, reason = "there is one word")] Gate),
+    Gate(Gate),
 }
 
 #[derive(Clone, Copy, Deserialize)]
