@@ -10,6 +10,8 @@ mod exact;
 mod highs;
 #[cfg(any(feature = "highs", feature = "cbc"))]
 mod integer_program;
+#[cfg(test)]
+mod long_networks;
 mod seconds;
 
 pub use brute_force::BruteForce;

@@ -1,27 +1,27 @@
-//! Which partial policies another one replaces. With one or two rows, and with three of which one has few sums, all are found: sorted by
-//! one row, and along another as stairs that fall (Kung, Luccio & Preparata, J. ACM 22, 1975).
+//! Dominance: which partial solutions another one replaces. With one or two rows, and with three of which one has few sums,
+//! all are found: sorted by one row, with a Pareto front along another (Kung, Luccio & Preparata, J. ACM 22, 1975).
 
-use super::{beam::State, reduce::Reduced, sums::Sums};
+use super::{reduce::Reduced, state::State, tables::FewSums};
 use std::cmp::Ordering;
 
 /// With three wide rows or more a state is compared with this many others only: those that lose least.
 const COMPARED: usize = 20;
 
-/// The row of three whose sums are fewest, if it has so few that each may have stairs of its own.
-pub(super) fn narrow<const R: usize>(reduced: &Reduced<R>) -> Option<Sums> {
+/// The row of three whose sums are fewest, if it has so few that each may have a front of its own.
+pub(crate) fn narrow<const R: usize>(reduced: &Reduced<R>) -> Option<FewSums> {
     const MOST: usize = 256;
     let three = R == 3 && reduced.rows() == 3;
-    three.then(|| Sums::up_to(MOST, reduced)).and_then(|rows| rows.first().copied())
+    three.then(|| FewSums::up_to(MOST, reduced)).and_then(|rows| rows.first().copied())
 }
 
-/// States that replace later ones, which use no less of other rows: as use of this row rises, rank falls.
+/// A Pareto front: states that replace later ones, which use no less of other rows. As use of this row rises, rank falls.
 #[derive(Clone)]
-struct Stairs<const R: usize> {
+struct Front<const R: usize> {
     row: usize,
     states: Vec<State<R>>,
 }
 
-impl<const R: usize> Stairs<R> {
+impl<const R: usize> Front<R> {
     fn new(row: usize) -> Self {
         Self { row, states: vec![] }
     }
@@ -41,25 +41,26 @@ impl<const R: usize> Stairs<R> {
     }
 }
 
-/// Drops states that another one replaces: no row used more, and better or equal in loss, bits and policy.
-pub(super) fn undominated<const R: usize>(
+/// Drops states that another one replaces: no row used more, and better or equal in loss, tiebreak and solution.
+pub(crate) fn undominated<const R: usize>(
     states: &mut Vec<State<R>>,
-    narrow: Option<&Sums>,
+    narrow: Option<&FewSums>,
     first: impl Fn(&State<R>, &State<R>) -> Ordering,
 ) {
-    let rank = |a: &State<R>, b: &State<R>| a.exact.cmp(&b.exact).then(a.bits.cmp(&b.bits)).then_with(|| first(a, b));
+    let rank =
+        |a: &State<R>, b: &State<R>| a.exact.cmp(&b.exact).then(a.tiebreak.cmp(&b.tiebreak)).then_with(|| first(a, b));
     if let Some(narrow) = narrow {
         let wide: Vec<usize> = (0..R).filter(|&row| row != narrow.row).collect();
         let key = |state: &State<R>| [wide[0], wide[1], narrow.row].map(|row| state.used[row]);
         states.sort_unstable_by(|a, b| key(a).cmp(&key(b)).then_with(|| rank(a, b)));
         // Those of each sum of the narrow row; whatever came before uses no more of the first wide one.
-        let mut stairs = vec![Stairs::new(wide[1]); narrow.count];
+        let mut fronts = vec![Front::new(wide[1]); narrow.count];
         states.retain(|state| {
             let sum = (state.used[narrow.row] / narrow.unit) as usize;
-            if stairs[..=sum].iter().any(|stairs| stairs.replace(state, rank)) {
+            if fronts[..=sum].iter().any(|front| front.replace(state, rank)) {
                 return false;
             }
-            stairs[sum].add(state, rank);
+            fronts[sum].add(state, rank);
             true
         });
         return;
@@ -78,11 +79,11 @@ pub(super) fn undominated<const R: usize>(
     }
     // By use of the first row: whatever came before uses no more of it.
     states.sort_unstable_by(|a, b| a.used.cmp(&b.used).then_with(|| rank(a, b)));
-    let mut stairs = Stairs::new(R - 1);
+    let mut front = Front::new(R - 1);
     states.retain(|state| {
-        let stays = !stairs.replace(state, rank);
+        let stays = !front.replace(state, rank);
         if stays {
-            stairs.add(state, rank);
+            front.add(state, rank);
         }
         stays
     });

@@ -1,15 +1,15 @@
-//! Networks of hundreds of layers under budgets on a peak, which make a row for each moment.
+//! The exact solver on networks of hundreds of layers under budgets on a peak, which make a row for each moment.
 
-use super::*;
+use super::Exact;
 use crate::{costs, models::ResNet20};
 use limpq_core::graph::{Graph, Model};
 use limpq_core::search::{
     Accounting, BitWidth, Budget, Candidates, Constraints, CostModel, INDICATORS_SCHEMA, Indicators, LayerIndicators,
-    Named, Provenance, RisingIndicators, Rules, Search, Solved, solve,
+    Named, Problem, Provenance, RisingIndicators, Rules, Search, Solved, Status, solve,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, num::NonZeroU64};
 
 const BITS: [u64; 5] = [6, 5, 4, 3, 2];
 

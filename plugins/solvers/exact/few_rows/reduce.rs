@@ -1,20 +1,22 @@
 //! The problem without what cannot matter: losses as exact integers, costs above each group's least, rows that can bind,
 //! and options that fit and are not dominated (Sinha & Zoltners, Operations Research 27, 1979).
 
-use super::dual::doubt;
-use limpq_core::search::{Problem, SolverError};
+use crate::{
+    Error, Problem,
+    fixed_point::{Fixed, fixed_point, float_error, scaled},
+};
 
-/// One way to choose in a group. Arrays have a place for each row that is left, and zeros behind those.
+/// An option that is left. Arrays have a place for each row that is left, and zeros behind those.
 #[derive(Clone, Debug)]
-pub(super) struct Item<const R: usize> {
+pub(crate) struct Item<const R: usize> {
     /// Index of the option in the problem's group.
     pub choice: usize,
     /// Loss above the group's least, exactly, in quanta.
     pub exact: i128,
     /// The same as a float, in the unit of the problem's largest loss.
     pub loss: f64,
-    /// Weight and activation bits.
-    pub bits: u64,
+    /// The option's tiebreak.
+    pub tiebreak: u64,
     /// Cost above the group's least in each row.
     pub costs: [i64; R],
     /// The same as shares of the row's slack: all in 0..=1.
@@ -23,7 +25,7 @@ pub(super) struct Item<const R: usize> {
 
 /// What is left of a problem.
 #[derive(Clone, Debug)]
-pub(super) struct Reduced<const R: usize> {
+pub(crate) struct Reduced<const R: usize> {
     /// Items of each group of the problem, in its order; at least one in each, those that lose least first.
     pub groups: Vec<Vec<Item<R>>>,
     /// Which rows of the problem are left.
@@ -42,7 +44,7 @@ pub(super) struct Reduced<const R: usize> {
 
 /// A row that can bind: its place in the problem, and what it allows above the least of all groups.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bound {
+pub(crate) struct Bound {
     row: usize,
     slack: i64,
 }
@@ -50,24 +52,21 @@ pub(super) struct Bound {
 /// The rows of a problem that can bind.
 ///
 /// # Errors
-/// [`SolverError::Infeasible`] when one allows less than the least, and a row whose numbers do not fit into 63 bits.
-pub(super) fn bounds(problem: &Problem) -> Result<Vec<Bound>, SolverError> {
+/// [`Error::Infeasible`] when one allows less than the least, and a row whose numbers do not fit into 63 tiebreak.
+pub(crate) fn binding(problem: &Problem) -> Result<Vec<Bound>, Error> {
     let mut bounds = vec![];
     for (row, limit) in problem.rows.iter().enumerate() {
         let (mut least, mut most) = (0, 0);
         for group in &problem.groups {
             let costs = || group.choices.iter().map(|choice| problem.cost(choice, row));
-            least += costs().min().ok_or(SolverError::Infeasible)?;
+            least += costs().min().ok_or(Error::Infeasible)?;
             most += costs().max().unwrap_or(0);
         }
         if limit.limit < least {
-            return Err(SolverError::Infeasible);
+            return Err(Error::Infeasible);
         }
         if limit.limit < most {
-            let slack = i64::try_from(limit.limit - least).map_err(|_| SolverError::Library {
-                solver: "exact",
-                message: format!("{} spans more than 2^63 units between its ends; use a coarser unit", limit.name),
-            })?;
+            let slack = i64::try_from(limit.limit - least).map_err(|_| Error::TooWide { row })?;
             bounds.push(Bound { row, slack });
         }
     }
@@ -75,11 +74,11 @@ pub(super) fn bounds(problem: &Problem) -> Result<Vec<Bound>, SolverError> {
 }
 
 impl<const R: usize> Reduced<R> {
-    /// Reduces a problem with these [`bounds`], at most R of them.
+    /// Reduces a problem with these [`binding`] rows, at most R of them.
     ///
     /// # Errors
-    /// [`SolverError::Infeasible`] when exact arithmetic shows it.
-    pub fn new(problem: &Problem, bounds: &[Bound]) -> Result<Self, SolverError> {
+    /// [`Error::Infeasible`] when exact arithmetic shows it.
+    pub fn new(problem: &Problem, bounds: &[Bound]) -> Result<Self, Error> {
         let Fixed { losses, quantum, scale, .. } = fixed_point(problem);
         let mut losses = losses.into_iter();
         let mut groups = Vec::with_capacity(problem.groups.len());
@@ -100,8 +99,8 @@ impl<const R: usize> Reduced<R> {
                     })
                 });
                 if fits {
-                    let bits = option.total_bits();
-                    items.push(Item { choice, exact, loss: 0.0, bits, costs, shares: [0.0; R] });
+                    let tiebreak = option.tiebreak;
+                    items.push(Item { choice, exact, loss: 0.0, tiebreak, costs, shares: [0.0; R] });
                 }
             }
             groups.push(items);
@@ -115,8 +114,8 @@ impl<const R: usize> Reduced<R> {
     /// Without the items that `keep` drops, by their place among all items.
     ///
     /// # Errors
-    /// [`SolverError::Infeasible`] when nothing is left.
-    pub fn retain(&self, keep: impl Fn(usize) -> bool) -> Result<Self, SolverError> {
+    /// [`Error::Infeasible`] when nothing is left.
+    pub fn retain(&self, keep: impl Fn(usize) -> bool) -> Result<Self, Error> {
         let mut first = 0;
         let groups = self.groups.iter().map(|items| {
             let kept = items.iter().enumerate().filter(|&(place, _)| keep(first + place)).map(|(_, item)| item.clone());
@@ -157,27 +156,27 @@ impl<const R: usize> Reduced<R> {
         self.rows[row]
     }
 
-    /// Prices of single units, from prices of shares.
+    /// Multipliers of single units, from multipliers of shares.
     pub fn single(&self, lambda: &[f64; R]) -> [f64; R] {
         std::array::from_fn(|row| lambda[row] / self.slack[row] as f64)
     }
 
-    /// Prices of single units of the problem's rows, from prices of shares.
+    /// Multipliers of single units of the problem's rows, from multipliers of shares.
     pub fn units(&self, lambda: &[f64; R]) -> Vec<f64> {
         let mut units = vec![0.0; self.all_rows];
-        for ((&row, price), &slack) in self.rows.iter().zip(lambda).zip(&self.slack) {
-            units[row] = price / slack as f64;
+        for ((&row, multiplier), &slack) in self.rows.iter().zip(lambda).zip(&self.slack) {
+            units[row] = multiplier / slack as f64;
         }
         units
     }
 
-    /// Prices of shares, from those of single units.
-    pub fn prices(&self, units: &[f64]) -> [f64; R] {
-        let mut prices = [0.0; R];
-        for ((price, &row), &slack) in prices.iter_mut().zip(&self.rows).zip(&self.slack) {
-            *price = units[row] * slack as f64;
+    /// Multipliers of shares, from those of single units.
+    pub fn multipliers(&self, units: &[f64]) -> [f64; R] {
+        let mut multipliers = [0.0; R];
+        for ((multiplier, &row), &slack) in multipliers.iter_mut().zip(&self.rows).zip(&self.slack) {
+            *multiplier = units[row] * slack as f64;
         }
-        prices
+        multipliers
     }
 
     /// One for each row that is left.
@@ -190,11 +189,11 @@ impl<const R: usize> Reduced<R> {
         self.groups.iter().map(Vec::as_slice).collect()
     }
 
-    /// The most that any policy loses, as bounds count, with an allowance for the rounding of such sums.
+    /// The most that any solution loses, as bounds count, with an allowance for the rounding of such sums.
     pub fn most_loss(&self) -> f64 {
         let worst = |items: &Vec<Item<R>>| items.iter().map(|item| item.loss).fold(0.0, f64::max);
         let sum: f64 = self.groups.iter().map(worst).sum();
-        sum + doubt(self.groups.len(), sum)
+        sum + float_error(self.groups.len(), sum)
     }
 
     /// The greatest number that all costs in a row are multiples of; zero when all are zero.
@@ -216,10 +215,10 @@ impl<const R: usize> Reduced<R> {
 
     /// Counts costs from the least of each group, drops rows that cannot bind and items that do not fit or are dominated,
     /// until nothing changes. Fewer items dominate no more; fewer rows do.
-    fn reduced(mut self, mut compare: bool) -> Result<Self, SolverError> {
+    fn reduced(mut self, mut compare: bool) -> Result<Self, Error> {
         loop {
             if self.groups.iter().any(Vec::is_empty) {
-                return Err(SolverError::Infeasible);
+                return Err(Error::Infeasible);
             }
             for row in 0..self.rows() {
                 for items in &mut self.groups {
@@ -230,7 +229,7 @@ impl<const R: usize> Reduced<R> {
                     }
                 }
                 if self.slack[row] < 0 {
-                    return Err(SolverError::Infeasible);
+                    return Err(Error::Infeasible);
                 }
             }
             let (items, rows) = (self.items(), self.rows());
@@ -287,14 +286,14 @@ fn close<const R: usize>(values: &mut [i64; R], place: usize, last: i64) {
     values[R - 1] = last;
 }
 
-/// As a float; most numbers fit into 64 bits, which is much quicker.
+/// As a float; most numbers fit into 64 tiebreak, which is much quicker.
 fn float(number: i128) -> f64 {
     i64::try_from(number).map_or(number as f64, |number| number as f64)
 }
 
-/// Drops every item that another one replaces: no cost higher, and better or equal in loss, bits and order.
+/// Drops every item that another one replaces: no cost higher, and better or equal in loss, tiebreak and order.
 fn drop_dominated<const R: usize>(items: &mut Vec<Item<R>>) {
-    items.sort_unstable_by_key(|item| (item.exact, item.bits, item.choice));
+    items.sort_unstable_by_key(|item| (item.exact, item.tiebreak, item.choice));
     let mut kept = 0;
     for next in 0..items.len() {
         let replaced = |other: &Item<R>| other.costs.iter().zip(&items[next].costs).all(|(a, b)| a <= b);
@@ -306,96 +305,13 @@ fn drop_dominated<const R: usize>(items: &mut Vec<Item<R>>) {
     items.truncate(kept);
 }
 
-/// Losses as whole numbers of quanta.
-pub(super) struct Fixed {
-    /// One for each option of each group.
-    pub losses: Vec<i128>,
-    /// Value of one quantum, in the unit of [`Self::scale`].
-    pub quantum: f64,
-    /// Binary exponent of the largest loss. Floats count in this unit, so that the largest is about one.
-    pub scale: i32,
-    /// By how much rounding to quanta may have moved a loss, in the problem's unit; zero when all are exact.
-    pub rounding: f64,
-}
-
-/// Every loss as a whole number of quanta. Exact while all losses fit into 126 bits, which 1e-9 and 1e9 together do; beyond
-/// that losses are rounded to 2^-100 of the largest.
-pub(super) fn fixed_point(problem: &Problem) -> Fixed {
-    let losses = || problem.groups.iter().flat_map(|group| &group.choices).map(|choice| choice.loss);
-    let (mut lowest, mut highest) = (i32::MAX, i32::MIN);
-    for loss in losses().filter(|&loss| loss != 0.0) {
-        let (mantissa, exponent) = parts(loss);
-        lowest = lowest.min(exponent + mantissa.trailing_zeros() as i32);
-        highest = highest.max(exponent + 128 - mantissa.leading_zeros() as i32);
-    }
-    if lowest > highest {
-        return Fixed { losses: losses().map(|_| 0).collect(), quantum: 1.0, scale: 0, rounding: 0.0 };
-    }
-    let room = 126 - (problem.groups.len() as f64).log2().ceil() as i32;
-    let exact = highest - lowest <= room;
-    let quantum = if exact { lowest } else { highest - room.min(100) };
-    let fixed = |loss: f64| {
-        if loss == 0.0 {
-            return 0;
-        }
-        let (mantissa, exponent) = parts(loss);
-        let shift = exponent - quantum;
-        let size = match shift {
-            0.. => mantissa << shift,
-            -126..0 => (mantissa + (1 << (-shift - 1))) >> -shift,
-            _ => 0,
-        };
-        if loss < 0.0 { -size } else { size }
-    };
-    Fixed {
-        losses: losses().map(fixed).collect(),
-        quantum: 2f64.powi(quantum - highest),
-        scale: highest,
-        rounding: if exact { 0.0 } else { scaled(1.0, quantum) },
-    }
-}
-
-/// A number times a power of two, of which both factors and the product are floats though the power alone may be none.
-pub(super) fn scaled(number: f64, exponent: i32) -> f64 {
-    let half = exponent / 2;
-    number * 2f64.powi(half) * 2f64.powi(exponent - half)
-}
-
-/// |loss| = mantissa * 2^exponent.
-fn parts(loss: f64) -> (i128, i32) {
-    let bits = loss.to_bits();
-    let exponent = (bits >> 52 & 0x7ff) as i32;
-    let mantissa = i128::from(bits & ((1 << 52) - 1));
-    if exponent == 0 { (mantissa, -1074) } else { (mantissa | 1 << 52, exponent - 1075) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::solvers::contract::problem;
+    use crate::tests::problem;
 
     fn reduced<const R: usize>(problem: &Problem) -> Reduced<R> {
-        Reduced::new(problem, &bounds(problem).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn losses_are_exact_over_a_huge_range() {
-        let problem = problem(&[&[(2, 1e9, &[1]), (3, 1e-9, &[2])], &[(2, 0.1, &[1]), (3, -0.0, &[2])]], &[3]);
-        let Fixed { losses, quantum, scale, rounding } = fixed_point(&problem);
-        let back: Vec<f64> = losses.iter().map(|&loss| scaled(loss as f64 * quantum, scale)).collect();
-        assert_eq!((back, rounding), (vec![1e9, 1e-9, 0.1, 0.0], 0.0));
-    }
-
-    #[test]
-    fn losses_near_the_ends_of_floats_are_exact() {
-        for size in [5e-324, 3e-310, 1e-300, 1e300] {
-            let problem = problem(&[&[(2, size, &[1]), (3, 3.0 * size, &[2])]], &[3]);
-            let Fixed { losses, quantum, scale, rounding } = fixed_point(&problem);
-            let back: Vec<f64> = losses.iter().map(|&loss| scaled(loss as f64 * quantum, scale)).collect();
-            assert_eq!((back, rounding), (vec![size, 3.0 * size], 0.0));
-        }
-        let Fixed { losses, rounding, .. } = fixed_point(&problem(&[&[(2, 1.0, &[1]), (3, 1e-288, &[2])]], &[3]));
-        assert!(losses[0] == 1 << 99 && losses[1] == 0 && (1e-31..1e-29).contains(&rounding), "{rounding}");
+        Reduced::new(problem, &binding(problem).unwrap()).unwrap()
     }
 
     #[test]

@@ -1,31 +1,24 @@
-//! Parts whose rows know few groups each, as the moments of a peak know the layers whose tensors are alive then: dynamic
-//! programming over the groups in their order, whose states are what is used of the rows that are open, which have a group
-//! before and one behind (nonserial dynamic programming; Bertele & Brioschi, 1972). It is exact, ties included. Rows that
-//! know many groups are left to [`priced`](super::priced), which looks for paths through the same states.
+//! The layered graph: a level for each group, a state for each way in which the groups before it use the rows that are open
+//! (that have a group before and one behind), and a step from state to state for each item.
 
-use super::{
-    Limits, priced,
-    reduce::{Fixed, fixed_point},
+use super::{FEW, MOST_MEMBERS, WIDE};
+use crate::{
+    Error, Limits, Problem,
+    fixed_point::{Fixed, fixed_point},
 };
-use limpq_core::search::{Answer, Problem, SolverError, Status};
 use std::collections::HashMap;
 
-/// Rows of more groups than this are wide.
-pub(super) const MOST_MEMBERS: usize = 6;
-/// Wide rows at most.
-pub(super) const WIDE: usize = 3;
-/// Wide and narrow rows together that need no states.
-pub(super) const FEW: usize = 8;
 /// Steps from state to state at most, over all groups.
 const MOST_STEPS: usize = 4_000_000;
 
-/// Loss in quanta, then bits: the less, the better.
-pub(super) type Worth = (i128, u64);
+/// Loss in quanta, then tiebreak: the less, the better.
+pub(crate) type Worth = (i128, u64);
 
 /// An option of a group.
-pub(super) struct Item {
+pub(crate) struct Item {
     /// Its place in the group.
     pub choice: usize,
+    /// Its loss in quanta and its tiebreak.
     pub worth: Worth,
     /// Its loss, in the unit of the problem's largest.
     pub loss: f64,
@@ -36,7 +29,7 @@ pub(super) struct Item {
 }
 
 /// A group, and the steps that its options are.
-pub(super) struct Level {
+pub(crate) struct Level {
     pub items: Vec<Item>,
     /// For each state before the group: item and state behind it.
     pub steps: Vec<Vec<(usize, usize)>>,
@@ -47,7 +40,7 @@ pub(super) struct Level {
 }
 
 /// All states, group by group; the first level has one.
-pub(super) struct Chain {
+pub(crate) struct LayeredGraph {
     pub levels: Vec<Level>,
     /// What the wide rows allow above the least of all groups; places behind them allow anything.
     pub slack: [i64; WIDE],
@@ -60,27 +53,20 @@ pub(super) struct Chain {
     pub count: usize,
 }
 
-/// Solves a part; `None` when it is none for this method.
-pub(super) fn solve(part: &Problem, limits: &Limits) -> Option<Result<Answer, SolverError>> {
-    let chain = match Chain::new(part, limits)? {
-        Ok(chain) => chain,
-        Err(error) => return Some(Err(error)),
-    };
-    match chain.wide {
-        0 => Some(chain.best()),
-        _ => Some(priced::solve(part, &chain, limits)),
-    }
-}
-
-pub(super) fn sum(one: Worth, other: Worth) -> Worth {
+/// The worth of both together.
+pub(crate) fn sum(one: Worth, other: Worth) -> Worth {
     (one.0 + other.0, one.1 + other.1)
 }
 
 /// What is used of the open rows, rows ascending. Rows that cannot be overrun any more are not among them.
 type State = Vec<(usize, i128)>;
 
-impl Chain {
-    fn new(part: &Problem, limits: &Limits) -> Option<Result<Self, SolverError>> {
+impl LayeredGraph {
+    /// The graph of a part; `None` when it has too many wide rows or too many steps.
+    ///
+    /// # Errors
+    /// [`Error::Infeasible`] when a row allows less than the least of all groups.
+    pub fn new(part: &Problem, limits: &Limits) -> Option<Result<Self, Error>> {
         let mut members = vec![0; part.rows.len()];
         for group in &part.groups {
             for row in group.rows() {
@@ -108,12 +94,12 @@ impl Chain {
                     let exact = losses.next().expect("one loss for each option");
                     let mut of_wide = [0; WIDE];
                     for ((of_wide, &row), least) in of_wide.iter_mut().zip(&wide).zip(&wides) {
-                        // More than 63 bits of a row fit into none.
+                        // More than 63 tiebreak of a row fit into none.
                         *of_wide = i64::try_from(part.cost(option, row) - least).unwrap_or(i64::MAX);
                     }
                     Item {
                         choice,
-                        worth: (exact, option.total_bits()),
+                        worth: (exact, option.tiebreak),
                         loss: exact as f64 * quantum,
                         wide: of_wide,
                         narrow: rows.iter().zip(&leasts).map(|(&row, least)| part.cost(option, row) - least).collect(),
@@ -124,7 +110,7 @@ impl Chain {
             })
             .collect();
         if slack.iter().any(|&slack| slack < 0) {
-            return Some(Err(SolverError::Infeasible));
+            return Some(Err(Error::Infeasible));
         }
         let mut of_wide = [i64::MAX; WIDE];
         for (of_wide, &row) in of_wide.iter_mut().zip(&wide) {
@@ -157,41 +143,13 @@ impl Chain {
                 }
                 count += steps.len();
                 level.steps.push(steps);
-                if count > MOST_STEPS || limits.over(count as u64) {
+                if count > MOST_STEPS || limits.reached(count as u64) {
                     return None;
                 }
             }
             states = next;
         }
         Some(Ok(Self { levels, slack: of_wide, wide: wide.len(), quantum, scale, count }))
-    }
-
-    /// The best path, wide rows aside.
-    fn best(&self) -> Result<Answer, SolverError> {
-        // The least that can still come, from the last level back; and from the first on the first options that reach it.
-        let mut rest: Vec<Vec<Option<Worth>>> = vec![vec![]; self.levels.len() + 1];
-        for (place, level) in self.levels.iter().enumerate().rev() {
-            let behind = |next: usize| rest[place + 1].get(next).copied().unwrap_or(Some((0, 0)));
-            let best = |steps: &Vec<(usize, usize)>| {
-                steps.iter().filter_map(|&(item, next)| Some(sum(level.items[item].worth, behind(next)?))).min()
-            };
-            let here = level.steps.iter().map(best).collect();
-            rest[place] = here;
-        }
-        let mut state = 0;
-        let mut picks = vec![];
-        for (place, level) in self.levels.iter().enumerate() {
-            let behind = |next: usize| rest[place + 1].get(next).copied().unwrap_or(Some((0, 0)));
-            let best = rest[place][state].ok_or(SolverError::Infeasible)?;
-            let reaches = |&&(item, next): &&(usize, usize)| {
-                behind(next).is_some_and(|behind| sum(level.items[item].worth, behind) == best)
-            };
-            let first = level.steps[state].iter().filter(reaches).min_by_key(|&&(item, _)| level.items[item].choice);
-            let &(item, next) = first.expect("the least is reached");
-            picks.push(level.items[item].choice);
-            state = next;
-        }
-        Ok(Answer { picks, status: Status::Optimal, bound: None, nodes: Some(self.count as u64) })
     }
 }
 

@@ -1,50 +1,60 @@
-//! Policies: the best one so far, and how policies at given prices are repaired until they keep the budgets and improved
+//! The incumbent, and how solutions at given multipliers are repaired until they keep the budgets and improved
 //! until no single change helps.
 
 use super::reduce::{Item, Reduced};
 
-/// The best policy found so far.
+/// The incumbent: the best solution found so far.
 #[derive(Clone, Debug)]
-pub(super) struct Incumbent {
+pub(crate) struct Incumbent {
     /// Option of each group of the problem.
     pub picks: Vec<usize>,
     /// Total loss in quanta.
     pub total: i128,
-    /// Total bits.
-    pub bits: u64,
+    /// Sum of the tiebreaks.
+    pub tiebreak: u64,
 }
 
 impl Incumbent {
-    /// A policy given as items.
+    /// A solution given as items.
     pub fn of<const R: usize>(reduced: &Reduced<R>, items: &[u32]) -> Self {
         let chosen = || reduced.groups.iter().zip(items).map(|(group, &item)| &group[item as usize]);
         Self {
             picks: chosen().map(|item| item.choice).collect(),
             total: reduced.offset + chosen().map(|item| item.exact).sum::<i128>(),
-            bits: chosen().map(|item| item.bits).sum(),
+            tiebreak: chosen().map(|item| item.tiebreak).sum(),
         }
     }
 
-    /// Whether this one wins: less loss, then fewer bits, then the first policy.
+    /// Whether this one wins: less loss, then a smaller tiebreak, then the first solution.
     pub fn beats(&self, other: &Self) -> bool {
-        (self.total, self.bits, &self.picks) < (other.total, other.bits, &other.picks)
+        (self.total, self.tiebreak, &self.picks) < (other.total, other.tiebreak, &other.picks)
     }
 }
 
-/// Takes a policy over when it is better.
-pub(super) fn offer(best: &mut Option<Incumbent>, found: Incumbent) {
+/// Takes a solution over when it is better.
+pub(crate) fn offer(best: &mut Option<Incumbent>, found: Incumbent) {
     if best.as_ref().is_none_or(|best| found.beats(best)) {
         *best = Some(found);
     }
 }
 
-/// Makes a policy keep the budgets, if it can, and improves it. `lambda` are prices of shares.
-pub(super) fn repaired<const R: usize>(
+/// An incumbent from a solution of a similar problem.
+pub(crate) fn started<const R: usize>(reduced: &Reduced<R>, picks: &[usize]) -> Option<Incumbent> {
+    let place =
+        |(group, pick): (&Vec<Item<R>>, &usize)| group.iter().position(|item| item.choice == *pick).unwrap_or(0) as u32;
+    let items: Vec<u32> = reduced.groups.iter().zip(picks).map(place).collect();
+    let complete = items.len() == reduced.groups.len();
+    let items = complete.then(|| repaired(reduced, items, &[0.0; R])).flatten()?;
+    Some(Incumbent::of(reduced, &items))
+}
+
+/// Makes a solution keep the budgets, if it can, and improves it. `lambda` are multipliers of shares.
+pub(crate) fn repaired<const R: usize>(
     reduced: &Reduced<R>,
     mut items: Vec<u32>,
     lambda: &[f64; R],
 ) -> Option<Vec<u32>> {
-    // Many costs together may leave 64 bits, which the slack alone does not.
+    // Many costs together may leave 64 tiebreak, which the slack alone does not.
     let mut left = reduced.slack.map(i128::from);
     for (group, &item) in reduced.groups.iter().zip(&items) {
         left.iter_mut().zip(&group[item as usize].costs).for_each(|(left, &cost)| *left -= i128::from(cost));
@@ -60,8 +70,8 @@ pub(super) fn repaired<const R: usize>(
                 let more = |row: usize| item.shares[row] - now.shares[row];
                 let relief: f64 = (0..R).map(|row| over[row] - (over[row] + more(row)).max(0.0)).sum();
                 if relief > 1e-12 {
-                    let priced: f64 = (0..R).map(|row| lambda[row] * more(row)).sum();
-                    let harm = (item.loss - now.loss + priced).max(0.0) / relief;
+                    let lagrangian: f64 = (0..R).map(|row| lambda[row] * more(row)).sum();
+                    let harm = (item.loss - now.loss + lagrangian).max(0.0) / relief;
                     if harm < best.0 {
                         best = (harm, g, i);
                     }

@@ -1,69 +1,56 @@
-//! Dynamic programming over the groups, with a beam: partial policies are extended group by group; one goes when another
-//! with no higher cost is no worse, or when a bound shows that it cannot beat the best policy known. When too many are left,
+//! Dynamic programming over the groups, with a beam: partial solutions are extended group by group; one goes when another
+//! with no higher cost is no worse, or when a bound shows that it cannot beat the best solution known. When too many are left,
 //! the ones of the lowest bounds stay. A pass that left out nothing of use has tried everything.
 //!
-//! A partial policy is bounded by the best of several prices, since those that fit the whole problem do not fit every
-//! remainder, and by tables that keep a row exactly, where there are any. Wide passes ask for the best prices of what remains at
+//! A partial solution is bounded by the best of several multipliers, since those that fit the whole problem do not fit every
+//! remainder, and by tables that keep a row exactly, where there are any. Wide passes ask for the best multipliers of what remains at
 //! several of their states, group after group.
 
 use super::{
-    Limits,
     dominance::{narrow, undominated},
-    dual::{cheapest, doubt, maximise, priced},
+    dual::{cheapest, lagrangian, maximise},
+    incumbent::{Incumbent, offer, repaired},
     pool::Pool,
-    primal::{Incumbent, offer, repaired},
     reduce::{Item, Reduced},
-    sums::{Sums, Table},
+    state::State,
+    tables::{FewSums, Table},
 };
+use crate::{Limits, fixed_point::float_error};
 use std::cmp::Ordering;
 
 /// What a pass left out.
-pub(super) struct Pass {
-    /// Least bound of the partial policies that were left out for want of room; infinite when there were none.
+pub(crate) struct Pass {
+    /// Least bound of the partial solutions that were left out for want of room; infinite when there were none.
     pub cut: f64,
     /// By how much rounding may have moved bounds.
-    pub doubt: f64,
+    pub float_error: f64,
     /// Whether a limit ended it.
     pub expired: bool,
-    /// Partial policies looked at.
+    /// Partial solutions looked at.
     pub nodes: u64,
 }
 
-/// Prices with what the groups after each place lose at least.
-struct Multiplier<const R: usize> {
-    /// Prices of shares of the slack.
+/// Multipliers with what the groups after each place lose at least.
+struct SuffixBound<const R: usize> {
+    /// Multipliers of shares of the slack.
     lambda: [f64; R],
     /// The same for single units.
     units: [f64; R],
     /// By how much rounding may move its bounds.
-    doubt: f64,
-    /// For each place in the order: sum over the groups from there on of the least priced loss, less the prices.
+    float_error: f64,
+    /// For each place in the order: sum over the groups from there on of the least Lagrangian loss, less the multipliers.
     rest: Vec<f64>,
-}
-
-/// A partial policy.
-#[derive(Clone, Copy)]
-pub(super) struct State<const R: usize> {
-    /// What it uses of each row.
-    pub used: [i64; R],
-    /// Its loss in quanta.
-    pub exact: i128,
-    loss: f64,
-    /// Its bits so far.
-    pub bits: u64,
-    bound: f64,
-    parent: u32,
-    item: u32,
 }
 
 /// Parent and item of each state after each group.
 type History = Vec<Vec<(u32, u32)>>;
 
-/// The order in which groups are decided: those that prices move most first. Groups of a single item cost and lose nothing
+/// The order in which groups are decided: those that multipliers move most first. Groups of a single item cost and lose nothing
 /// above the least, so there is nothing to decide.
 fn order<const R: usize>(reduced: &Reduced<R>, lambda: &[f64; R]) -> Vec<usize> {
     let range = |g: usize| {
-        let cost = |item: &Item<R>| item.shares.iter().zip(lambda).map(|(share, price)| share * price).sum::<f64>();
+        let cost =
+            |item: &Item<R>| item.shares.iter().zip(lambda).map(|(share, multiplier)| share * multiplier).sum::<f64>();
         let costs = reduced.groups[g].iter().map(cost);
         let (low, high) = costs.fold((f64::INFINITY, 0.0f64), |(low, high), cost| (low.min(cost), high.max(cost)));
         high - low
@@ -74,8 +61,8 @@ fn order<const R: usize>(reduced: &Reduced<R>, lambda: &[f64; R]) -> Vec<usize> 
     order.into_iter().map(|(_, g)| g).collect()
 }
 
-/// Runs one pass of a width for policies that lose the target at most; `best` is replaced by every better one it meets.
-pub(super) fn pass<const R: usize>(
+/// Runs one pass of a width for solutions that lose the target at most; `best` is replaced by every better one it meets.
+pub(crate) fn pass<const R: usize>(
     reduced: &Reduced<R>,
     pool: &mut Pool,
     width: usize,
@@ -86,32 +73,33 @@ pub(super) fn pass<const R: usize>(
     let shares: Vec<[f64; R]> = pool.shares(reduced).collect();
     let order = order(reduced, &shares[0]);
     let groups: Vec<&[Item<R>]> = order.iter().map(|&g| reduced.groups[g].as_slice()).collect();
-    let mut known: Vec<Multiplier<R>> = shares.iter().map(|lambda| multiplier(reduced, &groups, lambda)).collect();
-    let mut chosen: Vec<usize> = (0..known.len().min(ASKED)).collect();
+    let mut known: Vec<SuffixBound<R>> = shares.iter().map(|lambda| suffix_bound(reduced, &groups, lambda)).collect();
+    let mut chosen: Vec<usize> = (0..known.len().min(SAMPLED)).collect();
     let every = (order.len() / PLACES).max(1);
-    // Without a target: a bound above what any policy loses says that nothing fits.
+    // Without a target: a bound above what any solution loses says that nothing fits.
     let sought = target.map_or_else(|| reduced.most_loss(), |target| reduced.above_least(target));
     let narrow = narrow(reduced);
     let tables = pool.tables(reduced, &groups);
-    let mut result = Pass { cut: f64::INFINITY, doubt: 0.0, expired: false, nodes: 0 };
-    let none = State { used: [0; R], exact: 0, loss: 0.0, bits: 0, bound: 0.0, parent: 0, item: 0 };
+    let mut result = Pass { cut: f64::INFINITY, float_error: 0.0, expired: false, nodes: 0 };
+    let none = State { used: [0; R], exact: 0, loss: 0.0, tiebreak: 0, bound: 0.0, parent: 0, item: 0 };
     let mut states = vec![none];
     let mut history: History = vec![];
     let mut next: Vec<State<R>> = vec![];
     for (place, &items) in groups.iter().enumerate() {
         if states.len() >= ADAPT && place + 2 < order.len() {
             if place % every == 0 {
-                for lambda in asked_prices(reduced, &groups, place, &states, &known, limits) {
+                for lambda in new_multipliers(reduced, &groups, place, &states, &known, limits) {
                     pool.add(reduced, &lambda);
-                    known.push(multiplier(reduced, &groups, &lambda));
+                    known.push(suffix_bound(reduced, &groups, &lambda));
                 }
             }
             chosen = choose(place, &states, &known);
         }
-        let doubts = known.iter().map(|multiplier| multiplier.doubt).chain(tables.iter().map(|table| table.doubt));
-        // What is compared may be larger than what the prices bound.
-        result.doubt = doubts.fold(doubt(order.len(), sought), f64::max);
-        let multipliers: Vec<&Multiplier<R>> = chosen.iter().map(|&index| &known[index]).collect();
+        let float_errors =
+            known.iter().map(|multiplier| multiplier.float_error).chain(tables.iter().map(|table| table.float_error));
+        // What is compared may be larger than what the multipliers bound.
+        result.float_error = float_errors.fold(float_error(order.len(), sought), f64::max);
+        let multipliers: Vec<&SuffixBound<R>> = chosen.iter().map(|&index| &known[index]).collect();
         // A bound is a part of the state and a part of the item, for each multiplier.
         let of_items: Vec<f64> = items
             .iter()
@@ -120,11 +108,12 @@ pub(super) fn pass<const R: usize>(
             })
             .collect();
         let mut of_state = vec![0.0; multipliers.len()];
-        let mut exactly: Vec<Exactly> = tables.iter().map(|table| Exactly::new(table, place + 1, items)).collect();
-        let most = sought + result.doubt;
+        let mut table_bounds: Vec<TableBound> =
+            tables.iter().map(|table| TableBound::new(table, place + 1, items)).collect();
+        let most = sought + result.float_error;
         next.clear();
         for (parent, state) in states.iter().enumerate() {
-            if parent % 256 == 0 && limits.over(result.nodes + next.len() as u64) {
+            if parent % 256 == 0 && limits.reached(result.nodes + next.len() as u64) {
                 result.expired = true;
                 return result;
             }
@@ -132,8 +121,8 @@ pub(super) fn pass<const R: usize>(
             for (part, multiplier) in of_state.iter_mut().zip(&multipliers) {
                 *part = state.loss + charge(&multiplier.units, &used);
             }
-            for (exactly, table) in exactly.iter_mut().zip(&tables) {
-                exactly.start(table, state);
+            for (table_bound, table) in table_bounds.iter_mut().zip(&tables) {
+                table_bound.start(table, state);
             }
             if next.len() > ROOM * width {
                 result.nodes += (next.len() - width) as u64;
@@ -152,7 +141,7 @@ pub(super) fn pass<const R: usize>(
                 if (0..R).any(|row| state.used[row] > reduced.slack[row] - item.costs[row]) {
                     continue;
                 }
-                let bound = exactly.iter().map(|exactly| exactly.bound(index)).fold(bound, f64::max);
+                let bound = table_bounds.iter().map(|table_bound| table_bound.bound(index)).fold(bound, f64::max);
                 if bound > most {
                     continue;
                 }
@@ -160,7 +149,7 @@ pub(super) fn pass<const R: usize>(
                     used: std::array::from_fn(|row| state.used[row] + item.costs[row]),
                     exact: state.exact + item.exact,
                     loss: state.loss + item.loss,
-                    bits: state.bits + item.bits,
+                    tiebreak: state.tiebreak + item.tiebreak,
                     bound,
                     parent: parent as u32,
                     item: index as u32,
@@ -172,12 +161,12 @@ pub(super) fn pass<const R: usize>(
             .cut
             .min(narrowed(&mut next, width, narrow.as_ref(), |a, b| first(reduced, &order[..=place], &history, a, b)));
         if next.is_empty() {
-            // No state leads anywhere within the target: the last ones, finished greedily, are often good policies.
+            // No state leads anywhere within the target: the last ones, finished greedily, are often good solutions.
             states.sort_unstable_by(|a, b| a.bound.total_cmp(&b.bound));
             for state in states.iter().take(FINISHED) {
                 let lambda = &known[nearest(place, state, &known, 1)[0]].lambda;
                 let mut items: Vec<u32> = reduced.groups.iter().map(|items| cheapest(items, lambda)).collect();
-                walk(&order, &history, state, &mut items);
+                trace_back(&order, &history, state, &mut items);
                 if let Some(items) = repaired(reduced, items, lambda) {
                     offer(best, Incumbent::of(reduced, &items));
                 }
@@ -189,7 +178,7 @@ pub(super) fn pass<const R: usize>(
     }
     for state in &states {
         let mut items = vec![0; reduced.groups.len()];
-        walk(&order, &history, state, &mut items);
+        trace_back(&order, &history, state, &mut items);
         offer(best, Incumbent::of(reduced, &items));
     }
     result
@@ -199,32 +188,32 @@ fn floats<const R: usize>(costs: &[i64; R]) -> [f64; R] {
     costs.map(|cost| cost as f64)
 }
 
-fn multiplier<const R: usize>(reduced: &Reduced<R>, groups: &[&[Item<R>]], lambda: &[f64; R]) -> Multiplier<R> {
+fn suffix_bound<const R: usize>(reduced: &Reduced<R>, groups: &[&[Item<R>]], lambda: &[f64; R]) -> SuffixBound<R> {
     let mut rest = vec![0.0; groups.len() + 1];
     rest[groups.len()] = -lambda.iter().sum::<f64>();
     for (place, items) in groups.iter().enumerate().rev() {
-        let least = items.iter().map(|item| priced(item, lambda)).fold(f64::INFINITY, f64::min);
+        let least = items.iter().map(|item| lagrangian(item, lambda)).fold(f64::INFINITY, f64::min);
         rest[place] = rest[place + 1] + least;
     }
-    let doubt = doubt(groups.len(), rest[0] + 2.0 * lambda.iter().sum::<f64>());
-    Multiplier { lambda: *lambda, units: reduced.single(lambda), doubt, rest }
+    let float_error = float_error(groups.len(), rest[0] + 2.0 * lambda.iter().sum::<f64>());
+    SuffixBound { lambda: *lambda, units: reduced.single(lambda), float_error, rest }
 }
 
-/// Price of costs.
+/// Costs times multipliers.
 fn charge<const R: usize>(units: &[f64; R], costs: &[f64; R]) -> f64 {
     (0..R).map(|row| units[row] * costs[row]).sum()
 }
 
 /// A bound that keeps one row exactly, for the items of one group: a part of the state, a part of the item, and what the
 /// groups behind lose by the units that are left.
-struct Exactly<'a> {
+struct TableBound<'a> {
     after: &'a [f64],
     items: Vec<(f64, usize)>,
     state: f64,
     left: usize,
 }
 
-impl<'a> Exactly<'a> {
+impl<'a> TableBound<'a> {
     fn new<const R: usize>(table: &'a Table<R>, place: usize, items: &[Item<R>]) -> Self {
         let part = |item: &Item<R>| (item.loss + charge(&table.units, &floats(&item.costs)), table.sums.steps(item));
         Self { after: table.rest(place), items: items.iter().map(part).collect(), state: 0.0, left: 0 }
@@ -243,27 +232,27 @@ impl<'a> Exactly<'a> {
 }
 
 /// The least that the groups from a place on lose when so much is used already, as one multiplier says.
-fn rest<const R: usize>(multiplier: &Multiplier<R>, place: usize, used: &[f64; R]) -> f64 {
+fn rest<const R: usize>(multiplier: &SuffixBound<R>, place: usize, used: &[f64; R]) -> f64 {
     charge(&multiplier.units, used) + multiplier.rest[place]
 }
 
-/// Fewer states than this keep the prices they have.
+/// Fewer states than this keep the multipliers they have.
 const ADAPT: usize = 32;
-/// Number of states that are asked for the best prices of what remains.
-const ASKED: usize = 5;
-/// Evaluations of the dual for each of them, beyond those of prices that are known.
+/// Number of states that are sampled for the best multipliers of what remains.
+const SAMPLED: usize = 5;
+/// Evaluations of the dual for each of them, beyond those of multipliers that are known.
 const MORE_EVALUATIONS: usize = 8;
-/// Number of places in the order at which new prices are looked for.
+/// Number of places in the order at which new multipliers are looked for.
 const PLACES: usize = 4;
 
-/// Partial policies on the way are cut when they are so many times as many as may stay.
+/// Partial solutions on the way are cut when they are so many times as many as may stay.
 const ROOM: usize = 16;
 
 /// Leaves the undominated states, so many at most, those of the lowest bounds; gives the least bound of the ones cut.
 fn narrowed<const R: usize>(
     states: &mut Vec<State<R>>,
     width: usize,
-    narrow: Option<&Sums>,
+    narrow: Option<&FewSums>,
     first: impl Fn(&State<R>, &State<R>) -> Ordering,
 ) -> f64 {
     undominated(states, narrow, first);
@@ -277,35 +266,35 @@ fn narrowed<const R: usize>(
 }
 
 /// States all over the range: the one of the lowest bound, and others by their use of the first row.
-fn asked<const R: usize>(states: &[State<R>]) -> impl Iterator<Item = &State<R>> {
+fn sampled<const R: usize>(states: &[State<R>]) -> impl Iterator<Item = &State<R>> {
     let lowest = states.iter().min_by(|a, b| a.bound.total_cmp(&b.bound));
-    lowest.into_iter().chain(states.iter().step_by((states.len() / (ASKED - 1)).max(1)))
+    lowest.into_iter().chain(states.iter().step_by((states.len() / (SAMPLED - 1)).max(1)))
 }
 
 /// States that are finished greedily when none is left.
 const FINISHED: usize = 1;
 
-/// New prices that bound the groups from a place on well for the states there are.
-fn asked_prices<const R: usize>(
+/// New multipliers that bound the groups from a place on well for the states there are.
+fn new_multipliers<const R: usize>(
     reduced: &Reduced<R>,
     groups: &[&[Item<R>]],
     place: usize,
     states: &[State<R>],
-    known: &[Multiplier<R>],
+    known: &[SuffixBound<R>],
     limits: &Limits,
 ) -> Vec<[f64; R]> {
     let rows = reduced.rows();
     let whole = reduced.whole();
     let mut found: Vec<[f64; R]> = vec![];
-    for state in asked(states) {
+    for state in sampled(states) {
         let near = nearest(place, state, known, rows + 1);
         let starts: Vec<[f64; R]> = near.iter().map(|&index| known[index].lambda).collect();
         let left = |row: usize| (reduced.slack[row] - state.used[row]) as f64 / reduced.slack[row] as f64;
         let free = std::array::from_fn(|row| whole[row] * left(row));
-        let dual = maximise(&groups[place..], rows, &free, &starts, starts.len() + MORE_EVALUATIONS, limits.deadline);
-        for prices in dual.prices.into_iter().take(2) {
-            if !found.contains(&prices.lambda) && !starts.contains(&prices.lambda) {
-                found.push(prices.lambda);
+        let dual = maximise(&groups[place..], rows, &free, &starts, starts.len() + MORE_EVALUATIONS, limits);
+        for multipliers in dual.multipliers.into_iter().take(2) {
+            if !found.contains(&multipliers.lambda) && !starts.contains(&multipliers.lambda) {
+                found.push(multipliers.lambda);
             }
         }
     }
@@ -313,15 +302,15 @@ fn asked_prices<const R: usize>(
 }
 
 /// The multipliers of the best bounds for the states there are.
-fn choose<const R: usize>(place: usize, states: &[State<R>], known: &[Multiplier<R>]) -> Vec<usize> {
-    let mut chosen: Vec<usize> = asked(states).flat_map(|state| nearest(place, state, known, 2)).collect();
+fn choose<const R: usize>(place: usize, states: &[State<R>], known: &[SuffixBound<R>]) -> Vec<usize> {
+    let mut chosen: Vec<usize> = sampled(states).flat_map(|state| nearest(place, state, known, 2)).collect();
     chosen.sort_unstable();
     chosen.dedup();
     chosen
 }
 
 /// The multipliers of the best bounds for one state.
-fn nearest<const R: usize>(place: usize, state: &State<R>, known: &[Multiplier<R>], count: usize) -> Vec<usize> {
+fn nearest<const R: usize>(place: usize, state: &State<R>, known: &[SuffixBound<R>], count: usize) -> Vec<usize> {
     let used = floats(&state.used);
     let mut best: Vec<(f64, usize)> = Vec::with_capacity(count + 1);
     for (index, multiplier) in known.iter().enumerate() {
@@ -335,8 +324,8 @@ fn nearest<const R: usize>(place: usize, state: &State<R>, known: &[Multiplier<R
     best.into_iter().map(|(_, index)| index).collect()
 }
 
-/// Sets the items of a state, by walking back.
-fn walk<const R: usize>(order: &[usize], history: &History, state: &State<R>, items: &mut [u32]) {
+/// Sets the items of a state, by following its parents.
+fn trace_back<const R: usize>(order: &[usize], history: &History, state: &State<R>, items: &mut [u32]) {
     let mut step = (state.parent, state.item);
     for place in (0..history.len()).rev() {
         items[order[place]] = step.1;
@@ -346,7 +335,7 @@ fn walk<const R: usize>(order: &[usize], history: &History, state: &State<R>, it
     }
 }
 
-/// Which of two new states of equal loss and bits has the first policy.
+/// Which of two new states of equal loss and tiebreak has the first solution.
 fn first<const R: usize>(
     reduced: &Reduced<R>,
     decided: &[usize],

@@ -1,14 +1,14 @@
-//! Rows of few sums, and bounds that keep such a row exactly.
+//! Rows of few sums, and bounds that keep such a row table_bound.
 //!
-//! Costs are often multiples of some number: of the smallest layer's weights, say. A budget then admits few sums, and prices
+//! Costs are often multiples of some number: of the smallest layer's weights, say. A budget then admits few sums, and multipliers
 //! alone, which let it be met by fractions, bound badly. Where one row admits few, dynamic programming over its sums, with
-//! prices on the other rows, bounds by policies that keep this row (Lagrangian relaxation of the other rows only).
+//! multipliers on the other rows, bounds by solutions that keep this row (Lagrangian relaxation of the other rows only).
 
 use super::{
-    dual::{doubt, priced},
-    pool::Pool,
+    dual::lagrangian,
     reduce::{Item, Reduced},
 };
+use crate::fixed_point::float_error;
 
 /// More sums than this are not few.
 const MOST: usize = 1024;
@@ -16,12 +16,10 @@ const MOST: usize = 1024;
 const MOST_NUMBERS: usize = 1 << 18;
 /// Rows that are kept exactly, each for itself.
 const ROWS: usize = 3;
-/// Prices of the other rows that go with each.
-const PRICES: usize = 2;
 
 /// A row of few sums.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sums {
+pub(crate) struct FewSums {
     pub row: usize,
     /// Every sum is a multiple of this.
     pub unit: i64,
@@ -29,7 +27,7 @@ pub(super) struct Sums {
     pub count: usize,
 }
 
-impl Sums {
+impl FewSums {
     /// The rows that have so many sums at most, the one of fewest first.
     pub fn up_to<const R: usize>(most: usize, reduced: &Reduced<R>) -> Vec<Self> {
         let few = |row: usize| {
@@ -54,22 +52,11 @@ impl Sums {
         (item.costs[self.row] / self.unit) as usize
     }
 
-    /// Prices without the one of this row, which is kept.
-    fn others<const R: usize>(&self, lambda: &[f64; R]) -> [f64; R] {
+    /// Multipliers without the one of this row, which is kept.
+    pub fn others<const R: usize>(&self, lambda: &[f64; R]) -> [f64; R] {
         let mut lambda = *lambda;
         lambda[self.row] = 0.0;
         lambda
-    }
-
-    /// Tables at the prices that go with this row: the best known for all rows, when it is met first.
-    pub fn tables<const R: usize>(self, reduced: &Reduced<R>, pool: &mut Pool) -> Vec<Table<R>> {
-        let mut lambdas: Vec<[f64; R]> = pool.kept(reduced, self).collect();
-        if lambdas.is_empty() {
-            lambdas.extend(pool.shares(reduced).take(PRICES).map(|lambda| self.others(&lambda)));
-            pool.keep(reduced, self, &lambdas);
-        }
-        let groups = reduced.all();
-        lambdas.iter().map(|lambda| Table::new(self, reduced, &groups, lambda)).collect()
     }
 }
 
@@ -98,21 +85,21 @@ fn lesser(a: f64, b: f64) -> f64 {
     if a < b { a } else { b }
 }
 
-/// What groups lose at least, at prices of the other rows, by what they may use of this row.
-pub(super) struct Table<const R: usize> {
-    pub sums: Sums,
-    /// Prices of single units; none for this row.
+/// What groups lose at least, at multipliers of the other rows, by what they may use of this row.
+pub(crate) struct Table<const R: usize> {
+    pub sums: FewSums,
+    /// Multipliers of single units; none for this row.
     pub units: [f64; R],
-    /// Prices of shares of the slack.
+    /// Multipliers of shares of the slack.
     pub lambda: [f64; R],
     /// By how much rounding may move its bounds.
-    pub doubt: f64,
-    /// For each place in the order and each number of units that is left: least priced loss from there on, less the prices.
+    pub float_error: f64,
+    /// For each place in the order and each number of units that is left: least Lagrangian loss from there on, less the multipliers.
     rest: Vec<f64>,
 }
 
 impl<const R: usize> Table<R> {
-    pub fn new(sums: Sums, reduced: &Reduced<R>, groups: &[&[Item<R>]], lambda: &[f64; R]) -> Self {
+    pub fn new(sums: FewSums, reduced: &Reduced<R>, groups: &[&[Item<R>]], lambda: &[f64; R]) -> Self {
         let count = sums.count;
         let total: f64 = lambda.iter().sum();
         let mut rest = vec![f64::INFINITY; (groups.len() + 1) * count];
@@ -120,11 +107,11 @@ impl<const R: usize> Table<R> {
         for (place, items) in groups.iter().enumerate().rev() {
             let (here, after) = rest[place * count..].split_at_mut(count);
             for item in *items {
-                lower(&mut here[sums.steps(item)..], &after[..count], priced(item, lambda));
+                lower(&mut here[sums.steps(item)..], &after[..count], lagrangian(item, lambda));
             }
         }
-        let doubt = doubt(groups.len(), rest[count - 1] + 2.0 * total);
-        Self { sums, units: reduced.single(lambda), lambda: *lambda, doubt, rest }
+        let float_error = float_error(groups.len(), rest[count - 1] + 2.0 * total);
+        Self { sums, units: reduced.single(lambda), lambda: *lambda, float_error, rest }
     }
 
     /// Those from a place on.
@@ -132,48 +119,49 @@ impl<const R: usize> Table<R> {
         &self.rest[place * self.sums.count..][..self.sums.count]
     }
 
-    /// That on all policies.
+    /// That on all solutions.
     pub fn bound(&self) -> f64 {
         self.rest[self.sums.count - 1]
     }
 
-    /// For each item, what every policy with it loses at least, to be compared with `most` or less. The table is one of all
+    /// For each item, what every solution with it loses at least, to be compared with `most` or less. The table is one of all
     /// groups in their order.
-    pub fn with_each(&self, reduced: &Reduced<R>, most: f64) -> Vec<f64> {
+    pub fn item_bounds(&self, reduced: &Reduced<R>, most: f64) -> Vec<f64> {
         let Self { sums, lambda, .. } = self;
-        let doubt = self.doubt.max(doubt(reduced.groups.len(), most + 2.0 * lambda.iter().sum::<f64>()));
+        let float_error =
+            self.float_error.max(float_error(reduced.groups.len(), most + 2.0 * lambda.iter().sum::<f64>()));
         let mut least = Vec::with_capacity(reduced.items());
-        // The least priced loss of the groups before this one, by the units that they leave.
+        // The least Lagrangian loss of the groups before this one, by the units that they leave.
         let mut before = vec![0.0; sums.count];
         let mut next = vec![0.0; sums.count];
         for (place, items) in reduced.groups.iter().enumerate() {
             let after = self.rest(place + 1);
             next.fill(f64::INFINITY);
             for item in items {
-                let (priced, steps) = (priced(item, lambda), sums.steps(item));
-                least.push(least_sum(&before[steps..], after) + priced - 2.0 * doubt);
-                lower(&mut next, &before[steps..], priced);
+                let (lagrangian, steps) = (lagrangian(item, lambda), sums.steps(item));
+                least.push(least_sum(&before[steps..], after) + lagrangian - 2.0 * float_error);
+                lower(&mut next, &before[steps..], lagrangian);
             }
             std::mem::swap(&mut before, &mut next);
         }
         least
     }
 
-    /// The policy that loses least.
-    pub fn policy(&self, groups: &[&[Item<R>]]) -> Vec<u32> {
+    /// The solution that loses least.
+    pub fn solution(&self, groups: &[&[Item<R>]]) -> Vec<u32> {
         let mut left = self.sums.count - 1;
-        let mut policy = Vec::with_capacity(groups.len());
+        let mut solution = Vec::with_capacity(groups.len());
         for (place, items) in groups.iter().enumerate() {
             let after = self.rest(place + 1);
             let with = |item: &Item<R>| {
                 let steps = self.sums.steps(item);
-                if steps > left { f64::INFINITY } else { after[left - steps] + priced(item, &self.lambda) }
+                if steps > left { f64::INFINITY } else { after[left - steps] + lagrangian(item, &self.lambda) }
             };
             let best = (0..items.len()).min_by(|&a, &b| with(&items[a]).total_cmp(&with(&items[b])));
             let best = best.expect("no group is empty");
             left -= self.sums.steps(&items[best]);
-            policy.push(best as u32);
+            solution.push(best as u32);
         }
-        policy
+        solution
     }
 }
