@@ -116,7 +116,7 @@ pub(crate) fn many_rows(seed: u64) -> Problem<'static> {
         });
         groups.push(choices.collect());
     }
-    let base = |row: usize| (based && wide > 0 && row >= wide && row % 2 == 0).then_some(0);
+    let base = |row: usize| (based && wide > 0 && row >= wide && row.is_multiple_of(2)).then_some(0);
     let rows = (0..rows).map(|row| Row { limit: 0, base: base(row) }).collect();
     let mut problem = Problem::new(groups, rows).unwrap();
     let ease = random.random_range(2..=8);
