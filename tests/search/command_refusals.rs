@@ -1,7 +1,7 @@
-//! What `limpq search` says of arguments and files that it cannot use. `bad_input.rs` has the whole texts of
+//! What `limpq search` says of arguments and files that it cannot use. `error_texts.rs` has the whole texts of
 //! the commonest faults.
 
-use crate::command_line::{easy, search, with_indicators};
+use crate::command_output::{easy, search, with_indicators};
 use crate::fixtures::{self, limpq};
 use limpq_core::search::{Indicators, LayerIndicators};
 use predicates::prelude::*;

@@ -1,4 +1,4 @@
-//! The command line as its users see it: what every command prints. `refusals.rs` has what it says when something is wrong.
+//! The command line as its users see it: what every command prints. `command_refusals.rs` has what it says when something is wrong.
 
 use crate::fixtures::{self, NETWORK, limpq};
 use assert_cmd::Command;

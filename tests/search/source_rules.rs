@@ -1,11 +1,6 @@
-//! The rules of the house that a compiler does not check.
+//! Rules for the sources that a compiler does not check.
 
-use limpq_core::graph::{Builder, Conv, Model, Shape};
-use limpq_core::pickle;
-use limpq_core::registry::{Kind, entries};
-use limpq_core::search::{CostModel, Policy, Solver};
-use limpq_core::train::{Dataset, Quantizer, Sensitivity, Weights};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -98,66 +93,4 @@ fn every_file_says_what_it_is() {
             assert!(read(&file).starts_with("//! "), "{} does not begin with a `//!` line", file.display());
         }
     }
-}
-
-fn count<P: ?Sized + Kind>(registered: &mut BTreeMap<PathBuf, usize>) {
-    for entry in entries::<P>().unwrap_or_else(|error| panic!("{error}")) {
-        *registered.entry(entry.file.into()).or_default() += 1;
-    }
-}
-
-/// A crate that is linked but never named is dropped by the linker, and its plugins vanish without a word.
-#[test]
-fn every_plugin_in_the_sources_is_registered() {
-    let mut registered = BTreeMap::new();
-    count::<dyn Quantizer>(&mut registered);
-    count::<dyn Model>(&mut registered);
-    count::<dyn CostModel>(&mut registered);
-    count::<dyn Solver>(&mut registered);
-    count::<dyn Sensitivity>(&mut registered);
-    count::<dyn Dataset>(&mut registered);
-    let off =
-        [("plugins/solvers/highs.rs", cfg!(feature = "highs")), ("plugins/solvers/cbc.rs", cfg!(feature = "cbc"))];
-    let off = |file: &Path| off.iter().any(|(path, on)| Path::new(path) == file && !on);
-    let mut written = 0;
-    for file in rust_files("plugins").iter().filter(|file| !off(file)) {
-        let text = read(file);
-        let invocations = text.lines().filter(|line| line.contains("plugin!(") && !is_comment(line)).count();
-        let found = registered.get(file).copied().unwrap_or(0);
-        assert!(found >= invocations, "{}: {invocations} plugins written, {found} registered", file.display());
-        written += invocations;
-    }
-    assert!(written > 0, "no plugin is written in plugins/");
-    assert!(registered.values().sum::<usize>() >= written);
-}
-
-fn is_comment(line: &str) -> bool {
-    line.trim_start().starts_with("//")
-}
-
-/// The seeds of the fuzz targets are what the readers accept, or the fuzzer would start from nothing.
-#[test]
-fn the_fuzz_seeds_are_read() {
-    let seed = |name: &str| read(&Path::new("tests/fuzz/corpus").join(name));
-    let bytes = |path: PathBuf| fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let corpus = root().join("tests/fuzz/corpus");
-    for name in ["protocol0", "protocol2", "protocol5", "shared"] {
-        pickle::read(&bytes(corpus.join("pickle").join(name)), pickle::Names::Opaque).unwrap();
-    }
-    for name in ["legacy", "safetensors", "tar", "zip"] {
-        let path = corpus.join("weights").join(name);
-        let weights = Weights { path, key: None, new_classifier: false };
-        weights.load(&crate::weights::tiny(3), 0).unwrap_or_else(|error| panic!("{name}: {error}"));
-    }
-    limpq_core::run::Config::parse("config.toml", &seed("config/toml"), &[]).unwrap_or_else(|error| panic!("{error}"));
-    let (mut b, x) = Builder::new("tiny", Shape::new(3, 8, 8).expect("a shape"), 10);
-    let x = b.conv("body", x, Conv::new(16, 3));
-    let x = b.conv("tail", x, Conv::new(16, 1));
-    b.classifier("fc", x);
-    let graph = b.finish().expect("a network");
-    let [json, csv, yaml] = ["json", "csv", "yaml"].map(|form| {
-        let policy = Policy::from_bytes(seed(&format!("policy/{form}")).as_bytes(), form, Some(&graph));
-        policy.unwrap_or_else(|error| panic!("{error}"))
-    });
-    assert_eq!((&json, &json), (&csv, &yaml));
 }
