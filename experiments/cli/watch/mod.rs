@@ -83,7 +83,7 @@ impl Watchers {
             all.push(Box::new(TensorBoard::new(folder)));
         }
         // After the metrics, which they are drawn from.
-        if !sights.no_plots {
+        if !sights.no_plots && crate::plot::available().is_ok() {
             all.push(Box::new(Plots::new(folder, &faults)));
         }
         Self { all, faults }

@@ -8,10 +8,8 @@ use limpq_core::search::{
     Accounting, Budget, BudgetText, Candidates, Constraints, CostModel, DEFAULT_ALPHA, Deadline, Found, Indicators,
     Instance, Named, RisingIndicators, Rule, Rules, Search, SearchError, Share, Solved, Solver, SolverError,
 };
+use limpq_plugins::solvers::PREFERRED;
 use std::path::PathBuf;
-
-/// Solvers in order of preference when none is asked for.
-const PREFERRED: [&str; 4] = ["exact", "highs", "cbc", "brute_force"];
 
 /// Arguments that state a search.
 #[derive(Debug, clap::Args)]
@@ -50,7 +48,7 @@ pub struct Question {
     /// How costs are counted
     #[arg(long, default_value = "exact", value_parser = accounting())]
     accounting: Accounting,
-    /// Name of the solver [default: exact]
+    /// Name of the solver [default: the best one that is built in]
     #[arg(long, value_name = "NAME")]
     solver: Option<String>,
     /// An option of the solver, the model or a cost, such as solver.time_limit_s=5, model.width=8 or

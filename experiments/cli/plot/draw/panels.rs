@@ -1,72 +1,15 @@
 //! Charts side by side that share their horizontal axis and the legend above them.
 
-use super::{COLOURS, Canvas, INK, axis::Axis, range, shown, text, tick};
+use super::{
+    super::{Colour, Panel, Panels, Stroke},
+    axis::Axis,
+    chart::{COLOURS, Canvas, INK, range, shown, text, tick},
+};
 use plotters::{
     prelude::*,
     style::text_anchor::{HPos, Pos, VPos},
 };
 use std::ops::Range;
-
-/// Charts side by side.
-#[derive(Clone, Debug)]
-pub struct Panels {
-    /// Above all.
-    pub title: String,
-    /// Name of the horizontal axis, with its unit.
-    pub x: String,
-    /// The legend.
-    pub keys: Vec<(String, Colour)>,
-    /// How many stand in a row.
-    pub columns: usize,
-    /// Width and height of one.
-    pub size: (u32, u32),
-    /// Row by row.
-    pub panels: Vec<Panel>,
-}
-
-/// One of them.
-#[derive(Clone, Debug)]
-pub struct Panel {
-    /// Above it.
-    pub title: String,
-    /// Whether the vertical axis is logarithmic. What has no logarithm is left out then.
-    pub log_y: bool,
-    /// The vertical range. What lies beyond is drawn at its edge.
-    pub y: Range<f64>,
-    /// What it shows. Later ones lie over earlier ones.
-    pub lines: Vec<Line>,
-}
-
-/// One line.
-#[derive(Clone, Debug)]
-pub struct Line {
-    /// Its colour.
-    pub colour: Colour,
-    /// How it looks.
-    pub stroke: Stroke,
-    /// From left to right.
-    pub points: Vec<(f64, f64)>,
-}
-
-/// A line's colour.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Colour {
-    /// That of text.
-    Ink,
-    /// One of nine that can be told apart; then they repeat.
-    Nth(usize),
-}
-
-/// How a line looks.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Stroke {
-    /// To be looked at.
-    Plain,
-    /// In the background.
-    Faint,
-    /// With a dot at each point.
-    Dotted,
-}
 
 /// SVGs of plotters have whole numbers for coordinates. So panels are drawn larger and shown smaller: a line that hardly moves
 /// has no stairs then.
@@ -188,7 +131,7 @@ impl Colour {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plot::Picture;
+    use crate::plot::{Line, Picture};
 
     #[test]
     fn every_panel_and_key_is_in_the_picture() {

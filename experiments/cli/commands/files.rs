@@ -1,6 +1,6 @@
 //! Results as files, in the form that a file's extension asks for.
 
-use crate::plot::Picture;
+use crate::plot::{Picture, available};
 use anyhow::Context;
 use limpq_core::artifact;
 use serde::Serialize;
@@ -25,7 +25,7 @@ impl<'a> Files<'a> {
     /// From the arguments of `--out`.
     ///
     /// # Errors
-    /// An extension that is none of these forms.
+    /// An extension that is none of these forms; a picture, in a program without the feature `plots`.
     pub fn new(paths: &'a [PathBuf]) -> anyhow::Result<Self> {
         let form = |path: &'a PathBuf| {
             let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
@@ -39,6 +39,9 @@ impl<'a> Files<'a> {
                     path.display()
                 ),
             };
+            if matches!(form, Form::Svg | Form::Png) {
+                available().with_context(|| format!("--out {}", path.display()))?;
+            }
             Ok((path.as_path(), form))
         };
         Ok(Self(paths.iter().map(form).collect::<anyhow::Result<_>>()?))

@@ -1,6 +1,9 @@
 //! `limpq plot`: the plots of a run, drawn anew from its metrics.
 
-use crate::watch::{plots, tell};
+use crate::{
+    plot::available,
+    watch::{plots, tell},
+};
 use clap::Args;
 use std::{io::Write, path::PathBuf};
 
@@ -17,8 +20,9 @@ impl Plot {
     /// Draws what metrics.jsonl has of each stage.
     ///
     /// # Errors
-    /// A folder without metrics; metrics that no run writes; files that cannot be read or written.
+    /// A program without the feature `plots`; a folder without metrics; metrics that no run writes; files that cannot be read or written.
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        available()?;
         let (written, odd) = plots::draw(&self.run)?;
         if let Some(odd) = odd {
             tell(&format!("warning: {odd}"));
