@@ -13,6 +13,7 @@ pub mod hash;
 pub mod input;
 pub mod options;
 pub mod pickle;
+pub mod provenance;
 pub mod registry;
 #[cfg(feature = "train")]
 pub mod run;

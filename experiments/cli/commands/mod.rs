@@ -2,6 +2,7 @@
 
 mod arguments;
 mod belongs;
+mod build;
 #[cfg(feature = "train")]
 mod check;
 mod compare;
@@ -54,7 +55,7 @@ use std::process::ExitCode;
 
 /// Mixed-precision quantization: learned importance indicators, one integer program, fine-tuning.
 #[derive(Debug, Parser)]
-#[command(name = "limpq", version, propagate_version = true)]
+#[command(name = "limpq", version, long_version = build::long_version(), propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -133,6 +134,7 @@ impl Command {
 /// Exits with 1 when a command fails and 2 when its arguments cannot be understood. A reader that has seen enough and
 /// closes the pipe (`limpq list | head -1`) is no failure.
 pub fn main() -> ExitCode {
+    build::build().record();
     let result = match Cli::try_parse() {
         Ok(cli) => {
             let mut out = Escaped(io::stdout().lock());
