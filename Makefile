@@ -6,7 +6,8 @@
 # make fuzz   all that reads files and texts of others, for a minute each reader
 # make libtorch   PyTorch's library for the feature tch, in .venv-libtorch
 #
-# All but `make test` and `make libtorch` need git, make, a C compiler and Rust, and no more. The tests install what else they need, by name.
+# All but `make test` and `make libtorch` need git, make, a C compiler and Rust, and no more. The tests install what else they
+# need, by name.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -86,7 +87,7 @@ test:
 		echo 'no GPU here: the kernels of the device cuda were built, and their tests were not run on one'; \
 	fi
 	$(call heading,the search without tensors)
-	cargo clippy --no-default-features -- -D warnings
+	cargo clippy $(SEARCH) -- -D warnings
 	$(call heading,documentation)
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --workspace --features $(CHECKED)
 	$(call heading,licences)
@@ -97,9 +98,9 @@ test:
 	fi
 	@printf '\nall passed\n'
 
-# What tells libtorch from the CPU: the same numbers as PyTorch, our kernels, the fused quantizers, and a run from pre-training
-# to evaluation, twice.
-ON_LIBTORCH := parity:: kernels:: fused:: runs::the_same_config_and_seed
+# What tells libtorch from the CPU: the same numbers as PyTorch, our kernels, quantizers, and a run from pre-training to
+# evaluation, twice.
+ON_LIBTORCH := parity:: kernels:: fused:: quantizers:: runs::the_same_config_and_seed
 
 # The tests that train, on another device. Threads of PyTorch spin, and tests are threads already.
 on = OMP_NUM_THREADS=1 LIMPQ_TEST_DEVICE=$(1) cargo test --workspace --features $(FEATURES) --lib --test main

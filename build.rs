@@ -1,7 +1,8 @@
-//! Says how the program is built, for `limpq --version` and the records of runs: commit, features, compiler, version of burn.
+//! Says how the program is built, for `limpq --version` and the records of runs: commit, features, compiler, version of
+//! burn.
 //!
-//! It watches the sources and not the repository: a commit alone builds nothing anew and leaves the program as it is, so that
-//! runs go on. What it says is the state of the sources when they were last compiled.
+//! It watches the sources and not the repository: a commit alone builds nothing anew and leaves the program as it is,
+//! so that runs go on. What it says is the state of the sources when they were last compiled.
 
 use std::env;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! What a run was started with: the build of the program, the machine, the command and the time. No result depends on any of it,
-//! and two folders of equal results may differ in it.
+//! What a run was started with: the build of the program, the machine, the command and the time. No result depends on
+//! any of it, and two folders of equal results may differ in it.
 
 use std::sync::OnceLock;
 

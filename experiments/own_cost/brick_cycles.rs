@@ -1,5 +1,5 @@
-//! Clock cycles of an accelerator whose multipliers are fused from bricks of 2 x 2 bits (Bit Fusion; Sharma et al., ISCA 2018):
-//! a product of w-bit weights and a-bit activations takes `ceil(w/2)·ceil(a/2)` bricks, so a layer takes
+//! Clock cycles of an accelerator whose multipliers are fused from bricks of 2 x 2 bits (Bit Fusion; Sharma et al.,
+//! ISCA 2018): a product of w-bit weights and a-bit activations takes `ceil(w/2)·ceil(a/2)` bricks, so a layer takes
 //! `ceil(macs·ceil(w/2)·ceil(a/2) / bricks)` cycles when all bricks are busy.
 
 use limpq_core::graph::Layer;

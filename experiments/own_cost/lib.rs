@@ -1,5 +1,5 @@
-//! Two costs of one's own. The first: weights that must be fetched from memory because a layer's weights do not fit into the
-//! cache: all of them, or none. The second, in a unit of its own, is [`brick_cycles`].
+//! Two costs of one's own. The first: weights that must be fetched from memory because a layer's weights do not fit
+//! into the cache: all of them, or none. The second, in a unit of its own, is [`brick_cycles`].
 
 pub mod brick_cycles;
 

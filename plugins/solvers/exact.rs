@@ -1,9 +1,10 @@
 //! Exact: a proven optimum of the search problem in pure Rust, in about a millisecond for a network like ResNet-50.
 //!
-//! The problem is a multiple-choice knapsack with one row for each budget (Sinha & Zoltners, Operations Research 27, 1979;
-//! Kellerer, Pferschy & Pisinger, Knapsack Problems, 2004, ch. 11). The method is a crate of its own, [`mmkp`], in
-//! `plugins/solvers/exact`: branch and bound in the form of dynamic programming with a beam that widens, Lagrangian bounds and
-//! reduced-cost fixing. Of equally good policies the one with fewest bits wins, then the one whose options come first.
+//! The problem is a multiple-choice knapsack with one row for each budget (Sinha & Zoltners, Operations Research 27,
+//! 1979; Kellerer, Pferschy & Pisinger, Knapsack Problems, 2004, ch. 11). The method is a crate of its own, [`mmkp`],
+//! in `plugins/solvers/exact`: branch and bound in the form of dynamic programming with a beam that widens, Lagrangian
+//! bounds and reduced-cost fixing. Of equally good policies the one with fewest bits wins, then the one whose options
+//! come first.
 //!
 //! A limit of nodes or of time gives the best policy so far with the gap that the dual bound certifies.
 
@@ -148,8 +149,8 @@ mod tests {
         assert_eq!(refused, "exact failed: option 0 of group 0 has the loss inf; losses are finite");
     }
 
-    /// Too large to try everything: more layers, one to three budgets, costs that tie often or never. Among them costs of 0 to
-    /// 3, layers of one option, and limits that are exactly what some policy costs.
+    /// Too large to try everything: more layers, one to three budgets, costs that tie often or never. Among them costs
+    /// of 0 to 3, layers of one option, and limits that are exactly what some policy costs.
     #[cfg(feature = "highs")]
     fn large(seed: u64) -> Problem {
         use rand::{RngExt, SeedableRng};

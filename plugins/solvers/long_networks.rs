@@ -92,7 +92,8 @@ fn a_peak_beside_sums() {
     ]);
 }
 
-/// Rows that hang together, and a sum over all layers, most of which are alike: certified to be close soon, proven late.
+/// Rows that hang together, and a sum over all layers, most of which are alike: certified to be close soon, proven
+/// late.
 #[test]
 fn a_peak_whose_rows_are_chained_beside_a_sum() {
     let budgets: Vec<(&str, Box<dyn CostModel>)> =

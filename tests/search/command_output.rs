@@ -1,4 +1,5 @@
-//! The command line as its users see it: what every command prints. `command_refusals.rs` has what it says when something is wrong.
+//! The command line as its users see it: what every command prints. `command_refusals.rs` has what it says when
+//! something is wrong.
 
 use crate::fixtures::{self, NETWORK, limpq};
 use assert_cmd::Command;
@@ -100,6 +101,22 @@ mod list_and_show {
     #[test]
     fn an_unknown_name_names_the_nearest() {
         limpq().args(["show", "model", "resnet19"]).assert().code(1).stderr(contains("did you mean \"resnet18\"?"));
+    }
+
+    #[test]
+    fn the_version_says_how_the_program_was_built() {
+        let said = limpq().arg("--version").assert().success().get_output().stdout.clone();
+        let said = String::from_utf8(said).unwrap();
+        let line = |name: &str| said.lines().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()));
+        assert!(said.starts_with("limpq 0."), "{said}");
+        assert!(line("compiler:").is_some_and(|rustc| rustc.starts_with("rustc 1.")), "{said}");
+        assert_eq!(line("burn:").as_deref(), Some("0.22.1"));
+        let commit = line("commit:").unwrap();
+        let hash = commit.trim_end_matches(", and changes since");
+        assert!(hash == "unknown" || hash.len() == 40 && hash.chars().all(|c| c.is_ascii_hexdigit()), "{commit}");
+        let features = line("features:").unwrap();
+        assert_eq!(features.split(", ").any(|feature| feature == "train"), cfg!(feature = "train"), "{features}");
+        limpq().arg("-V").assert().success().stdout("limpq 0.1.0\n");
     }
 
     #[test]
@@ -220,7 +237,8 @@ mod found {
     }
 
     /// 16 channels of 32x32 in and out, 3x3: 2304 weights, 2359296 multiply-accumulates. At w4a4 that is 37748736 bit
-    /// operations, 9216 bits of 8388608 in a MiB, and 9216/76288 of the mean of the weights' bits. A peak has no column.
+    /// operations, 9216 bits of 8388608 in a MiB, and 9216/76288 of the mean of the weights' bits. A peak has no
+    /// column.
     #[test]
     fn each_layer_s_costs_stand_next_to_its_bits() {
         let (_folder, path) = with_indicators();

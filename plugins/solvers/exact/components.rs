@@ -1,5 +1,5 @@
-//! The components that a problem falls into with some of its rows: groups that no row joins are problems of their own. Those
-//! whose rows know few groups each are solved by [`layered`], the others by [`few_rows`].
+//! The components that a problem falls into with some of its rows: groups that no row joins are problems of their own.
+//! Those whose rows know few groups each are solved by [`layered`], the others by [`few_rows`].
 
 use crate::{Choice, Error, Group, Problem, Row, Status, few_rows, layered, limits::Settings, solution::Found};
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,7 +2,8 @@
 
 use crate::Problem;
 
-/// How far a sum over so many groups, of this size, may be off by rounding. Bounds are floats: nothing is cut within it.
+/// How far a sum over so many groups, of this size, may be off by rounding. Bounds are floats: nothing is cut within
+/// it.
 pub(crate) fn float_error(groups: usize, size: f64) -> f64 {
     4.0 * f64::EPSILON * (groups + 8) as f64 * size
 }
@@ -19,8 +20,8 @@ pub(crate) struct Fixed {
     pub rounding: f64,
 }
 
-/// Every loss as a whole number of quanta. Exact while all losses fit into 126 tiebreak, which 1e-9 and 1e9 together do; beyond
-/// that losses are rounded to 2^-100 of the largest.
+/// Every loss as a whole number of quanta. Exact while all losses fit into 126 bits, which 1e-9 and 1e9 together
+/// do; beyond that losses are rounded to 2^-100 of the largest.
 pub(crate) fn fixed_point(problem: &Problem) -> Fixed {
     let losses = || problem.groups.iter().flat_map(|group| &group.choices).map(|choice| choice.loss);
     let (mut lowest, mut highest) = (i32::MAX, i32::MIN);

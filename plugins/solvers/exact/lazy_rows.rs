@@ -1,11 +1,12 @@
-//! Problems of many rows: the peaks of a network of hundreds of layers make one for each moment, of which each knows few
-//! layers, or all of them nearly alike. Few can bind, and fewer do.
+//! Problems of many rows: the peaks of a network of hundreds of layers make one for each moment, of which each knows
+//! few layers, or all of them nearly alike. Few can bind, and fewer do.
 //!
-//! 1. An option that does not fit beside the least of all other groups goes, in every row; then rows that cannot bind. A
-//!    row of one group is nothing but that.
-//! 2. The problem is solved with the rows of all groups only. The solution is checked against every row, rows that it overruns
-//!    join in, and it is solved again (lazy constraints; Dantzig, Fulkerson & Johnson, Operations Research 2, 1954). What is
-//!    the best with some of the rows and keeps all is the best with all, and a bound with some is one with all.
+//! 1. An option that does not fit beside the least of all other groups goes, in every row; then rows that cannot bind.
+//!    A row of one group is nothing but that.
+//! 2. The problem is solved with the rows of all groups only. The solution is checked against every row, rows that it
+//!    overruns join in, and it is solved again (lazy constraints; Dantzig, Fulkerson & Johnson, Operations Research 2,
+//!    1954). What is the best with some of the rows and keeps all is the best with all, and a bound with some is one
+//!    with all.
 //! 3. Groups that no row joins are problems of their own ([`components`](crate::components)).
 //!
 //! A solution on the way that overruns rows is repaired, so that there is one when a limit ends the search.

@@ -2,24 +2,26 @@
 //!
 //! # The problem
 //!
-//! Given groups of options, choose exactly one option of each group so that the sum of the chosen options' losses is least and
-//! every budget is kept:
+//! Given groups of options, choose exactly one option of each group so that the sum of the chosen options' losses is
+//! least and every budget is kept:
 //!
 //! ```text
 //! minimise   sum over groups g of loss[g][x[g]]
 //! so that    sum over groups g of cost[r][g][x[g]] <= limit[r]    for every row r
 //! ```
 //!
-//! In the literature this is the multiple-choice knapsack problem (MCKP; Sinha & Zoltners, Operations Research 27, 1979) with
-//! one budget and the multidimensional one (MMKP; Kellerer, Pferschy & Pisinger, Knapsack Problems, 2004, ch. 11) with several.
+//! In the literature this is the multiple-choice knapsack problem (MCKP; Sinha & Zoltners, Operations Research 27,
+//! 1979) with one budget and the multidimensional one (MMKP; Kellerer, Pferschy & Pisinger, Knapsack Problems, 2004,
+//! ch. 11) with several.
 //!
 //! ```
 //! use mmkp::{Choice, Group, Limits, Problem, Row, Status, solve};
 //!
 //! // Two groups; the costs of an option are those in row 0 and row 1.
-//! let one: Group = [Choice::new(9.0, [1, 2]), Choice::new(4.0, [2, 2]), Choice::new(1.0, [3, 4])].into_iter().collect();
-//! let two: Group = [Choice::new(8.0, [1, 1]), Choice::new(2.0, [2, 3])].into_iter().collect();
-//! let problem = Problem::new(vec![one, two], vec![Row::new(5), Row::new(5)])?;
+//! let one = [Choice::new(9.0, [1, 2]), Choice::new(4.0, [2, 2]), Choice::new(1.0, [3, 4])];
+//! let two = [Choice::new(8.0, [1, 1]), Choice::new(2.0, [2, 3])];
+//! let groups: Vec<Group> = vec![one.into_iter().collect(), two.into_iter().collect()];
+//! let problem = Problem::new(groups, vec![Row::new(5), Row::new(5)])?;
 //! let solution = solve(&problem, &Limits::default())?;
 //! assert_eq!((solution.picks, solution.objective, solution.status), (vec![1, 1], 6.0, Status::Optimal));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -27,29 +29,32 @@
 //!
 //! # Guarantees
 //!
-//! - **Budgets are kept exactly.** Costs are integers (`u64`), limits are `i128`, sums are exact: no budget is overrun by a unit.
-//! - **Losses are compared exactly.** They are turned into fixed-point integers that hold the given floats to the last bit, as
-//!   long as all of them fit into 126 bits at once (1e-9 and 1e9 together do). Where they do not, the solver removes options
-//!   that are out of the question and solves again, and never calls proven what it could not tell apart.
-//! - **Ties are broken in one way.** Of equally good solutions the one with the smallest sum of tiebreaks wins, then the one whose
-//!   options come first. Only where more than 16384 partial solutions tie with the optimum is it the best found among them.
-//! - **`Optimal` and `Infeasible` are proven.** Bounds are floats; each carries an allowance for its own rounding, and nothing is
-//!   cut within it.
-//! - **A limit is honest.** A limit of nodes or of time gives the best solution found so far, with a dual bound. A limit of nodes
-//!   gives the same solution on every machine. Memory is bounded: a gigabyte at worst.
+//! - **Budgets are kept exactly.** Costs are integers (`u64`), limits are `i128`, sums are exact: no budget is overrun
+//!   by a unit.
+//! - **Losses are compared exactly.** They are turned into fixed-point integers that hold the given floats to the last
+//!   bit, as long as all of them fit into 126 bits at once (1e-9 and 1e9 together do). Where they do not, the solver
+//!   removes options that are out of the question and solves again, and never calls proven what it could not tell
+//!   apart.
+//! - **Ties are broken in one way.** Of equally good solutions the one with the smallest sum of tiebreaks wins, then
+//!   the one whose options come first. Only where more than 16384 partial solutions tie with the optimum is it the best
+//!   found among them.
+//! - **`Optimal` and `Infeasible` are proven.** Bounds are floats; each carries an allowance for its own rounding, and
+//!   nothing is cut within it.
+//! - **A limit is honest.** A limit of nodes or of time gives the best solution found so far, with a dual bound. A
+//!   limit of nodes gives the same solution on every machine. Memory is bounded: a gigabyte at worst.
 //!
 //! # Limits
 //!
-//! The problem is NP-hard. Instances whose costs are nearly the negated losses, with two budgets or more, are not solved in
-//! any reasonable time by anybody; there the limit of nodes ends the search with a gap. Up to 256 rows may bind at once, of any
-//! number; a row that can bind spans less than 2^63 units.
+//! The problem is NP-hard. Instances whose costs are nearly the negated losses, with two budgets or more, are not
+//! solved in any reasonable time by anybody; there the limit of nodes ends the search with a gap. Up to 256 rows may
+//! bind at once, of any number; a row that can bind spans less than 2^63 units.
 //!
 //! # Method
 //!
-//! Problems of few rows are solved by branch and bound in the form of dynamic programming with a beam that widens, bounded by
-//! Lagrangian multipliers, with reduced-cost fixing (`few_rows`). Many rows join in when they are overrun, as lazy constraints
-//! (`lazy_rows`), the problem falls into the components that rows join (`components`), and components whose rows know few groups
-//! each are paths through a layered graph (`layered`).
+//! Problems of few rows are solved by branch and bound in the form of dynamic programming with a beam that widens,
+//! bounded by Lagrangian multipliers, with reduced-cost fixing (`few_rows`). Many rows join in when they are overrun,
+//! as lazy constraints (`lazy_rows`), the problem falls into the components that rows join (`components`), and
+//! components whose rows know few groups each are paths through a layered graph (`layered`).
 
 mod components;
 mod few_rows;
@@ -81,8 +86,8 @@ pub fn solve(problem: &Problem, limits: &Limits) -> Result<Solution, Error> {
     run(problem, None, &Settings::new(*limits))
 }
 
-/// The same, with the solution of a similar problem to start from: an option of each group, which may or may not keep the
-/// budgets. That may save time and does not change an optimal solution. What does not fit the groups is ignored.
+/// The same, with the solution of a similar problem to start from: an option of each group, which may or may not keep
+/// the budgets. That may save time and does not change an optimal solution. What does not fit the groups is ignored.
 ///
 /// # Errors
 /// As [`solve`].

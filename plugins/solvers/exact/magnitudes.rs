@@ -1,7 +1,7 @@
-//! Losses of very different sizes. Fixed point holds 126 bits at once and rounds what is beyond: a loss of 1e-40 beside one of
-//! 1 is nothing to it. Where the solution found is small beside that rounding, options that lose more than it altogether are
-//! no part of a better one; without them the rest is solved again, in smaller quanta. What cannot be told apart even so is
-//! never called proven.
+//! Losses of very different sizes. Fixed point holds 126 bits at once and rounds what is beyond: a loss of 1e-40 beside
+//! one of 1 is nothing to it. Where the solution found is small beside that rounding, options that lose more than it
+//! altogether are no part of a better one; without them the rest is solved again, in smaller quanta. What cannot be
+//! told apart even so is never called proven.
 
 use crate::{Error, Group, Problem, Status, fixed_point::fixed_point, solution::Found};
 

@@ -1,6 +1,6 @@
-//! The master program of the Lagrangian dual: a linear program of one row for each budget and one for convexity, over the
-//! solutions seen so far, solved by a revised simplex of that size. Its dual values are the next multipliers to try (Kelley's
-//! cutting planes).
+//! The master program of the Lagrangian dual: a linear program of one row for each budget and one for convexity, over
+//! the solutions seen so far, solved by a revised simplex of that size. Its dual values are the next multipliers to try
+//! (Kelley's cutting planes).
 
 /// The linear program over the solutions seen: least loss of a mixture that keeps the budgets on average.
 pub(crate) struct Master {

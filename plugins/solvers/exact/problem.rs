@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-/// What an option costs in each row, without the zeros: where there are many rows, most options cost something in few of them.
+/// What an option costs in each row, without the zeros: where there are many rows, most options cost something in few
+/// of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Costs<'a>(Cow<'a, [(usize, u64)]>);
 
@@ -68,7 +69,8 @@ impl FromIterator<(usize, u64)> for Costs<'_> {
 pub struct Choice<'a> {
     /// What choosing it adds to the objective; finite, of any sign.
     pub loss: f64,
-    /// Among solutions of equal objective the one with the smallest sum of these wins, then the one whose options come first.
+    /// Among solutions of equal objective the one with the smallest sum of these wins, then the one whose options come
+    /// first.
     pub tiebreak: u64,
     /// What it costs in the rows of the problem.
     pub costs: Costs<'a>,
@@ -93,8 +95,8 @@ pub struct Group<'a> {
 pub struct Row {
     /// Most that the chosen options may cost together; may be negative, which nothing keeps.
     pub limit: i128,
-    /// A row whose costs count in this one too, and which has no base itself. It saves writing costs that many rows share
-    /// once for each of them, and rows with the same base are treated as nearly parallel.
+    /// A row whose costs count in this one too, and which has no base itself. It saves writing costs that many rows
+    /// share once for each of them, and rows with the same base are treated as nearly parallel.
     pub base: Option<usize>,
 }
 

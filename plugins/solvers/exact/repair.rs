@@ -5,8 +5,8 @@ use crate::{Limits, Problem, slack::Slack};
 /// Passes over the groups in which better options are looked for.
 const PASSES: usize = 20;
 
-/// The solution made to keep every row by changes that cost no more in any row, those first that lose least for the excess
-/// that they take away; then improved, as long as there is time. `None` when such changes are not enough.
+/// The solution made to keep every row by changes that cost no more in any row, those first that lose least for the
+/// excess that they take away; then improved, as long as there is time. `None` when such changes are not enough.
 pub(crate) fn repaired(problem: &Problem, mut picks: Vec<usize>, limits: &Limits) -> Option<Vec<usize>> {
     let mut slack = Slack::new(problem, &picks);
     let mut members = vec![vec![]; problem.rows.len()];

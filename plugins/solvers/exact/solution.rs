@@ -18,8 +18,8 @@ pub struct Solution {
     pub objective: f64,
     /// Whether the solution is proven to be optimal.
     pub status: Status,
-    /// The dual bound: no feasible solution has a smaller objective. The objective itself where the solution is optimal;
-    /// negative infinity where a limit ended the search before there was a bound.
+    /// The dual bound: no feasible solution has a smaller objective. The objective itself where the solution is
+    /// optimal; negative infinity where a limit ended the search before there was a bound.
     pub bound: f64,
     /// Nodes (partial solutions and evaluations of the dual) that were looked at.
     pub nodes: u64,

@@ -1,5 +1,5 @@
-//! Drawing: SVG by `plotters`, and the same picture as PNG by `resvg`. DejaVu Sans is built in, so that pictures look the same on
-//! every machine.
+//! Drawing: SVG by `plotters`, and the same picture as PNG by `resvg`. DejaVu Sans is built in, so that pictures look
+//! the same on every machine.
 
 mod axis;
 mod chart;
@@ -108,7 +108,8 @@ mod tests {
         assert!(curves(vec![]).svg().unwrap_err().to_string().contains("nothing to draw"));
     }
 
-    /// plotters does not end where steps vanish beside the numbers, and panics at NaN (plotters-rs/plotters#562 and others).
+    /// plotters does not end where steps vanish beside the numbers, and panics at NaN (plotters-rs/plotters#562 and
+    /// others).
     #[test]
     fn values_of_any_size_end() {
         let extremes = [f64::MAX, -f64::MAX, 1e100, 1e-300, 1e16, 1e16 + 2.0, f64::INFINITY, f64::NAN, 0.0];

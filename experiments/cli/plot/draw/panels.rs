@@ -11,8 +11,8 @@ use plotters::{
 };
 use std::ops::Range;
 
-/// SVGs of plotters have whole numbers for coordinates. So panels are drawn larger and shown smaller: a line that hardly moves
-/// has no stairs then.
+/// SVGs of plotters have whole numbers for coordinates. So panels are drawn larger and shown smaller: a line that
+/// hardly moves has no stairs then.
 pub(super) const FINE: u32 = 4;
 
 /// For more than six bit-widths.

@@ -1,4 +1,5 @@
-//! A hard problem under limits of nodes: costs are nearly the negated losses. The gap says how far from optimal it may be.
+//! A hard problem under limits of nodes: costs are nearly the negated losses. The gap says how far from optimal it may
+//! be.
 
 use mmkp::{Choice, Error, Group, Limits, Problem, Row, solve};
 

@@ -1,10 +1,10 @@
-//! Dynamic programming over the groups, with a beam: partial solutions are extended group by group; one goes when another
-//! with no higher cost is no worse, or when a bound shows that it cannot beat the best solution known. When too many are left,
-//! the ones of the lowest bounds stay. A pass that left out nothing of use has tried everything.
+//! Dynamic programming over the groups, with a beam: partial solutions are extended group by group; one goes when
+//! another with no higher cost is no worse, or when a bound shows that it cannot beat the best solution known. When too
+//! many are left, the ones of the lowest bounds stay. A pass that left out nothing of use has tried everything.
 //!
-//! A partial solution is bounded by the best of several multipliers, since those that fit the whole problem do not fit every
-//! remainder, and by tables that keep a row exactly, where there are any. Wide passes ask for the best multipliers of what remains at
-//! several of their states, group after group.
+//! A partial solution is bounded by the best of several multipliers, since those that fit the whole problem do not fit
+//! every remainder, and by tables that keep a row exactly, where there are any. Wide passes look for the best
+//! multipliers of what remains at several of their states, group after group.
 
 use super::{
     dominance::{narrow, undominated},
@@ -38,15 +38,16 @@ struct SuffixBound<const R: usize> {
     units: [f64; R],
     /// By how much rounding may move its bounds.
     float_error: f64,
-    /// For each place in the order: sum over the groups from there on of the least Lagrangian loss, less the multipliers.
+    /// For each place in the order: sum over the groups from there on of the least Lagrangian loss, less the
+    /// multipliers.
     rest: Vec<f64>,
 }
 
 /// Parent and item of each state after each group.
 type History = Vec<Vec<(u32, u32)>>;
 
-/// The order in which groups are decided: those that multipliers move most first. Groups of a single item cost and lose nothing
-/// above the least, so there is nothing to decide.
+/// The order in which groups are decided: those that multipliers move most first. Groups of a single item cost and lose
+/// nothing above the least, so there is nothing to decide.
 fn order<const R: usize>(reduced: &Reduced<R>, lambda: &[f64; R]) -> Vec<usize> {
     let range = |g: usize| {
         let cost =
@@ -61,7 +62,8 @@ fn order<const R: usize>(reduced: &Reduced<R>, lambda: &[f64; R]) -> Vec<usize> 
     order.into_iter().map(|(_, g)| g).collect()
 }
 
-/// Runs one pass of a width for solutions that lose the target at most; `best` is replaced by every better one it meets.
+/// Runs one pass of a width for solutions that lose the target at most; `best` is replaced by every better one it
+/// meets.
 pub(crate) fn pass<const R: usize>(
     reduced: &Reduced<R>,
     pool: &mut Pool,
@@ -204,8 +206,8 @@ fn charge<const R: usize>(units: &[f64; R], costs: &[f64; R]) -> f64 {
     (0..R).map(|row| units[row] * costs[row]).sum()
 }
 
-/// A bound that keeps one row exactly, for the items of one group: a part of the state, a part of the item, and what the
-/// groups behind lose by the units that are left.
+/// A bound that keeps one row exactly, for the items of one group: a part of the state, a part of the item, and what
+/// the groups behind lose by the units that are left.
 struct TableBound<'a> {
     after: &'a [f64],
     items: Vec<(f64, usize)>,

@@ -1,5 +1,6 @@
-//! Dominance: which partial solutions another one replaces. With one or two rows, and with three of which one has few sums,
-//! all are found: sorted by one row, with a Pareto front along another (Kung, Luccio & Preparata, J. ACM 22, 1975).
+//! Dominance: which partial solutions another one replaces. With one or two rows, and with three of which one has few
+//! sums, all are found: sorted by one row, with a Pareto front along another (Kung, Luccio & Preparata, J. ACM 22,
+//! 1975).
 
 use super::{reduce::Reduced, state::State, tables::FewSums};
 use std::cmp::Ordering;
@@ -14,7 +15,8 @@ pub(crate) fn narrow<const R: usize>(reduced: &Reduced<R>) -> Option<FewSums> {
     three.then(|| FewSums::up_to(MOST, reduced)).and_then(|rows| rows.first().copied())
 }
 
-/// A Pareto front: states that replace later ones, which use no less of other rows. As use of this row rises, rank falls.
+/// A Pareto front: states that replace later ones, which use no less of other rows. As use of this row rises, rank
+/// falls.
 #[derive(Clone)]
 struct Front<const R: usize> {
     row: usize,

@@ -6,8 +6,8 @@
 //! L(λ) = sum over groups of min over items of (loss + λ·shares) - sum of λ
 //! ```
 //!
-//! whatever λ is. The best λ is that of the [`Master`] program over the solutions seen so far. Each evaluation of L gives a
-//! solution to add. All multipliers that were tried are kept: each bounds different parts of the search.
+//! whatever λ is. The best λ is that of the [`Master`] program over the solutions seen so far. Each evaluation of L
+//! gives a solution to add. All multipliers that were tried are kept: each bounds different parts of the search.
 
 use super::reduce::Item;
 use crate::{Limits, fixed_point::float_error, master::Master};
@@ -74,7 +74,8 @@ fn evaluate<const R: usize>(groups: &[&[Item<R>]], free: &[f64; R], lambda: [f64
 /// Evaluations that are worth their time when everything depends on the bound.
 pub(crate) const MOST_EVALUATIONS: usize = 60;
 
-/// Maximises L over some groups when shares of the slack of the first `rows` rows are free. `start` holds multipliers to try first.
+/// Maximises L over some groups when shares of the slack of the first `rows` rows are free. `start` holds multipliers
+/// to try first.
 pub(crate) fn maximise<const R: usize>(
     groups: &[&[Item<R>]],
     rows: usize,

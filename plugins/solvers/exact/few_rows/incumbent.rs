@@ -54,7 +54,7 @@ pub(crate) fn repaired<const R: usize>(
     mut items: Vec<u32>,
     lambda: &[f64; R],
 ) -> Option<Vec<u32>> {
-    // Many costs together may leave 64 tiebreak, which the slack alone does not.
+    // Many costs together may leave 64 bits, which the slack alone does not.
     let mut left = reduced.slack.map(i128::from);
     for (group, &item) in reduced.groups.iter().zip(&items) {
         left.iter_mut().zip(&group[item as usize].costs).for_each(|(left, &cost)| *left -= i128::from(cost));

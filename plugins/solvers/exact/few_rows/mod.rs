@@ -1,17 +1,18 @@
-//! Problems of which few rows can bind: branch and bound in the form of dynamic programming over the groups with a beam.
+//! Problems of which few rows can bind: branch and bound in the form of dynamic programming over the groups with a
+//! beam.
 //!
 //! The linear relaxation of a multiple-choice knapsack is so close to the optimum that bounds decide almost everything:
 //!
 //! 1. [`reduce`]: options that do not fit or are dominated go, and rows that cannot bind;
 //! 2. [`dual`]: multipliers of the budgets bound every solution from below (Lagrangian dual by cutting planes);
 //! 3. [`incumbent`]: the solutions at those multipliers are repaired and improved, which gives the first incumbent;
-//! 4. [`bounds`]: reduced-cost fixing. Options whose bound is above the incumbent go too. Once that turns out to be work, rows
-//!    of which few sums are possible are kept exactly in these bounds ([`tables`]);
-//! 5. [`beam`]: dynamic programming over the groups, with a beam that widens from pass to pass, each partial solution bounded
-//!    by the best of many multipliers, and by rows that are kept exactly. It looks first for solutions in the lowest share of
-//!    the gap, which leaves few options in each group: finding one is a good solution at once, and finding none raises the
-//!    bound. A pass over the whole gap that cuts nothing is the proof. A better incumbent met on the way sends everything back
-//!    to step 1.
+//! 4. [`bounds`]: reduced-cost fixing. Options whose bound is above the incumbent go too. Once that turns out to be
+//!    work, rows of which few sums are possible are kept exactly in these bounds ([`tables`]);
+//! 5. [`beam`]: dynamic programming over the groups, with a beam that widens from pass to pass, each partial solution
+//!    bounded by the best of many multipliers, and by rows that are kept exactly. It looks first for solutions in the
+//!    lowest share of the gap, which leaves few options in each group: finding one is a good solution at once, and
+//!    finding none raises the bound. A pass over the whole gap that cuts nothing is the proof. A better incumbent met
+//!    on the way sends everything back to step 1.
 
 mod beam;
 mod bounds;

@@ -56,8 +56,8 @@ impl Pool {
         self.exact.iter().filter(move |(other, _)| *other == row).map(|(_, units)| reduced.multipliers(units))
     }
 
-    /// Tables of the bounds that keep this row, at the multipliers that go with it: the best known for all rows, when it is met
-    /// first.
+    /// Tables of the bounds that keep this row, at the multipliers that go with it: the best known for all rows, when
+    /// it is met first.
     pub fn tables_of<const R: usize>(&mut self, reduced: &Reduced<R>, sums: FewSums) -> Vec<Table<R>> {
         let mut lambdas: Vec<[f64; R]> = self.kept(reduced, sums).collect();
         if lambdas.is_empty() {

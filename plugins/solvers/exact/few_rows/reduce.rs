@@ -1,5 +1,5 @@
-//! The problem without what cannot matter: losses as exact integers, costs above each group's least, rows that can bind,
-//! and options that fit and are not dominated (Sinha & Zoltners, Operations Research 27, 1979).
+//! The problem without what cannot matter: losses as exact integers, costs above each group's least, rows that can
+//! bind, and options that fit and are not dominated (Sinha & Zoltners, Operations Research 27, 1979).
 
 use crate::{
     Error, Problem,
@@ -52,7 +52,7 @@ pub(crate) struct Bound {
 /// The rows of a problem that can bind.
 ///
 /// # Errors
-/// [`Error::Infeasible`] when one allows less than the least, and a row whose numbers do not fit into 63 tiebreak.
+/// [`Error::Infeasible`] when one allows less than the least, and a row whose numbers do not fit into 63 bits.
 pub(crate) fn binding(problem: &Problem) -> Result<Vec<Bound>, Error> {
     let mut bounds = vec![];
     for (row, limit) in problem.rows.iter().enumerate() {
@@ -213,8 +213,8 @@ impl<const R: usize> Reduced<R> {
         self.groups.iter().map(Vec::len).sum()
     }
 
-    /// Counts costs from the least of each group, drops rows that cannot bind and items that do not fit or are dominated,
-    /// until nothing changes. Fewer items dominate no more; fewer rows do.
+    /// Counts costs from the least of each group, drops rows that cannot bind and items that do not fit or are
+    /// dominated, until nothing changes. Fewer items dominate no more; fewer rows do.
     fn reduced(mut self, mut compare: bool) -> Result<Self, Error> {
         loop {
             if self.groups.iter().any(Vec::is_empty) {
@@ -245,7 +245,8 @@ impl<const R: usize> Reduced<R> {
                 break;
             }
         }
-        // Nobody can use the rest behind the last multiple. Some option that fits is a multiple above zero, so slack stays positive.
+        // Nobody can use the rest behind the last multiple. Some option that fits is a multiple above zero, so slack
+        // stays positive.
         for row in 0..self.rows() {
             self.slack[row] -= self.slack[row] % self.unit(row);
         }
@@ -286,7 +287,7 @@ fn close<const R: usize>(values: &mut [i64; R], place: usize, last: i64) {
     values[R - 1] = last;
 }
 
-/// As a float; most numbers fit into 64 tiebreak, which is much quicker.
+/// As a float; most numbers fit into 64 bits, which is much quicker.
 fn float(number: i128) -> f64 {
     i64::try_from(number).map_or(number as f64, |number| number as f64)
 }

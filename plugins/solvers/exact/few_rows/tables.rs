@@ -1,8 +1,9 @@
 //! Rows of few sums, and bounds that keep such a row table_bound.
 //!
-//! Costs are often multiples of some number: of the smallest layer's weights, say. A budget then admits few sums, and multipliers
-//! alone, which let it be met by fractions, bound badly. Where one row admits few, dynamic programming over its sums, with
-//! multipliers on the other rows, bounds by solutions that keep this row (Lagrangian relaxation of the other rows only).
+//! Costs are often multiples of some number: of the smallest layer's weights, say. A budget then admits few sums, and
+//! multipliers alone, which let it be met by fractions, bound badly. Where one row admits few, dynamic programming over
+//! its sums, with multipliers on the other rows, bounds by solutions that keep this row (Lagrangian relaxation of the
+//! other rows only).
 
 use super::{
     dual::lagrangian,
@@ -94,7 +95,8 @@ pub(crate) struct Table<const R: usize> {
     pub lambda: [f64; R],
     /// By how much rounding may move its bounds.
     pub float_error: f64,
-    /// For each place in the order and each number of units that is left: least Lagrangian loss from there on, less the multipliers.
+    /// For each place in the order and each number of units that is left: least Lagrangian loss from there on, less the
+    /// multipliers.
     rest: Vec<f64>,
 }
 
@@ -124,8 +126,8 @@ impl<const R: usize> Table<R> {
         self.rest[self.sums.count - 1]
     }
 
-    /// For each item, what every solution with it loses at least, to be compared with `most` or less. The table is one of all
-    /// groups in their order.
+    /// For each item, what every solution with it loses at least, to be compared with `most` or less. The table is one
+    /// of all groups in their order.
     pub fn item_bounds(&self, reduced: &Reduced<R>, most: f64) -> Vec<f64> {
         let Self { sums, lambda, .. } = self;
         let float_error =

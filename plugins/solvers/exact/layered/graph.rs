@@ -1,13 +1,18 @@
-//! The layered graph: a level for each group, a state for each way in which the groups before it use the rows that are open
-//! (that have a group before and one behind), and a step from state to state for each item.
+//! The layered graph: a level for each group, a state for each way in which the groups before it use the rows that are
+//! open (that have a group before and one behind), and a step from state to state for each item.
 
-use super::{FEW, MOST_MEMBERS, WIDE};
 use crate::{
     Error, Limits, Problem,
     fixed_point::{Fixed, fixed_point},
 };
 use std::collections::HashMap;
 
+/// Rows of more groups than this are wide.
+pub(crate) const MOST_MEMBERS: usize = 6;
+/// Wide rows at most.
+pub(crate) const WIDE: usize = 3;
+/// Wide and narrow rows together that need no states.
+pub(crate) const FEW: usize = 8;
 /// Steps from state to state at most, over all groups.
 const MOST_STEPS: usize = 4_000_000;
 
@@ -94,7 +99,7 @@ impl LayeredGraph {
                     let exact = losses.next().expect("one loss for each option");
                     let mut of_wide = [0; WIDE];
                     for ((of_wide, &row), least) in of_wide.iter_mut().zip(&wide).zip(&wides) {
-                        // More than 63 tiebreak of a row fit into none.
+                        // More than 63 bits of a row fit into none.
                         *of_wide = i64::try_from(part.cost(option, row) - least).unwrap_or(i64::MAX);
                     }
                     Item {

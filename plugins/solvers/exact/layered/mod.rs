@@ -1,7 +1,7 @@
-//! Parts whose rows know few groups each, as the moments of a peak in memory know the tensors that are alive then: dynamic
-//! programming over the groups in their order, whose states are what is used of the rows that are open, which have a group
-//! before and one behind (nonserial dynamic programming; Bertele & Brioschi, 1972). It is exact, ties included. Rows that
-//! know many groups are left to [`constrained`], which looks for paths through the same states.
+//! Parts whose rows know few groups each, as the moments of a peak in memory know the tensors that are alive then:
+//! dynamic programming over the groups in their order, whose states are what is used of the rows that are open, which
+//! have a group before and one behind (nonserial dynamic programming; Bertele & Brioschi, 1972). It is exact, ties
+//! included. Rows that know many groups are left to [`constrained`], which looks for paths through the same states.
 
 mod constrained;
 mod graph;
@@ -10,12 +10,7 @@ mod shortest;
 use crate::{Error, Limits, Problem, solution::Found};
 use graph::LayeredGraph;
 
-/// Rows of more groups than this are wide.
-pub(crate) const MOST_MEMBERS: usize = 6;
-/// Wide rows at most.
-pub(crate) const WIDE: usize = 3;
-/// Wide and narrow rows together that need no states.
-pub(crate) const FEW: usize = 8;
+pub(crate) use graph::{FEW, MOST_MEMBERS};
 
 /// Solves a part; `None` when it is none for this method.
 pub(crate) fn solve(part: &Problem, limits: &Limits) -> Option<Result<Found, Error>> {

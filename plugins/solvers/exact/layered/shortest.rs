@@ -1,5 +1,5 @@
-//! Shortest paths through a [`LayeredGraph`], ties included: one sweep back for the least that can still come, one sweep forward
-//! for the first options that reach it.
+//! Shortest paths through a [`LayeredGraph`], ties included: one sweep back for the least that can still come, one
+//! sweep forward for the first options that reach it.
 
 use super::graph::{LayeredGraph, Worth, sum};
 use crate::{Error, Status, solution::Found};

@@ -56,8 +56,8 @@ pub(crate) fn correlated(seed: u64, groups: usize, choices: usize) -> Problem<'s
     limited(groups, 2, |_| 0.4)
 }
 
-/// Too large to try everything: more groups, one to three budgets, costs that tie often or never. Among them costs of 0 to
-/// 3, groups of one option, and limits that are exactly what some solution costs.
+/// Too large to try everything: more groups, one to three budgets, costs that tie often or never. Among them costs of 0
+/// to 3, groups of one option, and limits that are exactly what some solution costs.
 pub(crate) fn large(seed: u64) -> Problem<'static> {
     let (groups, rows) = (6 + seed as usize % 13, 1 + seed as usize % 3);
     let mut problem = self::random(seed, groups, 6, rows, [20, 1000, 1_000_000_000][seed as usize / 3 % 3]);
@@ -87,8 +87,8 @@ fn limited(groups: Vec<Group<'static>>, budgets: usize, mut share: impl FnMut(us
     problem
 }
 
-/// Many rows: some know all groups, most a few that lie together, and some of these count what the first row counts, too.
-/// Losses are eighths, so that solutions tie.
+/// Many rows: some know all groups, most a few that lie together, and some of these count what the first row counts,
+/// too. Losses are eighths, so that solutions tie.
 pub(crate) fn many_rows(seed: u64) -> Problem<'static> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let rows = random.random_range(33..=90);

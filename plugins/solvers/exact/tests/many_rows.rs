@@ -23,7 +23,8 @@ fn many_rows_are_kept_as_by_trying_everything() {
     assert!(solved > 1000 && refused > 100, "{solved} solved, {refused} refused");
 }
 
-/// All rows at once, without the rounds that let them in: states for the narrow ones, multipliers and a beam for the wide ones.
+/// All rows at once, without the rounds that let them in: states for the narrow ones, multipliers and a beam for the
+/// wide ones.
 #[test]
 fn layered_graphs_are_solved_as_by_trying_everything() {
     let limits = Limits { nodes: u64::MAX, deadline: None };

@@ -2,8 +2,8 @@
 
 use crate::Problem;
 
-/// The picks of the least objective, then of the smallest sum of tiebreaks, then the first; `None` when nothing keeps the
-/// budgets.
+/// The picks of the least objective, then of the smallest sum of tiebreaks, then the first; `None` when nothing keeps
+/// the budgets.
 pub(crate) fn oracle(problem: &Problem) -> Option<Vec<usize>> {
     let groups = problem.groups();
     if groups.iter().any(|group| group.choices.is_empty()) {

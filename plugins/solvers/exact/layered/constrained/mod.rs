@@ -1,28 +1,23 @@
-//! Paths through the states of a [`LayeredGraph`] that keep a few wide rows as well, such as a budget on bit operations beside
-//! one on a peak (the shortest path with resources; Handler & Zang, Networks 10, 1980).
+//! Paths through the states of a [`LayeredGraph`] that keep a few wide rows as well, such as a budget on bit operations
+//! beside one on a peak (the shortest path with resources; Handler & Zang, Networks 10, 1980).
 //!
-//! As in [`few_rows`](crate::few_rows) multipliers of the wide rows bound every path, by cutting planes ([`relaxation`]); the
-//! narrow rows are kept exactly in these bounds. Steps that no path as good as the incumbent can take go. What is left is
-//! searched by dynamic programming from level to level ([`pass`]): a path goes when another one to the same state is no worse,
-//! or when its bound is above the target, at first an eighth of the gap above the bound. Too many are cut to a beam, which
-//! widens; a pass that cut nothing of use is the proof.
+//! As in [`few_rows`](crate::few_rows) multipliers of the wide rows bound every path, by cutting planes
+//! ([`relaxation`]); the narrow rows are kept exactly in these bounds. Steps that no path as good as the incumbent can
+//! take go. What is left is searched by dynamic programming from level to level ([`pass`]): a path goes when another
+//! one to the same state is no worse, or when its bound is above the target, at first an eighth of the gap above the
+//! bound. Too many are cut to a beam, which widens; a pass that cut nothing of use is the proof.
 
 mod pass;
 mod path;
 mod relaxation;
 
-use super::{
-    WIDE,
-    graph::{LayeredGraph, Worth, sum},
-};
+use super::graph::{LayeredGraph, WIDE, Worth, sum};
 use crate::{Error, Limits, Problem, Status, fixed_point::scaled, repair::repaired, solution::Found};
 use pass::pass;
-use relaxation::{MOST_MULTIPLIERS, Relaxation, Start};
+use relaxation::{KEPT, MOST_MULTIPLIERS, Relaxation, Start};
 
 /// Evaluations of the bound.
 const EVALUATIONS: usize = 60;
-/// Multipliers that steps are dropped by and, before there are others, paths are bounded by.
-const KEPT: usize = 6;
 /// Paths that are repaired.
 const REPAIRED: usize = 4;
 /// Width of the first pass.
@@ -121,7 +116,8 @@ impl Search<'_> {
     fn offer(&self, best: &mut Option<Best>, picks: Vec<usize>) {
         let mut worth = (0, 0);
         for (level, pick) in self.relaxation.graph.levels.iter().zip(&picks) {
-            // A dominated option is in none of the items; the solution with the one that replaces it is met some other time.
+            // A dominated option is in none of the items; the solution with the one that replaces it is met some other
+            // time.
             let Some(item) = level.items.iter().find(|item| item.choice == *pick) else { return };
             worth = sum(worth, item.worth);
         }

@@ -1,13 +1,12 @@
 //! A pass of the search: dynamic programming from level to level with a beam.
 
 use super::{
-    KEPT,
     path::{Path, undominated},
-    relaxation::{Multipliers, Relaxation},
+    relaxation::{KEPT, Multipliers, Relaxation},
 };
 use crate::{
     Limits,
-    layered::{WIDE, graph::sum},
+    layered::graph::{WIDE, sum},
 };
 
 /// Fewer paths than this keep the multipliers they have.

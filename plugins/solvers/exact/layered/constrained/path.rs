@@ -1,6 +1,6 @@
 //! Partial paths, and dominance among them.
 
-use crate::layered::{WIDE, graph::Worth};
+use crate::layered::graph::{WIDE, Worth};
 
 /// A path is compared with so many others to its state.
 const COMPARED: usize = 64;

@@ -1,13 +1,11 @@
-//! The Lagrangian relaxation of the wide rows over the steps of the graph that are left; the narrow rows are kept exactly.
+//! The Lagrangian relaxation of the wide rows over the steps of the graph that are left; the narrow rows are kept
+//! exactly.
 
 use super::path::Path;
 use crate::{
     Limits,
     fixed_point::float_error,
-    layered::{
-        WIDE,
-        graph::{LayeredGraph, Level},
-    },
+    layered::graph::{LayeredGraph, Level, WIDE},
     master::Master,
 };
 
@@ -17,6 +15,8 @@ const LEVELS: usize = 4;
 const SAMPLED: usize = 5;
 /// Evaluations for each of them.
 const MORE_EVALUATIONS: usize = 8;
+/// Multipliers that steps are dropped by and, before there are others, paths are bounded by.
+pub(crate) const KEPT: usize = 6;
 /// Multipliers that are remembered in all.
 pub(crate) const MOST_MULTIPLIERS: usize = 150;
 
@@ -103,7 +103,8 @@ impl<'a> Relaxation<'a> {
         items
     }
 
-    /// Multipliers that bound the rest of a path well, and the ends of paths that they lead to. The first ones are given.
+    /// Multipliers that bound the rest of a path well, and the ends of paths that they lead to. The first ones are
+    /// given.
     pub fn dual(
         &self,
         start: &Start,
