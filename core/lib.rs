@@ -15,6 +15,7 @@ pub mod input;
 pub mod ops;
 pub mod options;
 pub mod pickle;
+pub mod provenance;
 pub mod registry;
 #[cfg(feature = "train")]
 pub mod run;

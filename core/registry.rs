@@ -164,27 +164,34 @@ pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Opti
 /// # Errors
 /// A clash in any kind, else the first kind that has nothing registered.
 pub fn check() -> Result<(), RegistryError> {
-    let kinds = [
-        entries::<dyn crate::ops::Operator>().err(),
-        entries::<dyn crate::graph::Model>().err(),
-        entries::<dyn crate::search::CostModel>().err(),
-        entries::<dyn crate::search::Solver>().err(),
-        #[cfg(feature = "train")]
-        entries::<dyn crate::train::Quantizer>().err(),
-        #[cfg(feature = "train")]
-        entries::<dyn crate::train::Sensitivity>().err(),
-        #[cfg(feature = "train")]
-        entries::<dyn crate::train::Dataset>().err(),
-    ];
+    let mut kinds: Vec<&AnyKind> = inventory::iter::<AnyKind>.into_iter().collect();
+    kinds.sort_by_key(|kind| kind.name);
+    let faults = kinds.into_iter().filter_map(|kind| (kind.check)().err());
     let (clashes, others): (Vec<_>, Vec<_>) =
-        kinds.into_iter().flatten().partition(|error| matches!(error, RegistryError::Duplicate { .. }));
+        faults.partition(|error| matches!(error, RegistryError::Duplicate { .. }));
     clashes.into_iter().chain(others).next().map_or(Ok(()), Err)
 }
+
+/// A kind of plugin, whatever its trait.
+pub struct AnyKind {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether its plugins clash or are missing.
+    pub check: fn() -> Result<(), RegistryError>,
+}
+
+inventory::collect!(AnyKind);
 
 /// Makes a trait a kind of plugin.
 macro_rules! kind {
     ($trait:path, $name:literal) => {
         ::inventory::collect!($crate::registry::Entry<dyn $trait>);
+        ::inventory::submit! {
+            $crate::registry::AnyKind {
+                name: $name,
+                check: || $crate::registry::entries::<dyn $trait>().map(drop),
+            }
+        }
         impl $crate::registry::Kind for dyn $trait {
             const NAME: &'static str = $name;
             fn registered() -> Vec<&'static $crate::registry::Entry<Self>> {

@@ -1,7 +1,7 @@
 //! Weights from elsewhere: every layout that PyTorch writes gives the same numbers, real networks the same logits as
 //! there, and a file that does not fit is refused with every name. `tests/golden/{pth,weights}.py` made the files.
 
-use crate::{fixtures, formula, runs::TINY};
+use crate::{fixtures, runs::TINY, synthetic};
 use limpq_core::{
     graph::{Builder, Conv, Graph, Model, Shape},
     registry,
@@ -361,14 +361,14 @@ fn networks_give_pytorch_s_logits() {
     let golden: Golden = serde_json::from_str(include_str!("golden/weights.json")).unwrap();
     let [batch, channels, height, width] = golden.input;
     let device = fixtures::device();
-    let images = formula::images("images", golden.input, &device);
+    let images = synthetic::images("images", golden.input, &device);
     let quantizer: Arc<dyn Quantizer> = registry::build::<dyn Quantizer>("lsq", &toml::Table::new()).unwrap().into();
     assert_eq!(golden.models.len(), 3);
     for (name, Made { classifier, logits: wanted }) in golden.models {
         let model = registry::build::<dyn Model>(&name, &toml::Table::new()).unwrap();
         let shape = Shape::new(channels, height, width).unwrap();
         let graph = Arc::new(model.graph(shape, wanted[0].len()).unwrap());
-        let mut state = formula::state(&graph);
+        let mut state = synthetic::state(&graph);
         for array in state.0.values_mut().filter(|array| array.shape.len() == 2) {
             array.values.iter_mut().for_each(|value| *value *= classifier);
         }

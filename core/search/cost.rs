@@ -56,6 +56,24 @@ pub enum Unit {
     Nanoseconds,
     /// Energy in picojoules. Printed in microjoules.
     Picojoules,
+    /// A unit of the cost's own, such as clock cycles or DSP slices:
+    ///
+    /// ```
+    /// # use limpq_core::search::Unit;
+    /// const CYCLES: Unit = Unit::Own {
+    ///     symbol: "kcycles",
+    ///     parts: 1_000,
+    ///     suffixes: &[("cycles", 1), ("kcycles", 1_000), ("Mcycles", 1_000_000)],
+    /// };
+    /// ```
+    Own {
+        /// The symbol of the unit that numbers are printed in.
+        symbol: &'static str,
+        /// How many whole numbers of the cost one printed unit is; not zero.
+        parts: u64,
+        /// Suffixes that a budget may carry, and what each stands for. Without any, a budget is a bare number of printed units.
+        suffixes: &'static [(&'static str, u64)],
+    },
 }
 
 /// What is wrong between a cost model and a network; each cost model has errors of its own.
@@ -331,6 +349,7 @@ impl Unit {
             Self::MeanBits => "bits",
             Self::Nanoseconds => "us",
             Self::Picojoules => "uJ",
+            Self::Own { symbol, .. } => symbol,
         }
     }
 
@@ -342,6 +361,15 @@ impl Unit {
             Self::MeanBits => divisor as f64,
             Self::Nanoseconds => 1e3,
             Self::Picojoules => 1e6,
+            Self::Own { parts, .. } => parts.max(1) as f64,
+        }
+    }
+
+    /// What a bare number stands for, of a unit without suffixes.
+    pub(super) fn bare(self, divisor: u64) -> u64 {
+        match self {
+            Self::Own { parts, .. } => parts.max(1),
+            _ => divisor,
         }
     }
 
@@ -368,6 +396,7 @@ impl Unit {
             Self::MeanBits => &[],
             Self::Nanoseconds => &[("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000)],
             Self::Picojoules => &[("pJ", 1), ("nJ", 1_000), ("uJ", 1_000_000), ("mJ", 1_000_000_000)],
+            Self::Own { suffixes, .. } => suffixes,
         }
     }
 }

@@ -134,6 +134,40 @@ fn ranges(numbers: &[usize]) -> String {
 }
 
 /// Labelled images for training and evaluation.
+///
+/// ```
+/// # use limpq_core::{graph::Shape, train::{Data, Dataset, DatasetError, Samples}};
+/// # use std::sync::Arc;
+/// /// Images of one shade: class 0 is dark, class 1 is bright.
+/// struct Shades(usize);
+///
+/// impl Samples for Shades {
+///     fn len(&self) -> usize {
+///         self.0
+///     }
+///     fn label(&self, index: usize) -> usize {
+///         index % 2
+///     }
+///     fn image(&self, index: usize, _: Option<u64>, pixels: &mut [f32]) -> Result<(), DatasetError> {
+///         pixels.fill(self.label(index) as f32 - 0.5);
+///         Ok(())
+///     }
+/// }
+///
+/// struct TwoShades;
+///
+/// impl Dataset for TwoShades {
+///     fn load(&self) -> Result<Data, DatasetError> {
+///         let shape = Shape::new(1, 8, 8).expect("no side is zero");
+///         let (train, test) = (Arc::new(Shades(64)), Arc::new(Shades(16)));
+///         Ok(Data { shape, classes: 2, train, validation: None, test, remarks: vec![] })
+///     }
+/// }
+///
+/// let data = TwoShades.load()?;
+/// assert_eq!((data.test.len(), data.test.label(3)), (16, 1));
+/// # Ok::<(), DatasetError>(())
+/// ```
 pub trait Dataset: Send + Sync {
     /// Opens or decodes the data.
     ///
