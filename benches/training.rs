@@ -156,6 +156,7 @@ impl Subject {
             seed: 0,
             workers: default_workers(),
             progress: clock,
+            cancel: None,
             checkpoints: &Nowhere,
         }
     }

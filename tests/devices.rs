@@ -75,6 +75,7 @@ fn with<R>(data: &Data, devices: usize, work: impl FnOnce(&Bench) -> R) -> R {
         seed,
         workers,
         progress: &progress,
+        cancel: None,
         checkpoints: &checkpoints,
     })
 }

@@ -20,7 +20,16 @@ fn full_precision(config: &Config, data: &Data) -> Plan {
 }
 
 fn bench<'a>(data: &'a Data, device: &'a Device, progress: &'a Stages) -> Bench<'a> {
-    Bench { data, device, others: &[], seed: 0, workers: NonZeroUsize::MIN, progress, checkpoints: &Nowhere }
+    Bench {
+        data,
+        device,
+        others: &[],
+        seed: 0,
+        workers: NonZeroUsize::MIN,
+        progress,
+        cancel: None,
+        checkpoints: &Nowhere,
+    }
 }
 
 /// Remembers what was measured on the validation images, and where.

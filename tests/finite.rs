@@ -221,8 +221,16 @@ fn trained(
 ) -> Result<Trained, TrainError> {
     let plan = plan(&tiny(&[]), data);
     let (device, start) = (fixtures::device(), State::random(&plan.graph, 0));
-    let bench =
-        Bench { data, device: &device, others: &[], seed: 0, workers: NonZeroUsize::MIN, progress, checkpoints };
+    let bench = Bench {
+        data,
+        device: &device,
+        others: &[],
+        seed: 0,
+        workers: NonZeroUsize::MIN,
+        progress,
+        cancel: None,
+        checkpoints,
+    };
     let network = Network::new(&plan, &start, &device.clone().autodiff()).unwrap();
     let recipe = Recipe { learning_rate: 0.1, batch_size: 64, ..recipe };
     let job = Job { stage: "pretrain", label: "pretrain", recipe: &recipe, teacher: &start, update: Update::default() };
@@ -294,6 +302,7 @@ fn a_score_that_is_not_finite_is_no_result() {
         seed: 0,
         workers: NonZeroUsize::MIN,
         progress: &progress,
+        cancel: None,
         checkpoints: &checkpoints,
     };
     let error = bench.evaluate(&network, &plan.no_bits()).unwrap_err().to_string();

@@ -130,6 +130,7 @@ fn with<R>(data: &Data, devices: usize, work: impl FnOnce(&Bench) -> R) -> R {
         seed: 0,
         workers: NonZeroUsize::MIN,
         progress: &progress,
+        cancel: None,
         checkpoints: &checkpoints,
     })
 }

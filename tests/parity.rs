@@ -255,6 +255,7 @@ fn training_is_pytorch_s() {
             seed: 0,
             workers: NonZeroUsize::MIN,
             progress: &losses,
+            cancel: None,
             checkpoints: &checkpoints,
         };
         // An epoch is one batch of all images, so the order does not matter.

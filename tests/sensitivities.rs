@@ -167,6 +167,7 @@ fn step_sizes_that_were_thrown_away_come_back() {
         seed: 0,
         workers: NonZeroUsize::MIN,
         progress: &progress,
+        cancel: None,
         checkpoints: &checkpoints,
     };
     let mut random = State::random(&graph, 0);

@@ -79,7 +79,7 @@ pub struct Node {
 pub enum GraphError {
     /// A window does not fit into its input.
     #[error(
-        "{layer}: a {kernel}x{kernel} window with padding {padding} does not fit a {input} input; use a larger --input"
+        "{layer}: a {kernel}x{kernel} window with padding {padding} does not fit a {input} input; use a larger input"
     )]
     WindowTooLarge {
         /// Name of the layer.

@@ -35,7 +35,7 @@ pub enum DeviceError {
     Unknown(String),
     /// Known, but not built in.
     #[error(
-        "device {device} is not in this build: build it with --features {feature} (see \"Devices\" in the README), or use \
+        "device {device} is not in this build, which lacks the Cargo feature {feature} (see \"Devices\" in the README). Add it, or use \
          device = \"flex\""
     )]
     NotBuilt {
@@ -193,6 +193,15 @@ impl Devices {
         }
     }
 
+    /// What whoever waits for a run on these devices should know, once they are open; once in a program.
+    pub fn remark(&self) -> Option<String> {
+        #[cfg(feature = "cuda-untuned")]
+        if cfg!(feature = "cuda") && self.0.iter().any(|device| matches!(device, Device::Cuda(_))) {
+            return super::tuned::remark();
+        }
+        None
+    }
+
     /// Tries an all-reduce that counts the devices.
     fn add_up(&self, count: impl Fn() -> f32) -> Result<(), DeviceError> {
         let why = match tried(count) {
@@ -232,13 +241,7 @@ impl Device {
             Some((Tensor::<1>::ones([2], &place).sum().into_scalar::<f32>(), place))
         });
         match opened {
-            Ok(Some((2.0, place))) => {
-                #[cfg(feature = "cuda-untuned")]
-                if cfg!(feature = "cuda") && matches!(self, Self::Cuda(_)) {
-                    super::tuned::say();
-                }
-                Ok(place)
-            }
+            Ok(Some((2.0, place))) => Ok(place),
             Ok(Some((sum, _))) => Err(not_there(format!("it says that 1 + 1 is {sum}"))),
             Ok(None) => Err(not_there("libtorch finds no such GPU".into())),
             Err(why) => Err(not_there(why)),
@@ -315,7 +318,10 @@ mod tests {
             }
         }
         let said = not_built(Device::Cuda(0), "cuda").to_string();
-        assert!(said.starts_with("device cuda:0 is not in this build: build it with --features cuda (see"), "{said}");
+        assert!(
+            said.starts_with("device cuda:0 is not in this build, which lacks the Cargo feature cuda (see"),
+            "{said}"
+        );
     }
 
     fn not_built(device: Device, feature: &'static str) -> DeviceError {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     search::{Instance, Named, Policy, Search, SearchError},
-    train::{Bench, Nowhere, Progress, Quantizer, start_threads},
+    train::{Bench, CancelToken, Nowhere, Progress, Quantizer, start_threads},
 };
 use std::{
     path::{Path, PathBuf},
@@ -34,14 +34,19 @@ pub struct Place<'a> {
 /// # Errors
 /// A folder with results of another run; the first stage that fails. What was finished before stays.
 pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summary, RunError> {
-    run_in(config, Place { folder: out, others: &[], replace: false }, progress)
+    run_in(config, Place { folder: out, others: &[], replace: false }, progress, &CancelToken::default())
 }
 
-/// As [`run`], in a place of which more is said.
+/// As [`run`], in a place of which more is said, and until somebody cancels it.
 ///
 /// # Errors
-/// As [`run`].
-pub fn run_in(config: &Config, place: Place, progress: &dyn Progress) -> Result<Summary, RunError> {
+/// As [`run`]; [`TrainError::Interrupted`](crate::train::TrainError::Interrupted) and its like.
+pub fn run_in(
+    config: &Config,
+    place: Place,
+    progress: &dyn Progress,
+    cancel: &CancelToken,
+) -> Result<Summary, RunError> {
     start_threads()?;
     let folder = Folder::open(place.folder)?.beside(place.others);
     let data = config.data()?;
@@ -63,6 +68,7 @@ pub fn run_in(config: &Config, place: Place, progress: &dyn Progress) -> Result<
         progress.remark(&remark);
     }
     let devices = config.device.open(config.mixed_precision())?;
+    config.device.remark().iter().for_each(|remark| progress.remark(remark));
     let program = program().map_err(RunError::Program)?;
     let images = fingerprint(&data)?;
     let versions = versions(&program, &images, &costs, config, weights.as_ref());
@@ -78,6 +84,7 @@ pub fn run_in(config: &Config, place: Place, progress: &dyn Progress) -> Result<
             seed: config.seed,
             workers: config.split.workers(),
             progress,
+            cancel: Some(cancel),
             checkpoints: &Nowhere,
         },
         basis: inputs(&[&program, &config.seed, &config.device, &config.dataset, &config.model, &images]),

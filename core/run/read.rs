@@ -47,7 +47,7 @@ pub enum ConfigError {
         error: OptionsError,
     },
     /// A setting that is not `key=value`.
-    #[error("cannot read --set {text:?}: {error}")]
+    #[error("cannot read the setting {text:?}: {error}")]
     Set {
         /// The setting.
         text: String,
@@ -94,7 +94,7 @@ impl Config {
         };
         let pair = |text: &String| {
             let setting = Setting::parse(text).map_err(|error| ConfigError::Set { text: text.clone(), error })?;
-            Ok(Override { shown: format!("--set {text}"), setting })
+            Ok(Override { shown: format!("setting {text}"), setting })
         };
         let overrides = variables.into_iter().map(variable).chain(sets.iter().map(pair));
         let overrides: Vec<Override> = overrides.collect::<Result<_, ConfigError>>()?;

@@ -6,12 +6,10 @@ use super::{
 };
 use crate::{
     artifact::{Damaged, WriteError},
-    escape::Escaped,
-    train::{Checkpoint, Checkpoints},
+    train::{Checkpoint, Checkpoints, Progress},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::io::{self, Write};
 
 /// When a stage saves where it is, beside the end of each epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +32,8 @@ pub(super) struct Shelf<'a> {
     pub folder: &'a Folder,
     pub inputs: &'a str,
     pub options: &'a CheckpointOptions,
+    /// Told of checkpoints that are there and not used.
+    pub progress: &'a dyn Progress,
 }
 
 impl Shelf<'_> {
@@ -77,11 +77,8 @@ impl Checkpoints for Shelf<'_> {
             match found {
                 Ok(checkpoint) => {
                     for Damaged { path, why } in damaged {
-                        // There may be no stderr any more.
-                        let _ = writeln!(
-                            Escaped(io::stderr()),
-                            "warning: {path} is passed over: {why}; an earlier checkpoint serves, {name}"
-                        );
+                        self.progress
+                            .remark(&format!("{path} is passed over: {why}; an earlier checkpoint serves, {name}"));
                     }
                     return Ok(Some(checkpoint));
                 }
@@ -93,8 +90,7 @@ impl Checkpoints for Shelf<'_> {
             Some(Damaged { why, .. }) => Err(Damaged { path: paths.join(" and "), why }),
             None => {
                 for name in self.strangers(label) {
-                    let _ =
-                        writeln!(Escaped(io::stderr()), "warning: {name} is not on this run's record and is not used");
+                    self.progress.remark(&format!("{name} is not on this run's record and is not used"));
                 }
                 Ok(None)
             }
@@ -127,7 +123,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let folder = Folder::open(home.path()).unwrap();
         let options = CheckpointOptions { every_steps: 3, last: 2 };
-        let shelf = Shelf { folder: &folder, inputs: "inputs", options: &options };
+        let shelf = Shelf { folder: &folder, inputs: "inputs", options: &options, progress: &() };
         let checkpoint = |step| Checkpoint { step, state: State::default(), optimizer: vec![], best: None };
         for step in [3, 6, 9, 12] {
             shelf.keep("pretrain", &checkpoint(step)).unwrap();

@@ -318,7 +318,7 @@ impl Stages<'_> {
     }
 
     fn shelf<'a>(&'a self, folder: &'a Folder, inputs: &'a str) -> Shelf<'a> {
-        Shelf { folder, inputs, options: &self.config.checkpoints }
+        Shelf { folder, inputs, options: &self.config.checkpoints, progress: self.bench.progress }
     }
 
     /// Trains at fixed bits; the network that the recipe keeps. With validation images both the last and the best one are

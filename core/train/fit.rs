@@ -3,6 +3,7 @@
 
 use super::{
     Batch, Data, DatasetError, Loader, NoIndicator, Pick, Plan, Role, Samples, State,
+    cancel::CancelToken,
     checkpoint::{Best, Checkpoint, Checkpoints},
     joint::Update,
     network::{Bits, Network},
@@ -134,6 +135,8 @@ pub struct Bench<'a> {
     pub workers: NonZeroUsize,
     /// Told how far it is.
     pub progress: &'a dyn Progress,
+    /// Whether somebody wants it to end; nobody can if it is `None`.
+    pub cancel: Option<&'a CancelToken>,
     /// Where a stage goes on from after it was stopped.
     pub checkpoints: &'a dyn Checkpoints,
 }
@@ -160,7 +163,7 @@ pub struct Trained {
     pub best: Option<Best>,
 }
 
-impl Bench<'_> {
+impl<'a> Bench<'a> {
     /// Random numbers of a stage: the same for the same seed and stage.
     pub fn random(&self, stage: &str) -> ChaCha8Rng {
         use sha2::{Digest, Sha256};
@@ -312,7 +315,7 @@ impl Bench<'_> {
             self.progress.step_sizes(done, &run.network.step_sizes());
         }
         let ends_epoch = done.is_multiple_of(per_epoch);
-        let interrupted = || done < steps && self.progress.interrupted();
+        let interrupted = || done < steps && self.is_cancelled();
         if !ends_epoch && !interrupted() && !self.checkpoints.due(done) {
             return Ok(());
         }
@@ -358,12 +361,16 @@ impl Bench<'_> {
         TrainError::Diverged { stage: job.stage.to_owned(), what, step, learning_rate, place, learned, kept }
     }
 
+    fn is_cancelled(&self) -> bool {
+        self.cancel.is_some_and(CancelToken::is_cancelled)
+    }
+
     /// Ends what has no checkpoints if somebody asked for it; `doing` says what it is.
     ///
     /// # Errors
     /// [`TrainError::InterruptedMeasuring`].
     pub fn stop_if_asked(&self, doing: &str) -> Result<(), TrainError> {
-        if !self.progress.interrupted() {
+        if !self.is_cancelled() {
             return Ok(());
         }
         self.progress.finish();
@@ -405,7 +412,7 @@ impl Bench<'_> {
     }
 
     /// The batches of an epoch from a step on. Order and augmentation depend on seed, stage and epoch alone.
-    fn epoch(&self, stage: &str, epoch: usize, from: usize, batch_size: usize) -> Loader {
+    fn epoch(&self, stage: &str, epoch: usize, from: usize, batch_size: usize) -> Loader<'a> {
         let mut random = self.random(&format!("{stage} epoch {epoch}"));
         let mut order: Vec<usize> = (0..self.data.train.len()).collect();
         order.shuffle(&mut random);
@@ -415,9 +422,9 @@ impl Bench<'_> {
         if from > 0 { loader.after_others() } else { loader }
     }
 
-    pub(super) fn loader(&self, samples: &Arc<dyn Samples>, picks: Vec<Pick>, batch_size: usize) -> Loader {
+    pub(super) fn loader(&self, samples: &Arc<dyn Samples>, picks: Vec<Pick>, batch_size: usize) -> Loader<'a> {
         let batch_size = NonZeroUsize::new(batch_size).unwrap_or(NonZeroUsize::MIN);
-        Loader::new(samples.clone(), self.data.shape.elements(), picks, batch_size, self.workers)
+        Loader::new(samples.clone(), self.data.shape.elements(), picks, batch_size, self.workers).telling(self.progress)
     }
 }
 

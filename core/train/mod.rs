@@ -1,5 +1,6 @@
 //! The training half: networks as burn modules, fake quantization, joint training, fine-tuning, evaluation.
 
+mod cancel;
 mod checkpoint;
 mod collective;
 mod dataset;
@@ -26,6 +27,7 @@ mod threads;
 mod weights;
 mod zeros;
 
+pub use cancel::CancelToken;
 pub use checkpoint::{Best, Checkpoint, Checkpoints, Nowhere};
 pub(crate) use collective::{count_by_all_reduce, have_all_reduce};
 pub use dataset::{Data, Dataset, DatasetError, Samples};

@@ -116,6 +116,10 @@ impl Samples for Part {
         self.of.image(self.places[index], draw, pixels)
     }
 
+    fn remarks(&self) -> Vec<String> {
+        self.of.remarks()
+    }
+
     fn identity(&self, elements: usize) -> Result<String, DatasetError> {
         Ok(hash::of_bytes(format!("{} {:?}", self.of.identity(elements)?, self.places).as_bytes()))
     }

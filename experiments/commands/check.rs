@@ -47,6 +47,7 @@ impl Check {
                 seed: config.seed,
                 workers: config.split.workers(),
                 progress: &(),
+                cancel: None,
                 checkpoints: &Nowhere,
             };
             let quantizer: Arc<dyn Quantizer> = config.quantizer.build::<dyn Quantizer>()?.into();

@@ -116,6 +116,7 @@ impl Lamp {
                 seed: 0,
                 workers: NonZeroUsize::MIN,
                 progress: &Silent,
+                cancel: None,
                 checkpoints: &Nowhere,
             },
             joint: OnceCell::new(),
