@@ -19,7 +19,7 @@ use burn::tensor::{
 use limpq as _;
 use limpq_core::{
     registry,
-    run::Device as Name,
+    device::Device as Name,
     search::BitWidth,
     train::{
         Grid, Quantizer, Role,

@@ -16,7 +16,7 @@ use limpq as _;
 use limpq_core::{
     graph::{Graph, Model, Shape},
     registry,
-    run::Device as Name,
+    device::Device as Name,
     search::{BitWidth, Precision, uniform_precisions},
     train::{
         Arithmetic, Augment, Bench, Bits, Data, InMemory, Job, Joint, Network, Nowhere, Plan, Progress, Quantizer,

@@ -5,11 +5,10 @@
 //!
 //! Without the feature `train` (on by default) there are no tensors: what is left counts and searches, and builds quickly.
 
-pub mod artifact;
+#[cfg(feature = "train")]
+pub mod device;
 pub mod escape;
 pub mod graph;
-#[cfg(feature = "train")]
-pub mod hash;
 pub mod input;
 pub mod options;
 pub mod pickle;
@@ -18,6 +17,7 @@ pub mod registry;
 pub mod run;
 pub mod search;
 pub mod settings;
+pub mod store;
 #[cfg(feature = "train")]
 pub mod train;
 

@@ -6,7 +6,7 @@ use crate::{
     runs::{Stages, TINY, tiny},
 };
 use limpq_core::{
-    artifact::{Damaged, WriteError},
+    store::artifact::{Damaged, WriteError},
     graph::Model,
     registry::entries,
     run::{Config, run},

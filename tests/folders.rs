@@ -78,7 +78,6 @@ fn another_search_replaces_a_policy_only_when_asked() {
         ("search.alpha=1", "search.alpha: 2.0 there, 1.0 here"),
         ("search.share=[\"@residual\"]", "search.share: not given there, [\"@residual\"] here"),
         ("solver.name=brute_force", "solver.name: \"exact\" there, \"brute_force\" here"),
-        ("refine.evaluations=2", "refine.evaluations: 0 there, 2 here"),
     ] {
         let error = refused(&quick(&[set]), home.path());
         assert!(
@@ -88,6 +87,9 @@ fn another_search_replaces_a_policy_only_when_asked() {
         let replaced = "(to be replaced: finetuned.json, finetuned.safetensors, policy.json, policy.yaml, ";
         assert!(error.contains(replaced) && !error.contains("pretrained"), "{error}");
     }
+    // The policy that is refined stays.
+    let error = refused(&quick(&["refine.evaluations=2"]), home.path());
+    assert!(error.contains("refine.evaluations: 0 there, 2 here") && !error.contains("to be replaced"), "{error}");
     let before = fs::read(home.path().join("policy.json")).unwrap();
     let (_, stages) = go(&quick(&["search.budgets.size=8x"]), home.path());
     assert!(!stages.contains(&"pretrain".to_owned()), "what still fits is used: {stages:?}");

@@ -41,6 +41,7 @@ mod resume;
 mod runs;
 mod schedules;
 mod sensitivities;
+mod stages;
 mod step_sizes;
 mod study;
 mod system;

@@ -62,8 +62,8 @@ fn forge(out: &Path, name: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
     fs::write(out.join(name), &content).unwrap();
     let path = out.join("artifacts.json");
     let mut record: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    record["artifacts"][name]["content"] = limpq_core::hash::of_bytes(&content).into();
-    limpq_core::artifact::write_json(&path, &record).unwrap();
+    record["artifacts"][name]["content"] = limpq_core::store::hash::of_bytes(&content).into();
+    limpq_core::store::artifact::write_json(&path, &record).unwrap();
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Experiment configs: everything that a run does. How they are read stands in `read.rs`.
 
-use super::{CheckpointOptions, Devices};
+use super::CheckpointOptions;
 use crate::{
+    device::Devices,
     graph::{FIXED_BITS, Graph},
     registry::{self, Kind, RegistryError},
     search::{

@@ -1,6 +1,6 @@
 //! The data-set kind: labelled images, split into training and test.
 
-use crate::{graph::Shape, hash::hex};
+use crate::{graph::Shape, store::hash::hex};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeSet, sync::Arc};
 

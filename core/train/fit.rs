@@ -14,8 +14,8 @@ use super::{
     step::{Gradients, Passes},
 };
 use crate::{
-    artifact::{Damaged, WriteError},
     search::BitWidth,
+    store::artifact::{Damaged, WriteError},
 };
 use burn::tensor::{Bytes, Device, Tensor};
 use rand::{Rng, SeedableRng, seq::SliceRandom};

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     graph::Graph,
-    hash,
+    store::hash,
     search::{BitWidth, Candidates, LayerIndicators, Precision, uniform_precisions},
 };
 use burn::tensor::Tensor;

@@ -29,7 +29,6 @@ mod zeros;
 
 pub use cancel::CancelToken;
 pub use checkpoint::{Best, Checkpoint, Checkpoints, Nowhere};
-pub(crate) use collective::{count_by_all_reduce, have_all_reduce};
 pub use dataset::{Data, Dataset, DatasetError, Samples};
 pub use evaluate::Score;
 pub use finite::Unusable;

@@ -1,7 +1,7 @@
 //! Parts of a training set: some held out for validation, some left unused, every class in proportion.
 
 use super::{Data, DatasetError, Samples, default_workers};
-use crate::hash;
+use crate::store::hash;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;

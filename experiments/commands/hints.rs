@@ -1,11 +1,11 @@
 //! What to type: the libraries' errors say what to change, this says which option of the command line changes it.
 
 use super::Command;
-use limpq_core::artifact::WriteError;
+use limpq_core::store::artifact::WriteError;
 #[cfg(feature = "train")]
 use limpq_core::{
-    artifact::Damaged,
-    run::{ConfigError, FolderError, RunError},
+    run::{ConfigError, RunError},
+    store::{FolderError, artifact::Damaged},
     train::TrainError,
 };
 use limpq_core::{

@@ -13,7 +13,7 @@
 
 use super::files;
 use limpq_core::graph::Shape;
-use limpq_core::hash;
+use limpq_core::store::hash;
 use limpq_core::train::{Data, Dataset, DatasetError, Samples};
 use serde::{Deserialize, Serialize};
 use std::{

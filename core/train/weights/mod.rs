@@ -14,7 +14,7 @@ use super::{
     network::EPSILON,
     state::{Array, State},
 };
-use crate::{graph::Graph, hash, registry::nearest};
+use crate::{graph::Graph, registry::nearest, store::hash};
 use file::Entry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,6 @@
 //! What is wrong with a run's folder, and what to do about it.
 
-use super::super::artifacts::RECORD_SCHEMA;
-use crate::artifact::WriteError;
+use super::super::{artifact::WriteError, record::RECORD_SCHEMA};
 
 /// What is wrong with a run folder.
 #[derive(Debug, thiserror::Error)]
