@@ -18,8 +18,8 @@ use burn::tensor::{
 };
 use limpq as _;
 use limpq_core::{
-    registry,
     device::Device as Name,
+    registry,
     search::BitWidth,
     train::{
         Grid, Quantizer, Role,

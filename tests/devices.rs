@@ -10,7 +10,8 @@ use limpq_core::{
     run::Config,
     search::{BitWidth, Precision, uniform_precisions},
     train::{
-        Bench, Data, DatasetError, Job, Network, Nowhere, Plan, Quantizer, Recipe, Role, Samples, Score, State, Update,
+        Data, DatasetError, Job, Network, Nowhere, Plan, Quantizer, Recipe, Role, Samples, Score, State, TrainContext,
+        Update,
     },
 };
 use std::{num::NonZeroUsize, sync::Arc};
@@ -55,7 +56,7 @@ fn setting(images: usize) -> Setting {
     let slots = graph.layers().iter().map(|layer| if layer.fixed { vec![] } else { precisions.clone() }).collect();
     let plan = Plan::new(graph.clone(), slots, config.quantizer.build::<dyn Quantizer>().unwrap().into());
     let full = State::random(&graph, 0);
-    let on = |bench: &Bench| {
+    let on = |bench: &TrainContext| {
         let network = Network::new(&plan, &full, bench.device).unwrap();
         network.calibrate(bench.first_batch(images).unwrap()).state()
     };
@@ -64,11 +65,11 @@ fn setting(images: usize) -> Setting {
 }
 
 /// Calls with a bench of so many devices.
-fn with<R>(data: &Data, devices: usize, work: impl FnOnce(&Bench) -> R) -> R {
+fn with<R>(data: &Data, devices: usize, work: impl FnOnce(&TrainContext) -> R) -> R {
     let devices: Vec<Device> = (0..devices).map(|_| fixtures::device()).collect();
     let (progress, checkpoints) = (Stages::default(), Nowhere);
     let (seed, workers) = (0, NonZeroUsize::MIN);
-    work(&Bench {
+    work(&TrainContext {
         data,
         device: &devices[0],
         others: &devices[1..],

@@ -16,8 +16,8 @@ use limpq_core::{
     registry,
     search::Precision,
     train::{
-        Bench, Bits, Data, DatasetError, Job, Network, Nowhere, Plan, Progress, Quantizer, Recipe, Samples, State,
-        Step, Update, cross_entropy, smoothed,
+        Bits, Data, DatasetError, Job, Network, Nowhere, Plan, Progress, Quantizer, Recipe, Samples, State, Step,
+        TrainContext, Update, cross_entropy, smoothed,
     },
 };
 use serde::Deserialize;
@@ -248,7 +248,7 @@ fn training_is_pytorch_s() {
             remarks: vec![],
         };
         let (losses, checkpoints) = (Losses::default(), Nowhere);
-        let bench = Bench {
+        let bench = TrainContext {
             data: &data,
             device: &device,
             others: &[],

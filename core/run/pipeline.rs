@@ -9,7 +9,7 @@ use super::{
 use crate::{
     search::{Indicators, Instance, Search},
     store::{Folder, FolderError},
-    train::{Bench, CancelToken, Nowhere, Progress, State},
+    train::{CancelToken, Nowhere, Progress, State, TrainContext},
 };
 use std::{
     cell::RefCell,
@@ -137,14 +137,19 @@ pub(super) struct Run<'a> {
     pub config: &'a Config,
     pub folder: &'a Folder,
     /// Data, devices, seed, observer, cancellation.
-    pub bench: Bench<'a>,
+    pub train: TrainContext<'a>,
     /// The artifacts that are there, with the hash of what each was made from.
     made: RefCell<BTreeMap<String, String>>,
 }
 
 impl<'a> Run<'a> {
-    fn new(setup: &'a Setup<'a>, folder: &'a Folder, progress: &'a dyn Progress, cancel: Option<&'a CancelToken>) -> Self {
-        let bench = Bench {
+    fn new(
+        setup: &'a Setup<'a>,
+        folder: &'a Folder,
+        progress: &'a dyn Progress,
+        cancel: Option<&'a CancelToken>,
+    ) -> Self {
+        let train = TrainContext {
             data: &setup.data,
             device: &setup.devices[0],
             others: &setup.devices[1..],
@@ -154,7 +159,7 @@ impl<'a> Run<'a> {
             cancel,
             checkpoints: &Nowhere,
         };
-        Self { setup, config: setup.config, folder, bench, made: RefCell::default() }
+        Self { setup, config: setup.config, folder, train, made: RefCell::default() }
     }
 
     /// Runs a stage unless what it leaves is there.
@@ -238,6 +243,6 @@ impl<'a> Run<'a> {
     /// The checkpoints of the stage whose inputs have this hash.
     pub fn checkpoints<'s>(&'s self, key: &'s str) -> CheckpointStore<'s> {
         let options = &self.config.checkpoints;
-        CheckpointStore { folder: self.folder, inputs: key, options, progress: self.bench.progress }
+        CheckpointStore { folder: self.folder, inputs: key, options, progress: self.train.progress }
     }
 }

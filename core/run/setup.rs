@@ -7,7 +7,10 @@ use super::{
 };
 use crate::{
     graph::{Graph, Model},
-    search::{Budget, Constraints, ConstraintsError, Indicators, Instance, InstanceError, Problem, Rules, Search, SearchError, Solver},
+    search::{
+        Budget, Constraints, ConstraintsError, Indicators, Instance, InstanceError, Problem, Rules, Search,
+        SearchError, Solver,
+    },
     store::Origin,
     train::{Data, Loaded, Progress, Quantizer, start_threads},
 };
@@ -73,7 +76,21 @@ impl<'a> Setup<'a> {
         let images = fingerprint(&data)?;
         let basis = inputs(&[&program, &config.seed, &config.device, &config.dataset, &config.model, &images]);
         let graph = Arc::new(graph);
-        Ok(Self { config, data, model, graph, quantizer, budgets, rules, solver, weights, devices, basis, program, images })
+        Ok(Self {
+            config,
+            data,
+            model,
+            graph,
+            quantizer,
+            budgets,
+            rules,
+            solver,
+            weights,
+            devices,
+            basis,
+            program,
+            images,
+        })
     }
 
     /// What a policy must keep.

@@ -288,7 +288,8 @@ impl Folder {
         // What is damaged there is that run's concern. One that cannot be copied is made anew; that will say what is wrong
         // with the folder.
         let beside = |other: &PathBuf| {
-            let files = Record::read(other, &self.layout).ok()?.find_all(other, &[NEXT, ""], names, always, inputs).ok()??;
+            let files =
+                Record::read(other, &self.layout).ok()?.find_all(other, &[NEXT, ""], names, always, inputs).ok()??;
             let found = read(&files).ok()?;
             let there = names.iter().zip(&files).rev().filter_map(|(name, file)| Some((name, file.as_ref()?)));
             let mut copied = there.map(|(name, bytes)| self.keep(name, inputs, bytes));

@@ -78,7 +78,8 @@ mod tests {
             settings: settings.to_vec(),
             ..Leaves::default()
         };
-        let stages = vec![stage("a", &[], &["train"]), stage("b", &["a"], &["search"]), stage("c", &["b"], &["tune.more"])];
+        let stages =
+            vec![stage("a", &[], &["train"]), stage("b", &["a"], &["search"]), stage("c", &["b"], &["tune.more"])];
         Layout { stages, free: &[] }
     }
 

@@ -172,7 +172,15 @@ mod tests {
     #[test]
     fn has_no_names_that_lead_out_of_the_folder() {
         let made = r#"{"inputs": "i", "content": "c"}"#;
-        for name in ["notes.json", "config.toml", "versions.json", "../victim", "/etc/passwd", "next/../../victim", "checkpoints/../../x-0000000001.safetensors"] {
+        for name in [
+            "notes.json",
+            "config.toml",
+            "versions.json",
+            "../victim",
+            "/etc/passwd",
+            "next/../../victim",
+            "checkpoints/../../x-0000000001.safetensors",
+        ] {
             let error = read(&format!(r#"{{"schema": 2, "artifacts": {{{name:?}: {made}}}}}"#)).unwrap_err();
             assert!(error.contains("artifacts.json is damaged") && error.contains(name), "{error}");
             let writing = format!(r#"{{"entry": {name:?}, "inputs": "i", "content": "c"}}"#);

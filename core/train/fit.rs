@@ -5,13 +5,13 @@ use super::{
     Batch, Data, DatasetError, Loader, NoIndicator, Pick, Plan, Role, Samples, State,
     cancel::CancelToken,
     checkpoint::{Best, Checkpoint, Checkpoints},
-    joint::Update,
     network::{Bits, Network},
     optimizer::{clip_norm, only, optimizer},
     progress::{Progress, Step, Validation},
     recipe::{Keep, Recipe},
     state::StateError,
     step::{Gradients, Passes},
+    update::Update,
 };
 use crate::{
     search::BitWidth,
@@ -122,7 +122,7 @@ pub enum TrainError {
 
 /// What everything that trains or evaluates needs.
 #[derive(Clone, Copy)]
-pub struct Bench<'a> {
+pub struct TrainContext<'a> {
     /// The images.
     pub data: &'a Data,
     /// Where tensors live, without autodiff.
@@ -163,7 +163,7 @@ pub struct Trained {
     pub best: Option<Best>,
 }
 
-impl<'a> Bench<'a> {
+impl<'a> TrainContext<'a> {
     /// Random numbers of a stage: the same for the same seed and stage.
     pub fn random(&self, stage: &str) -> ChaCha8Rng {
         use sha2::{Digest, Sha256};
@@ -186,12 +186,7 @@ impl<'a> Bench<'a> {
     ///
     /// # Errors
     /// When a sample cannot be read; [`TrainError::TooFewImages`].
-    pub(super) fn training_batches(
-        &self,
-        stage: &str,
-        count: usize,
-        batch_size: usize,
-    ) -> Result<Vec<Tensor<4>>, TrainError> {
+    pub fn training_batches(&self, stage: &str, count: usize, batch_size: usize) -> Result<Vec<Tensor<4>>, TrainError> {
         self.steps_per_epoch(stage, batch_size)?;
         let none_left = |batch: &Result<Batch, DatasetError>| batch.as_ref().is_ok_and(|batch| batch.labels.is_empty());
         let batches = self.epoch(stage, 0, 0, batch_size).filter(|batch| !none_left(batch)).take(count);

@@ -4,7 +4,7 @@ use super::table::table;
 use clap::Args;
 use limpq_core::{
     run::{Config, Setup, StageState, report_stages},
-    train::{Bench, Nowhere, Plan},
+    train::{Nowhere, Plan, TrainContext},
 };
 use std::{
     io::Write,
@@ -36,7 +36,7 @@ impl Check {
         let Setup { data, graph, budgets, .. } = &setup;
         let stated = setup.constraints().state()?;
         if let (Some(weights), 0) = (&setup.weights, config.pretrain.epochs) {
-            let bench = Bench {
+            let train = TrainContext {
                 data,
                 device: &setup.devices[0],
                 others: &[],
@@ -47,7 +47,7 @@ impl Check {
                 checkpoints: &Nowhere,
             };
             let plan = Plan::full_precision(graph.clone(), setup.quantizer.clone());
-            bench.check_finite("the given network", &plan, &weights.state, config.indicators.batch_size)?;
+            train.check_finite("the given network", &plan, &weights.state, config.indicators.batch_size)?;
         }
         write!(out, "{}", config.to_toml())?;
         writeln!(out)?;

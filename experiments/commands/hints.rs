@@ -2,15 +2,15 @@
 
 use super::Command;
 use limpq_core::store::artifact::WriteError;
+use limpq_core::{
+    graph::GraphError,
+    search::{FrontError, IndicatorsError, PolicyError, Reach, SearchError, SolverError},
+};
 #[cfg(feature = "train")]
 use limpq_core::{
     run::{ConfigError, RunError},
     store::{FolderError, artifact::Damaged},
     train::TrainError,
-};
-use limpq_core::{
-    graph::GraphError,
-    search::{FrontError, IndicatorsError, PolicyError, Reach, SearchError, SolverError},
 };
 use std::error::Error;
 

@@ -43,7 +43,7 @@ impl Stage for Evaluate {
 
     fn run(&self, run: &Run, key: &str) -> Result<(), RunError> {
         let plan = Plan::full_precision(run.setup.graph.clone(), run.setup.quantizer.clone());
-        let network = Network::new(&plan, &run.network(NETWORK)?, run.bench.device)?;
+        let network = Network::new(&plan, &run.network(NETWORK)?, run.train.device)?;
         let (_, score) = trained::evaluate(run, "the pre-trained network", network, &plan.no_bits())?;
         Ok(run.folder.keep(NAME, key, &json(&score))?)
     }

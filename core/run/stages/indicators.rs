@@ -12,9 +12,8 @@ use super::{
 use crate::{
     search::{Indicators, NetworkRecord, Provenance, Rules},
     store::{Files, Leaves, artifact::Damaged},
-    train::{Bench, Lab, Role, Sensitivity, all_finite},
+    train::{Measurement, Role, Sensitivity, SensitivityContext, State, TrainContext, all_finite},
 };
-use std::cell::OnceCell;
 
 /// The stage.
 pub(super) struct MeasureIndicators;
@@ -54,23 +53,20 @@ impl Stage for MeasureIndicators {
         let Config { bits, sensitivity, indicators: recipe, .. } = run.config;
         let metric = sensitivity.build::<dyn Sensitivity>()?;
         let checkpoints = run.checkpoints(key);
-        let data = run.bench.data.part(recipe.fraction, run.config.seed, "indicators")?;
+        let data = run.train.data.part(recipe.fraction, run.config.seed, "indicators")?;
         let pretrained = run.network(NETWORK)?;
-        let lab = Lab {
+        let context = SensitivityContext {
             graph: run.setup.graph.clone(),
             pretrained: &pretrained,
             candidates: bits,
             quantizer: run.setup.quantizer.clone(),
             recipe,
-            bench: Bench { data: &data, checkpoints: &checkpoints, ..run.bench },
-            joint: OnceCell::new(),
-            initial: OnceCell::new(),
-            spread: OnceCell::new(),
+            train: TrainContext { data: &data, checkpoints: &checkpoints, ..run.train },
         };
-        let indicators = measured(run.config, &lab, metric.as_ref())?;
+        let (indicators, trained) = measured(run.config, &context, metric.as_ref())?;
         fits(run, &indicators)?;
-        if let Some(joint) = lab.joint.get() {
-            run.folder.keep(JOINT, key, &joint.to_bytes())?;
+        if let Some(trained) = trained {
+            run.folder.keep(JOINT, key, &trained.to_bytes())?;
         }
         run.folder.keep(NAME, key, &json(&indicators))?;
         checkpoints.clear(self.name())?;
@@ -85,10 +81,14 @@ fn fits(run: &Run, indicators: &Indicators) -> Result<(), crate::search::Indicat
 }
 
 /// Measures the sensitivity and writes down what the indicators belong to. A tensor that is all zero is the same at any bits: its
-/// indicators are 0, whatever was measured, and its layer is named.
-fn measured(config: &Config, lab: &Lab, metric: &dyn Sensitivity) -> Result<Indicators, RunError> {
-    let mut layers = metric.measure(lab)?;
-    let zeros = lab.zeros()?;
+/// indicators are 0, whatever was measured, and its layer is named. With the network that the sensitivity trained.
+fn measured(
+    config: &Config,
+    context: &SensitivityContext,
+    metric: &dyn Sensitivity,
+) -> Result<(Indicators, Option<State>), RunError> {
+    let Measurement { indicators: mut layers, trained, initial, spread } = metric.measure(context)?;
+    let zeros = context.zeros()?;
     for (layer, role) in &zeros {
         if let Some(of) = layers.get_mut(layer) {
             let values = if *role == Role::Weight { &mut of.weight } else { &mut of.act };
@@ -107,12 +107,12 @@ fn measured(config: &Config, lab: &Lab, metric: &dyn Sensitivity) -> Result<Indi
         quantizer_options: Some(config.quantizer.options.clone()),
         dataset: Some(config.dataset.name.clone()),
         seed: Some(config.seed),
-        network: Some(NetworkRecord::of(&lab.graph)),
+        network: Some(NetworkRecord::of(&context.graph)),
         zero_weights: named(Role::Weight),
         zero_inputs: named(Role::Act),
-        initial: lab.initial.get().cloned(),
+        initial,
     };
-    let mut indicators = Indicators::new(Some(lab.graph.model.clone()), config.bits.clone(), provenance, layers);
-    indicators.spread = lab.spread.get().cloned();
-    Ok(indicators)
+    let mut indicators = Indicators::new(Some(context.graph.model.clone()), config.bits.clone(), provenance, layers);
+    indicators.spread = spread;
+    Ok((indicators, trained))
 }

@@ -112,14 +112,20 @@ mod tests {
     /// What users and other programs know: the names of a run's files.
     #[test]
     fn the_files_of_a_run_have_the_names_that_they_always_had() {
-        let mut names: Vec<String> =
-            layout().stages.iter().flat_map(|stage| stage.names().into_iter().map(str::to_owned).collect::<Vec<_>>()).collect();
+        let mut names: Vec<String> = layout()
+            .stages
+            .iter()
+            .flat_map(|stage| stage.names().into_iter().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
         names.sort();
         let network = |name: &str| ["", ".best", ".last"].map(|which| format!("{name}{which}.safetensors"));
         let networks = ["pretrained", "finetuned", "refined", "uniform"];
         let mut known: Vec<String> = networks.iter().flat_map(|name| network(name)).collect();
         known.extend(networks.map(|name| format!("{name}.json")));
-        known.extend(["indicators.json", "joint.safetensors", "policy.json", "policy.yaml", "refinement.json"].map(str::to_owned));
+        known.extend(
+            ["indicators.json", "joint.safetensors", "policy.json", "policy.yaml", "refinement.json"]
+                .map(str::to_owned),
+        );
         known.sort();
         assert_eq!(names, known);
     }

@@ -59,7 +59,7 @@ impl Stage for Pretrain {
             (0, Some(_)) => "the given network",
             _ => "the pre-trained network",
         };
-        run.bench.check_finite(name, &plan, &state, run.config.indicators.batch_size)?;
+        run.train.check_finite(name, &plan, &state, run.config.indicators.batch_size)?;
         run.folder.keep(NAME, key, &state.to_bytes())?;
         Ok(run.checkpoints(key).clear(self.name())?)
     }

@@ -102,36 +102,35 @@ impl Stage for RefinePolicy {
 }
 
 fn measured(run: &Run, instance: &Instance, picks: &[usize]) -> Result<Refined, RunError> {
-    let (bench, graph, evaluations) = (&run.bench, &run.setup.graph, run.config.refine.evaluations);
-    let calibration = bench.first_batch(run.config.finetune.batch_size)?;
+    let (train, graph, evaluations) = (&run.train, &run.setup.graph, run.config.refine.evaluations);
+    let calibration = train.first_batch(run.config.finetune.batch_size)?;
     let pretrained = run.network(NETWORK)?;
     let joint = if run.has(JOINT) { Some(joint(run, &pretrained, &calibration)?) } else { None };
     let state = joint.as_ref().unwrap_or(&pretrained);
-    let measured_on = bench.some_training_images(run.config.refine.images);
-    bench.progress.start("refine", evaluations, 0);
+    let measured_on = train.some_training_images(run.config.refine.images);
+    train.progress.start("refine", evaluations, 0);
     let mut first = true;
     let measure = |searched: &[Precision]| -> Result<f64, TrainError> {
-        bench.stop_if_asked("refining the policy")?;
+        train.stop_if_asked("refining the policy")?;
         let mut searched = searched.iter().copied();
-        let bits: Bits =
-            graph.layers().iter().map(|layer| if layer.fixed { None } else { searched.next() }).collect();
+        let bits: Bits = graph.layers().iter().map(|layer| if layer.fixed { None } else { searched.next() }).collect();
         let slots = bits.iter().map(|bits| bits.iter().copied().collect()).collect();
         let plan = Plan::new(graph.clone(), slots, run.setup.quantizer.clone());
-        let network = Network::new(&plan, state, bench.device)?;
+        let network = Network::new(&plan, state, train.device)?;
         let network = if network.is_uncalibrated() { network.calibrate(calibration.clone()) } else { network };
-        let score = bench.evaluate_on(&network, &bits, &bench.data.train, &measured_on)?;
+        let score = train.evaluate_on(&network, &bits, &train.data.train, &measured_on)?;
         // A swap whose loss is not finite is not taken. The found policy's own is what all are compared with.
         if std::mem::take(&mut first) && !score.loss.is_finite() {
-            bench.progress.finish();
+            train.progress.finish();
             let why = format!("its loss on {} training images is {}", score.images, score.loss);
             let network = "the network at the found bits, before fine-tuning,".to_owned();
             return Err(TrainError::NotFinite { network, why });
         }
-        bench.progress.note(&format!("loss {:.4}", score.loss));
+        train.progress.note(&format!("loss {:.4}", score.loss));
         Ok(score.loss)
     };
     let refined = refine(instance, picks, evaluations, measure)?;
-    bench.progress.finish();
+    train.progress.finish();
     Ok(refined)
 }
 
@@ -143,7 +142,7 @@ fn joint(run: &Run, pretrained: &State, calibration: &Tensor<4>) -> Result<State
     let layers = run.setup.graph.layers();
     let slots = layers.iter().map(|layer| if layer.fixed { vec![] } else { searched.clone() }).collect();
     let plan = Plan::new(run.setup.graph.clone(), slots, run.setup.quantizer.clone());
-    let fresh = Network::new(&plan, pretrained, run.bench.device)?.calibrate(calibration.clone()).state();
+    let fresh = Network::new(&plan, pretrained, run.train.device)?.calibrate(calibration.clone()).state();
     match state.differs_from(&fresh) {
         Some(why) => Err(wrong(why).into()),
         None => Ok(state),

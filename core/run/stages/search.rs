@@ -64,7 +64,7 @@ impl Stage for SearchPolicy {
     }
 
     fn run(&self, run: &Run, key: &str) -> Result<(), RunError> {
-        run.bench.stop_if_asked("searching")?;
+        run.train.stop_if_asked("searching")?;
         run.searching(|search, instance| {
             let solver = Named::new(&run.config.solver.name, run.setup.solver.as_ref());
             let mut solved = search.solve(instance, solver, None)?;

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     store::artifact::Damaged,
-    train::{Bench, Bits, Job, Keep, Network, Plan, Score, State, TrainError, Trained},
+    train::{Bits, Job, Keep, Network, Plan, Score, State, TrainContext, TrainError, Trained},
 };
 
 /// The names of the networks of the best and of the last epoch, which are there if there are validation images.
@@ -28,17 +28,17 @@ impl Training<'_> {
     pub fn run(&self, run: &Run, key: &str, bits: Bits) -> Result<Network, RunError> {
         let Training { name, job, plan, start } = *self;
         let checkpoints = run.checkpoints(key);
-        let data = run.bench.data.part(job.recipe.fraction, run.config.seed, job.stage)?;
-        let bench = Bench { data: &data, checkpoints: &checkpoints, ..run.bench };
-        let network = Network::new(plan, start, &run.bench.device.clone().autodiff())?;
-        let Trained { network, best } = bench.fit(job, network, &mut |_| vec![bits.clone()])?;
+        let data = run.train.data.part(job.recipe.fraction, run.config.seed, job.stage)?;
+        let train = TrainContext { data: &data, checkpoints: &checkpoints, ..run.train };
+        let network = Network::new(plan, start, &run.train.device.clone().autodiff())?;
+        let Trained { network, best } = train.fit(job, network, &mut |_| vec![bits.clone()])?;
         if let Some(best) = &best {
             let [best_name, last_name] = of_epochs(name);
             run.folder.keep(&best_name, key, &best.state.to_bytes())?;
             run.folder.keep(&last_name, key, &network.state().to_bytes())?;
         }
         match best.filter(|_| job.recipe.keep == Keep::Best) {
-            Some(best) => Ok(Network::new(plan, &best.state, run.bench.device)?),
+            Some(best) => Ok(Network::new(plan, &best.state, run.train.device)?),
             None => Ok(network),
         }
     }
@@ -51,13 +51,13 @@ pub fn evaluate(run: &Run, name: &str, network: Network, bits: &Bits) -> Result<
         TrainError::NotFinite { why, .. } => TrainError::NotFinite { network: name.to_owned(), why },
         other => other,
     };
-    let images = run.config.evaluate.batch_norm_images.min(run.bench.data.train.len());
+    let images = run.config.evaluate.batch_norm_images.min(run.train.data.train.len());
     if images == 0 {
-        let score = run.bench.evaluate(&network, bits).map_err(named)?;
+        let score = run.train.evaluate(&network, bits).map_err(named)?;
         return Ok((network, score));
     }
-    let (network, batch_norm_images) = run.bench.reestimate(&network, bits, images).map_err(named)?;
-    let score = Score { batch_norm_images, ..run.bench.evaluate(&network, bits).map_err(named)? };
+    let (network, batch_norm_images) = run.train.reestimate(&network, bits, images).map_err(named)?;
+    let score = Score { batch_norm_images, ..run.train.evaluate(&network, bits).map_err(named)? };
     Ok((network, score))
 }
 
@@ -78,7 +78,7 @@ pub fn check_score(run: &Run, name: &str, file: Option<&[u8]>) -> Result<(), Dam
     let score: Score = parsed(name, file)?;
     let share = |share: f64| (0.0..=1.0).contains(&share);
     let Score { accuracy, top5, loss, images, .. } = score;
-    match share(accuracy) && share(top5) && loss.is_finite() && images <= run.bench.data.test.len() {
+    match share(accuracy) && share(top5) && loss.is_finite() && images <= run.train.data.test.len() {
         true => Ok(()),
         false => Err(damaged(name, format!("no score on these images is {score:?}"))),
     }
