@@ -230,7 +230,7 @@ fn policies_are_compared_whatever_their_form() {
     let fails = |a: &Path, b: &Path, arguments: &[&str], words: &str| {
         compare(a, b).args(arguments).assert().failure().stdout("").stderr(contains(words));
     };
-    fails(&a_yaml, &b, &[], "has bits of 8 layers without names, as LIMPQ lists them; give --model");
+    fails(&a_yaml, &b, &[], "has bits of 8 layers without names, as LIMPQ lists them; name the model");
     fails(&a_json, &b, &["--model", "resnet18"], "the policy is for resnet20, not for resnet18");
     fails(&a_yaml, &b, &["--model", "resnet18"], "weight_bits has 8 entries; resnet18 has 19 layers");
     fails(&a_csv, &b, &["--cost", "size"], "does not say which model it belongs to; give --model");

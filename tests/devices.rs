@@ -214,7 +214,10 @@ fn a_run_on_a_device_that_is_not_built_in_names_the_feature_and_begins_nothing()
     let home = tempfile::tempdir().unwrap();
     let error =
         limpq_core::run::run(&tiny(&["device=libtorch"]), home.path(), &Stages::default()).unwrap_err().to_string();
-    assert!(error.starts_with("device libtorch is not in this build: build it with --features tch (see"), "{error}");
+    assert!(
+        error.starts_with("device libtorch is not in this build, which lacks the Cargo feature tch (see"),
+        "{error}"
+    );
     assert!(fixtures::tree(home.path()).is_empty());
 }
 

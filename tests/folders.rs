@@ -84,7 +84,7 @@ fn another_search_replaces_a_policy_only_when_asked() {
             error.contains("holds results of a run that differs from this one:\n") && error.contains(difference),
             "{error}"
         );
-        let replaced = "(to be replaced: finetuned.json, finetuned.safetensors, policy.json, policy.yaml, ";
+        let replaced = "(to be replaced: finetuned.json, finetuned.safetensors, policy.json, policy.yaml";
         assert!(error.contains(replaced) && !error.contains("pretrained"), "{error}");
     }
     // The policy that is refined stays.

@@ -64,6 +64,29 @@ fn the_search_half_knows_no_tensors() {
     }
 }
 
+/// Rooms of core use each other in one direction: run -> train -> device, store, search.
+#[test]
+fn rooms_of_core_are_used_in_one_direction() {
+    let above: [(&str, &[&str]); 4] = [
+        ("core/store", &["run", "train", "device", "search", "graph"]),
+        ("core/device", &["run", "train", "store", "search", "graph"]),
+        ("core/train", &["run"]),
+        ("core/search", &["run", "train", "device"]),
+    ];
+    for (room, others) in above {
+        for file in rust_files(room) {
+            let text = read(&file);
+            for (number, line) in code(&text) {
+                let uses = |other: &&&str| {
+                    line.contains(&format!("crate::{other}")) || line.trim_start().starts_with(&format!("{other}::"))
+                };
+                let used = others.iter().find(uses);
+                assert!(used.is_none(), "{}:{number} uses {}: {line}", file.display(), used.unwrap());
+            }
+        }
+    }
+}
+
 /// The lines of a file that are neither comments nor, from the first `#[cfg(test)]` on, tests; with their numbers.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let lines = text.lines().enumerate().map(|(number, line)| (number + 1, line));

@@ -8,6 +8,9 @@ use crate::{
 };
 use serde::Serialize;
 
+/// The version of burn, the library that computes with tensors. A test compares it with `Cargo.toml`.
+const BURN: &str = "0.22.1";
+
 /// Hash of a stage's inputs.
 pub(super) fn inputs(parts: &[&dyn erased_serde::Serialize]) -> String {
     hash::of_bytes(&serde_json::to_vec(parts).expect("inputs are plain data"))
@@ -47,7 +50,7 @@ pub(super) fn versions(
         "program_sha256": program,
         "images_sha256": images,
         "costs_sha256": of_problem(costs),
-        "burn": "0.22.1",
+        "burn": BURN,
         "os": std::env::consts::OS,
         "architecture": std::env::consts::ARCH,
         "threads": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -62,4 +65,16 @@ pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
     let mut text = serde_json::to_vec_pretty(value).expect("artifacts are plain data with text keys");
     text.push(b'\n');
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn burn_has_the_version_that_is_written_down() {
+        let cargo: toml::Table = include_str!("../../Cargo.toml").parse().unwrap();
+        let pinned = cargo["workspace"]["dependencies"]["burn"]["version"].as_str().unwrap();
+        assert_eq!(pinned.strip_prefix('='), Some(BURN));
+    }
 }

@@ -207,10 +207,13 @@ impl<'a> TrainContext<'a> {
         }
     }
 
-    /// Places of so many training images, drawn evenly and the same for the same seed.
+    /// Places of so many training images, drawn evenly and the same for the same seed: those that refinement measures on, and
+    /// that batch-norm re-estimation runs on.
     pub fn some_training_images(&self, count: usize) -> Vec<usize> {
+        // Both draw by this label, and results would be others with labels of their own.
+        const LABEL: &str = "refine";
         let mut order: Vec<usize> = (0..self.data.train.len()).collect();
-        order.shuffle(&mut self.random("refine"));
+        order.shuffle(&mut self.random(LABEL));
         order.truncate(count);
         order.sort_unstable();
         order

@@ -5,6 +5,7 @@ use limpq_core::store::artifact::WriteError;
 use limpq_core::{
     graph::GraphError,
     search::{FrontError, IndicatorsError, PolicyError, Reach, SearchError, SolverError},
+    settings::UnreadableSetting,
 };
 #[cfg(feature = "train")]
 use limpq_core::{
@@ -13,6 +14,8 @@ use limpq_core::{
     train::TrainError,
 };
 use std::error::Error;
+
+const SET: &str = "--set takes KEY=VALUE, for example --set search.alpha=1.5";
 
 /// The option that helps against an error, in words; the first that one of its causes has.
 pub fn hint(command: &Command, error: &anyhow::Error) -> Option<String> {
@@ -28,6 +31,9 @@ fn of(error: &(dyn Error + 'static), place: &str) -> Option<String> {
     #[cfg(feature = "train")]
     if let Some(found) = of_run(error, place) {
         return Some(found);
+    }
+    if error.is::<UnreadableSetting>() {
+        return Some(SET.to_owned());
     }
     if error.is::<WriteError>() {
         return Some(elsewhere(place));
@@ -82,8 +88,8 @@ fn elsewhere(place: &str) -> String {
 #[cfg(feature = "train")]
 fn of_run(error: &(dyn Error + 'static), place: &str) -> Option<String> {
     let damaged = || Some("--replace has what is damaged made again".to_owned());
-    if let Some(ConfigError::Set { .. }) = error.downcast_ref() {
-        return Some("settings are given by --set KEY=VALUE".to_owned());
+    if let Some(ConfigError::Set(_)) = error.downcast_ref() {
+        return Some(SET.to_owned());
     }
     match error.downcast_ref::<RunError>()? {
         RunError::Folder(FolderError::Changed { .. }) => {
