@@ -18,8 +18,8 @@ use burn::tensor::{
 };
 use limpq as _;
 use limpq_core::{
+    device::Device as Name,
     registry,
-    run::Device as Name,
     search::BitWidth,
     train::{
         Grid, Quantizer, Role,

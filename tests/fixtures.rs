@@ -13,6 +13,6 @@ pub fn device_name() -> String {
 
 /// The same, opened.
 pub fn device() -> burn::tensor::Device {
-    let device: limpq_core::run::Device = device_name().parse().unwrap_or_else(|error| panic!("{error}"));
+    let device: limpq_core::device::Device = device_name().parse().unwrap_or_else(|error| panic!("{error}"));
     device.open().unwrap_or_else(|error| panic!("{error}"))
 }

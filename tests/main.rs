@@ -30,6 +30,7 @@ mod resume;
 mod runs;
 mod schedules;
 mod sensitivities;
+mod stages;
 mod step_sizes;
 mod study;
 mod synthetic;

@@ -6,13 +6,13 @@ use crate::{
     runs::{Stages, TINY, tiny},
 };
 use limpq_core::{
-    artifact::{Damaged, WriteError},
     graph::Model,
     registry::entries,
     run::{Config, run},
+    store::artifact::{Damaged, WriteError},
     train::{
-        Bench, Checkpoint, Checkpoints, Data, DatasetError, Job, Keep, Network, Nowhere, Plan, Progress, Quantizer,
-        Recipe, Samples, Score, Sensitivity, State, TrainError, Trained, Update, Validation,
+        Checkpoint, Checkpoints, Data, DatasetError, Job, Keep, Network, Nowhere, Plan, Progress, Quantizer, Recipe,
+        Samples, Score, Sensitivity, State, TrainContext, TrainError, Trained, Update, Validation,
     },
 };
 use predicates::str::contains;
@@ -221,8 +221,16 @@ fn trained(
 ) -> Result<Trained, TrainError> {
     let plan = plan(&tiny(&[]), data);
     let (device, start) = (fixtures::device(), State::random(&plan.graph, 0));
-    let bench =
-        Bench { data, device: &device, others: &[], seed: 0, workers: NonZeroUsize::MIN, progress, checkpoints };
+    let bench = TrainContext {
+        data,
+        device: &device,
+        others: &[],
+        seed: 0,
+        workers: NonZeroUsize::MIN,
+        progress,
+        cancel: None,
+        checkpoints,
+    };
     let network = Network::new(&plan, &start, &device.clone().autodiff()).unwrap();
     let recipe = Recipe { learning_rate: 0.1, batch_size: 64, ..recipe };
     let job = Job { stage: "pretrain", label: "pretrain", recipe: &recipe, teacher: &start, update: Update::default() };
@@ -287,13 +295,14 @@ fn a_score_that_is_not_finite_is_no_result() {
     data.test = Poisoned::among(&data.test, f32::NAN, |call| call == 300);
     data.train = Poisoned::among(&data.train, 1e30, |call| call == 70);
     let (progress, checkpoints) = ((), Nowhere);
-    let bench = Bench {
+    let bench = TrainContext {
         data: &data,
         device: &device,
         others: &[],
         seed: 0,
         workers: NonZeroUsize::MIN,
         progress: &progress,
+        cancel: None,
         checkpoints: &checkpoints,
     };
     let error = bench.evaluate(&network, &plan.no_bits()).unwrap_err().to_string();

@@ -16,8 +16,8 @@ use limpq_core::{
     registry,
     search::Precision,
     train::{
-        Bench, Bits, Data, DatasetError, Job, Network, Nowhere, Plan, Progress, Quantizer, Recipe, Samples, State,
-        Step, Update, cross_entropy, smoothed,
+        Bits, Data, DatasetError, Job, Network, Nowhere, Plan, Progress, Quantizer, Recipe, Samples, State, Step,
+        TrainContext, Update, cross_entropy, smoothed,
     },
 };
 use serde::Deserialize;
@@ -248,13 +248,14 @@ fn training_is_pytorch_s() {
             remarks: vec![],
         };
         let (losses, checkpoints) = (Losses::default(), Nowhere);
-        let bench = Bench {
+        let bench = TrainContext {
             data: &data,
             device: &device,
             others: &[],
             seed: 0,
             workers: NonZeroUsize::MIN,
             progress: &losses,
+            cancel: None,
             checkpoints: &checkpoints,
         };
         // An epoch is one batch of all images, so the order does not matter.

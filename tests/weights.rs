@@ -5,8 +5,8 @@ use crate::{fixtures, runs::TINY, synthetic};
 use limpq_core::{
     graph::{Builder, Conv, Graph, Model, Shape},
     registry,
-    run::{Config, run},
-    train::{Array, Network, Plan, Progress, Quantizer, State, Weights},
+    run::{Config, Place, run_in},
+    train::{Array, CancelToken, Network, Plan, Progress, Quantizer, State, Weights},
 };
 use safetensors::{Dtype, tensor::TensorView};
 use serde::Deserialize;
@@ -289,9 +289,6 @@ impl Progress for Remarks {
     fn remark(&self, remark: &str) {
         self.0.borrow_mut().push(remark.to_owned());
     }
-    fn interrupted(&self) -> bool {
-        true
-    }
 }
 
 /// timm's MobileNetV1 clips its ReLUs at 6. Its weights fit, and gave 10.95 % instead of 79.40 % without a word.
@@ -302,7 +299,9 @@ fn weights_that_fit_and_mean_something_else_are_remarked_on() {
         let sets = [format!("device={}", fixtures::device_name()), "pretrain.epochs=0".to_owned()];
         let config = Config::parse("tiny.toml", text, &sets).unwrap();
         let remarks = Remarks::default();
-        run(&config, &home.path().join(name), &remarks).unwrap_err();
+        let (folder, cancel) = (home.path().join(name), CancelToken::default());
+        cancel.cancel();
+        run_in(&config, Place { folder: &folder, others: &[], replace: false }, &remarks, &cancel).unwrap_err();
         remarks.0.into_inner()
     };
     let [without, with] = mobilenet(home.path());

@@ -37,6 +37,9 @@ pub enum OpError {
         /// Which dimension.
         what: &'static str,
     },
+    /// A window is larger than the image that it goes over, in words.
+    #[error("{0}; use larger images")]
+    ImageTooSmall(String),
     /// An attribute does not fit the input, in words.
     #[error("{0}")]
     Attribute(String),

@@ -75,7 +75,7 @@ impl Window {
             false => format!("{top},{left},{bottom},{right}"),
         };
         let window = format!("a {height}x{width} window with padding {padding}");
-        OpError::Attribute(format!("{window} does not fit a {input} input; use larger images"))
+        OpError::ImageTooSmall(format!("{window} does not fit a {input} input"))
     }
 
     /// The border as pairs of what is before and behind an axis.

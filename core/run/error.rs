@@ -1,11 +1,14 @@
 //! Why a run ends early.
 
-use super::{device::DeviceError, folder::FolderError};
 use crate::{
-    artifact::{Damaged, WriteError},
+    device::DeviceError,
     graph::{DescribedError, GraphError},
     registry::RegistryError,
     search::{IndicatorsError, PolicyError, SearchError},
+    store::{
+        FolderError,
+        artifact::{Damaged, WriteError},
+    },
     train::{DatasetError, StateError, ThreadsError, TrainError, WeightsError},
 };
 

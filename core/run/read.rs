@@ -11,7 +11,7 @@ use crate::{
     options::{self, OptionsError},
     registry::{self, Kind, RegistryError},
     search::{CostModel, DEFAULT_ALPHA},
-    settings::{Setting, SettingError},
+    settings::{Setting, UnreadableSetting},
     train::{Keep, Recipe, Split},
 };
 use std::path::Path;
@@ -47,13 +47,8 @@ pub enum ConfigError {
         error: OptionsError,
     },
     /// A setting that is not `key=value`.
-    #[error("cannot read --set {text:?}: {error}")]
-    Set {
-        /// The setting.
-        text: String,
-        /// What is wrong.
-        error: SettingError,
-    },
+    #[error(transparent)]
+    Set(#[from] UnreadableSetting),
     /// An environment variable that is no setting.
     #[error(transparent)]
     Variable(#[from] VariableError),
@@ -90,14 +85,11 @@ impl Config {
         let file = input::toml(text).map_err(syntax)?;
         let variable = |Variable { name, value, setting }: Variable| {
             let shown = format!("environment variable {name}={value}");
-            Ok(Override { shown, setting })
+            Override { shown, setting }
         };
-        let pair = |text: &String| {
-            let setting = Setting::parse(text).map_err(|error| ConfigError::Set { text: text.clone(), error })?;
-            Ok(Override { shown: format!("--set {text}"), setting })
-        };
-        let overrides = variables.into_iter().map(variable).chain(sets.iter().map(pair));
-        let overrides: Vec<Override> = overrides.collect::<Result<_, ConfigError>>()?;
+        let pairs = sets.iter().zip(Setting::parse_all(sets)?);
+        let pairs = pairs.map(|(text, setting)| Override { shown: format!("setting {text}"), setting });
+        let overrides: Vec<Override> = variables.into_iter().map(variable).chain(pairs).collect();
         let without = |left_out: usize| {
             let kept = overrides.iter().enumerate().filter(|(place, _)| *place != left_out);
             Self::over(file.clone(), kept.map(|(_, kept)| &kept.setting))

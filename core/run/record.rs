@@ -2,8 +2,8 @@
 
 use super::Config;
 use crate::{
-    hash,
     search::Problem,
+    store::hash,
     train::{Data, DatasetError, Loaded},
 };
 use serde::Serialize;

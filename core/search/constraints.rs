@@ -4,7 +4,10 @@ use super::{
     Accounting, Allowed, BudgetError, BudgetText, Candidates, CostError, CostModel, CostTable, Limits, Precision,
     RuleError, Rules, ShareError,
 };
-use crate::graph::Graph;
+use crate::{
+    graph::Graph,
+    registry::{self, RegistryError},
+};
 
 /// A budget with the cost model that it is on.
 pub struct Budget {
@@ -12,6 +15,17 @@ pub struct Budget {
     pub text: BudgetText,
     /// What it limits.
     pub cost: Box<dyn CostModel>,
+}
+
+impl Budget {
+    /// A budget on the cost model that it names, made from the options of that.
+    ///
+    /// # Errors
+    /// Unknown names and wrong options.
+    pub fn new(text: BudgetText, options: &toml::Table) -> Result<Self, RegistryError> {
+        let cost = registry::build::<dyn CostModel>(&text.name, options)?;
+        Ok(Self { text, cost })
+    }
 }
 
 /// What a policy must keep.

@@ -116,7 +116,9 @@ pub enum IndicatorsError {
     #[error("the indicators are empty: no layer has any")]
     Empty,
     /// Another model's.
-    #[error("the indicators were made for {found}, not for {wanted}; give --model {found} or the file for {wanted}")]
+    #[error(
+        "the indicators were made for {found}, not for {wanted}; name {found} as the model or give the file for {wanted}"
+    )]
     WrongModel {
         /// The model in the file.
         found: String,
@@ -154,7 +156,7 @@ pub enum IndicatorsError {
     /// A bit-width that a layer has no indicator for.
     #[error(
         "layer {layer:?} has no {tensor} indicator for {bits} bits; the file has {has}. \
-         Choose --bits from those, or train indicators for the missing bit-width"
+         Choose candidate bits from those, or train indicators for the missing bit-width"
     )]
     Bits {
         /// The layer.

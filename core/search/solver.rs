@@ -57,7 +57,7 @@ pub enum SolverError {
     #[error("no policy keeps every budget")]
     Infeasible,
     /// A limit ended the search before any policy was found.
-    #[error("{limit} ended the search before a policy was found; raise it, for example with --set {option}=...")]
+    #[error("{limit} ended the search before a policy was found; raise it: {option}")]
     NothingFound {
         /// The limit, in words.
         limit: String,

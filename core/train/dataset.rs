@@ -1,6 +1,6 @@
 //! The data-set kind: labelled images, split into training and test.
 
-use crate::{graph::Shape, hash::hex};
+use crate::{graph::Shape, store::hash::hex};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -62,6 +62,12 @@ pub trait Samples: Send + Sync {
     /// # Errors
     /// When the image cannot be read or decoded.
     fn image(&self, index: usize, draw: Option<u64>, pixels: &mut [f32]) -> Result<(), DatasetError>;
+
+    /// What was found while images were decoded that is no error, but that whoever believes the results should know. Each is
+    /// given once, to whoever asks first.
+    fn remarks(&self) -> Vec<String> {
+        vec![]
+    }
 
     /// Hash of everything that results depend on; `elements` is the size of an image. Unless a set knows something
     /// cheaper, every image is decoded for it.

@@ -1,7 +1,7 @@
 //! Networks that compute NaN or infinity. They are found before anything is made of them, and the tensor to blame is named.
 
 use super::{
-    Bench, TrainError,
+    TrainContext, TrainError,
     network::{Network, Plan, host},
     state::{State, tensor_name},
 };
@@ -66,7 +66,7 @@ fn without_bits(name: &str) -> String {
     parts.join(".")
 }
 
-impl Bench<'_> {
+impl TrainContext<'_> {
     /// Whether a network gives finite logits in full precision on a batch of training images, as in evaluation. `name` is what an
     /// error calls it.
     ///

@@ -110,7 +110,7 @@ fn a_front_that_starts_later_says_where() {
 
 #[test]
 fn fronts_that_cannot_be() {
-    let range = "a front sweeps one or two. Give a range such as --budget size=4MiB..12MiB";
+    let range = "a front sweeps one or two. Give a range such as size=4MiB..12MiB";
     refused("pareto", &[], &["0 budgets are ranges", range]);
     refused("pareto", &["--budget", "size=9x"], &["0 budgets are ranges", range]);
     let three = ["--budget", "size=9x..8x", "--budget", "bitops=w2a2..w4a4", "--budget", "average_bits=2..3"];
@@ -118,7 +118,11 @@ fn fronts_that_cannot_be() {
     refused("pareto", &["--budget", "size=8x..9x"], &["budget size: the range \"8x..9x\" is empty"]);
     refused("pareto", &["--budget", "size=9x.."], &["budget size=9x.. is a range without an end"]);
     refused("pareto", &["--budget", "size=40x..30x"], &["least achievable", "out of reach"]);
-    refused("pareto", &[&three[..4], &["--all"]].concat(), &["for one range only", "give --points instead"]);
+    refused(
+        "pareto",
+        &[&three[..4], &["--all"]].concat(),
+        &["for one range only", "give the number of points instead", "hint: --points"],
+    );
     refused("pareto", &[&SWEPT[..], &["--all", "--points", "5"]].concat(), &["cannot be used with"]);
     refused("pareto", &[&SWEPT[..], &["--points", "1"]].concat(), &["1 is not in 2..=1000"]);
     refused(
@@ -247,7 +251,7 @@ fn policies_are_compared_whatever_their_form() {
     let fails = |a: &Path, b: &Path, arguments: &[&str], words: &str| {
         compare(a, b).args(arguments).assert().failure().stdout("").stderr(contains(words));
     };
-    fails(&a_yaml, &b, &[], "has bits of 8 layers without names, as LIMPQ lists them; give --model");
+    fails(&a_yaml, &b, &[], "has bits of 8 layers without names, as LIMPQ lists them; name the model");
     fails(&a_json, &b, &["--model", "resnet18"], "the policy is for resnet20, not for resnet18");
     fails(&a_yaml, &b, &["--model", "resnet18"], "weight_bits has 8 entries; resnet18 has 19 layers");
     fails(&a_csv, &b, &["--cost", "size"], "does not say which model it belongs to; give --model");

@@ -38,7 +38,7 @@ fn a_budget_that_no_rule_keeps_from_being_met_is_out_of_reach() {
         "no policy keeps every budget:\n  \
          bitops=w4a4: asked 0.221290 GBitOPs, least achievable 0.091267 GBitOPs (140.27x) - reachable alone\n  \
          size=40x: asked 0.007378 MiB, least achievable 0.032883 MiB (8.97x) - out of reach\n\
-         relax the budgets that are out of reach, or add lower bit-widths to --bits"
+         relax the budgets that are out of reach, or add lower candidate bit-widths"
     );
 }
 
@@ -99,7 +99,7 @@ fn bits_that_rising_indicators_forbid_count() {
     assert!(refused.contains("\nrising_indicators = \"forbid\" leaves bit-widths out in 1 layer\n"), "{refused}");
     let refused = forbidding("size=12x").refused();
     assert!(
-        refused.ends_with("relax the budgets that are out of reach, or add lower bit-widths to --bits"),
+        refused.ends_with("relax the budgets that are out of reach, or add lower candidate bit-widths"),
         "{refused}"
     );
     let mut exact = forbidding("size=10x");

@@ -59,6 +59,63 @@ fn the_search_half_knows_no_tensors() {
     }
 }
 
+/// Rooms of core use each other in one direction: run -> train -> device, store, search.
+#[test]
+fn rooms_of_core_are_used_in_one_direction() {
+    let above: [(&str, &[&str]); 4] = [
+        ("core/store", &["run", "train", "device", "search", "graph"]),
+        ("core/device", &["run", "train", "store", "search", "graph"]),
+        ("core/train", &["run"]),
+        ("core/search", &["run", "train", "device"]),
+    ];
+    for (room, others) in above {
+        for file in rust_files(room) {
+            let text = read(&file);
+            for (number, line) in code(&text) {
+                let uses = |other: &&&str| {
+                    line.contains(&format!("crate::{other}")) || line.trim_start().starts_with(&format!("{other}::"))
+                };
+                let used = others.iter().find(uses);
+                assert!(used.is_none(), "{}:{number} uses {}: {line}", file.display(), used.unwrap());
+            }
+        }
+    }
+}
+
+/// The lines of a file that are neither comments nor, from the first `#[cfg(test)]` on, tests; with their numbers.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = text.lines().enumerate().map(|(number, line)| (number + 1, line));
+    lines.take_while(|(_, line)| !line.starts_with("#[cfg(test)]")).filter(|(_, line)| !is_comment(line))
+}
+
+fn is_tests(file: &Path) -> bool {
+    file.file_name().is_some_and(|name| name == "tests.rs" || name == "worked.rs" || name == "contract.rs")
+}
+
+/// What users must see is told to the observer of a run, or returned.
+#[test]
+fn libraries_print_nothing_and_know_no_options_of_the_command_line() {
+    let files = ["core", "plugins"].into_iter().flat_map(rust_files).filter(|file| !is_tests(file));
+    let mut strings = 0;
+    for file in files {
+        let text = read(&file);
+        for (number, line) in code(&text) {
+            let place = format!("{}:{number}: {line}", file.display());
+            for word in ["print!(", "println!(", "dbg!(", "stderr()", "stdout()"] {
+                assert!(!line.contains(word), "{place}");
+            }
+            strings += line.matches('"').count();
+            let option = |word: &str| word.strip_prefix("--").is_some_and(|name| name.starts_with(char::is_alphabetic));
+            let mut words = line.split(|c: char| c.is_whitespace() || "\"'`({[".contains(c));
+            assert!(
+                !words.any(option),
+                "{place}: name the setting; experiments/cli/commands/hints.rs names the option"
+            );
+        }
+    }
+    assert!(strings > 1000, "only {strings} quotation marks were looked at");
+}
+
 #[test]
 fn unsafe_code_stands_in_one_file() {
     let exempt = concat!("unsafe", "_code");
@@ -104,7 +161,7 @@ fn nobody_outside_its_folder_asks_which_operator_a_node_has() {
             let program = text.split("#[cfg(test)]").next().unwrap_or_default();
             for line in program.lines() {
                 let line: String = line.split_whitespace().collect();
-                let asks = ["op.name()==", "kind==\"", "matchnode.op", "matchlayer.kind", "op.name(){", "downcast_ref"];
+                let asks = ["op.name()==", "kind==\"", "matchnode.op", "matchlayer.kind", "op.name(){", "op.downcast"];
                 let asked = asks.iter().find(|asks| line.contains(**asks));
                 assert!(asked.is_none(), "{}: {line}", file.display());
             }

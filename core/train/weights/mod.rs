@@ -13,7 +13,7 @@ use super::{
     finite::Unusable,
     state::{Array, State},
 };
-use crate::{graph::Graph, hash, registry::nearest};
+use crate::{graph::Graph, registry::nearest, store::hash};
 use file::Entry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -92,10 +92,7 @@ impl Settings {
     /// An argument that is not `KEY=VALUE`.
     pub fn new(arguments: &[String]) -> anyhow::Result<Self> {
         let mut all = toml::Table::new();
-        for argument in arguments {
-            let setting = Setting::parse(argument).with_context(|| format!("cannot read --set {argument:?}"))?;
-            setting.lay_over(&mut all);
-        }
+        Setting::parse_all(arguments)?.iter().for_each(|setting| setting.lay_over(&mut all));
         Ok(Self(all))
     }
 

@@ -1,17 +1,18 @@
-//! `limpq check`: whether a config can be run, without running it.
+//! `limpq check`: whether a config can be run, and which of its stages have to be, without running any.
 
-use anyhow::Context;
+use super::table::table;
 use clap::Args;
 use limpq_core::{
-    graph,
-    run::Config,
-    search::Solver,
-    train::{Bench, Nowhere, Plan, Quantizer, start_threads},
+    run::{Config, Setup, StageState, report_stages},
+    train::{Nowhere, Plan, TrainContext},
 };
-use std::{io::Write, path::PathBuf, sync::Arc};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
-/// Read a config, open its data and lay out its network, without training anything. Given weights that are taken as they are
-/// are tried on a batch.
+/// Read a config, open its data, lay out its network and list its stages, without training anything. Given weights that are
+/// taken as they are are tried on a batch.
 #[derive(Args, Debug)]
 pub struct Check {
     /// The experiment's TOML file.
@@ -19,6 +20,9 @@ pub struct Check {
     /// A value that replaces the file's, such as search.alpha=1.5; may be given again.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// The run's folder, whose finished stages need not be run again; runs/NAME if not given. Nothing is changed there.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
 }
 
 impl Check {
@@ -28,37 +32,27 @@ impl Check {
     /// Whatever would stop the run before its first stage.
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let config = Config::read(&self.config, &self.set)?;
-        start_threads()?;
-        let data = config.data()?;
-        let (name, options) = (&config.model.name, &config.model.options);
-        let model = graph::model(name, options)?;
-        let graph = graph::described(name, options, data.shape, data.classes);
-        let graph = graph.context("[model] does not fit the data")?;
-        let budgets = config.budgets()?;
-        let rules = config.search.rules().map_err(|(key, error)| anyhow::anyhow!("{key}: {error}"))?;
-        let constraints = config.constraints(&graph, &budgets, &rules);
-        constraints.preflight(config.solver.build::<dyn Solver>()?.as_ref())?;
-        let weights = config.weights.as_ref().map(|weights| weights.load(&graph, config.seed)).transpose()?;
-        let stated = constraints.state()?;
-        let devices = config.device.open(config.mixed_precision())?;
-        if let (Some(weights), 0) = (&weights, config.pretrain.epochs) {
-            let bench = Bench {
-                data: &data,
-                device: &devices[0],
+        let setup = Setup::new(&config, &())?;
+        let Setup { data, graph, budgets, .. } = &setup;
+        let stated = setup.constraints().state()?;
+        if let (Some(weights), 0) = (&setup.weights, config.pretrain.epochs) {
+            let train = TrainContext {
+                data,
+                device: &setup.devices[0],
                 others: &[],
                 seed: config.seed,
                 workers: config.split.workers(),
                 progress: &(),
+                cancel: None,
                 checkpoints: &Nowhere,
             };
-            let quantizer: Arc<dyn Quantizer> = config.quantizer.build::<dyn Quantizer>()?.into();
-            let plan = Plan::full_precision(Arc::new(graph.clone()), quantizer);
-            bench.check_finite("the given network", &plan, &weights.state, config.indicators.batch_size)?;
+            let plan = Plan::full_precision(graph.clone(), setup.quantizer.clone());
+            train.check_finite("the given network", &plan, &weights.state, config.indicators.batch_size)?;
         }
         write!(out, "{}", config.to_toml())?;
         writeln!(out)?;
         let (train, test) = (data.train.len(), data.test.len());
-        let held = data.validation.map(|held| format!(", {} validation", held.len())).unwrap_or_default();
+        let held = data.validation.as_ref().map(|held| format!(", {} validation", held.len())).unwrap_or_default();
         writeln!(
             out,
             "# data: {train} training{held} and {test} test images of {}, {} classes",
@@ -69,9 +63,9 @@ impl Check {
         }
         let (all, searched) = (graph.layers().len(), graph.searchable().len());
         writeln!(out, "# network: {all} layers, bits are searched for {searched} of them")?;
-        if let Some(weights) = weights {
+        if let Some(weights) = &setup.weights {
             writeln!(out, "# weights: {} tensors fit, SHA-256 of the file {}", weights.state.0.len(), weights.sha256)?;
-            if let Some(remark) = model.weights_remark() {
+            if let Some(remark) = setup.model.weights_remark() {
                 writeln!(out, "# note: {remark}")?;
             }
         }
@@ -82,7 +76,27 @@ impl Check {
             let full = table.at_32_bits().map(|full| format!("; at 32 bits {}", number(full))).unwrap_or_default();
             writeln!(out, "# budget {}: {least}{most}{full}", budget.text)?;
         }
-        writeln!(out, "# ok: limpq run {} --out DIR", self.config.display())?;
+        let folder = self.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&config.name));
+        print_stages(out, &setup, &folder)?;
+        let place = self.out.as_ref().map_or_else(|| "DIR".to_owned(), |folder| folder.display().to_string());
+        writeln!(out, "# ok: limpq run {} --out {place}", self.config.display())?;
         Ok(())
     }
+}
+
+/// Each stage with what it reads and leaves, and whether it has to be run.
+fn print_stages(out: &mut dyn Write, setup: &Setup, folder: &Path) -> anyhow::Result<()> {
+    let mut rows = table(&["stage", "what it does", "reads", "leaves", "state"]);
+    for stage in report_stages(setup, folder)? {
+        let state = match stage.state {
+            StageState::Done => "done".to_owned(),
+            StageState::ToRun => "to run".to_owned(),
+            StageState::NotAskedFor => "not asked for".to_owned(),
+            StageState::Damaged(why) => format!("damaged: {why}"),
+        };
+        rows.add_row([stage.name, stage.does.to_owned(), stage.reads.join(" "), stage.leaves.join(" "), state]);
+    }
+    writeln!(out, "# stages of a run in {}:", folder.display())?;
+    rows.to_string().lines().try_for_each(|line| writeln!(out, "# {line}"))?;
+    Ok(())
 }

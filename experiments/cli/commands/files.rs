@@ -2,7 +2,7 @@
 
 use crate::plot::{Picture, available};
 use anyhow::Context;
-use limpq_core::artifact;
+use limpq_core::store::artifact;
 use serde::Serialize;
 use std::{
     fs,

@@ -7,6 +7,7 @@ mod build;
 mod check;
 mod compare;
 mod files;
+mod hints;
 mod kinds;
 mod latency_check;
 mod latency_template;
@@ -135,10 +136,13 @@ impl Command {
 /// closes the pipe (`limpq list | head -1`) is no failure.
 pub fn main() -> ExitCode {
     build::build().record();
+    let mut hint = None;
     let result = match Cli::try_parse() {
         Ok(cli) => {
             let mut out = Escaped(io::stdout().lock());
-            start().and_then(|()| cli.command.run(&mut out))
+            let result = start().and_then(|()| cli.command.run(&mut out));
+            hint = result.as_ref().err().and_then(|error| hints::hint(&cli.command, error));
+            result
         }
         Err(wrong) if wrong.use_stderr() => wrong.exit(),
         // Help or the version, which `exit` would end well however little of it could be printed.
@@ -153,6 +157,9 @@ pub fn main() -> ExitCode {
     let place = if printing.is_some() { "cannot write to standard output: " } else { "" };
     // Nobody is left to tell when stderr is closed too.
     let _ = write!(io::stderr(), "error: {place}{}", escaped(&chain(&error)));
+    if let Some(hint) = hint {
+        let _ = writeln!(io::stderr(), "  hint: {}", escaped(&hint));
+    }
     ExitCode::FAILURE
 }
 

@@ -5,8 +5,8 @@ use anyhow::Context;
 use limpq_core::graph::{Graph, Model};
 use limpq_core::registry;
 use limpq_core::search::{
-    Accounting, Budget, BudgetText, Candidates, Constraints, CostModel, DEFAULT_ALPHA, Deadline, Found, Indicators,
-    Instance, Named, RisingIndicators, Rule, Rules, Search, SearchError, Share, Solved, Solver, SolverError,
+    Accounting, Budget, BudgetText, Candidates, Constraints, DEFAULT_ALPHA, Deadline, Found, Indicators, Instance,
+    Named, RisingIndicators, Rule, Rules, Search, SearchError, Share, Solved, Solver, SolverError,
 };
 use limpq_plugins::solvers::PREFERRED;
 use std::path::PathBuf;
@@ -150,8 +150,7 @@ fn built(texts: &[BudgetText], mut options: Settings) -> anyhow::Result<Vec<Budg
     for text in texts {
         // Two budgets on one cost read the same options.
         let table = options.clone().take(&text.name)?;
-        let cost = registry::build::<dyn CostModel>(&text.name, &table)?;
-        budgets.push(Budget { text: text.clone(), cost });
+        budgets.push(Budget::new(text.clone(), &table)?);
     }
     for text in texts {
         options.take(&text.name)?;

@@ -44,10 +44,10 @@ impl Run {
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let config = Config::read(&self.config, &self.set)?;
         let folder = self.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&config.name));
-        listen()?;
+        let cancel = listen()?;
         let place = Place { folder: &folder, others: &[], replace: self.replace };
         let watchers = Watchers::new(&folder, self.sights);
-        let summary = run_in(&config, place, &watchers)?;
+        let summary = run_in(&config, place, &watchers, &cancel)?;
         print(out, &summary)?;
         writeln!(out, "\neverything is in {}", folder.display())?;
         watchers.check()

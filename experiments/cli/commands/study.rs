@@ -79,7 +79,7 @@ impl Study {
             }
             return Ok(());
         }
-        listen()?;
+        let cancel = listen()?;
         let folders: Vec<PathBuf> = cells.iter().map(|(_, _, folder, _)| folder.clone()).collect();
         let mut faults = vec![];
         let mut report = Report { study: plan.name.clone(), cells: vec![] };
@@ -89,7 +89,7 @@ impl Study {
                 Ok(config) => {
                     let place = Place { folder: &folder, others: &folders, replace: self.replace };
                     let watchers = Watchers::new(&folder, self.sights);
-                    let done = finished(run_in(&config, place, &watchers))?;
+                    let done = finished(run_in(&config, place, &watchers, &cancel))?;
                     faults.extend(watchers.check().err());
                     done
                 }

@@ -1,34 +1,21 @@
 //! Ctrl-C: the first one ends the run after the current step, the second one at once.
 
 use anyhow::Context;
-use limpq_core::train::Progress;
-use std::sync::atomic::{AtomicBool, Ordering};
+use limpq_core::train::CancelToken;
 
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
-/// Starts to listen for it.
+/// Starts to listen for it; the token that the first one cancels.
 ///
 /// # Errors
 /// When the system does not allow it.
-pub fn listen() -> anyhow::Result<()> {
-    ctrlc::set_handler(|| {
-        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+pub fn listen() -> anyhow::Result<CancelToken> {
+    let token = CancelToken::default();
+    let held = token.clone();
+    ctrlc::set_handler(move || {
+        if held.cancel() {
             std::process::exit(130);
         }
         super::tell("\nfinishing this step, then saving; Ctrl-C again ends at once");
     })
-    .context("cannot listen for Ctrl-C")
-}
-
-/// Ends a run after Ctrl-C.
-pub struct Interrupt;
-
-impl Progress for Interrupt {
-    fn start(&self, _: &str, _: usize, _: usize) {}
-
-    fn finish(&self) {}
-
-    fn interrupted(&self) -> bool {
-        INTERRUPTED.load(Ordering::Relaxed)
-    }
+    .context("cannot listen for Ctrl-C")?;
+    Ok(token)
 }

@@ -6,7 +6,8 @@
 
 use super::tell;
 use limpq_core::{
-    artifact, input,
+    input,
+    store::artifact,
     train::{Progress, Step, StepSize, Validation},
 };
 use serde::{Deserialize, Serialize};

@@ -9,7 +9,6 @@ mod view;
 
 pub use interrupt::listen;
 
-use interrupt::Interrupt;
 use limpq_core::escape::escaped;
 use limpq_core::train::{Progress, Step, StepSize, Validation};
 use metrics::Metrics;
@@ -75,8 +74,7 @@ pub struct Watchers {
 impl Watchers {
     /// Those of the run in a folder.
     pub fn new(folder: &Path, sights: Sights) -> Self {
-        let mut all: Vec<Box<dyn Progress>> = vec![Box::new(Interrupt)];
-        all.extend(terminal::watchers());
+        let mut all = terminal::watchers();
         let faults = Faults::default();
         all.push(Box::new(Metrics::new(folder)));
         if sights.tensorboard {
@@ -135,10 +133,6 @@ impl Progress for Watchers {
 
     fn saving(&self) {
         self.all.iter().for_each(|watcher| watcher.saving());
-    }
-
-    fn interrupted(&self) -> bool {
-        self.all.iter().any(|watcher| watcher.interrupted())
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::plot::{Colour, Line, Panel, Panels, Picture, Stroke};
 use anyhow::Context;
-use limpq_core::{artifact, search::Precision, train::Progress};
+use limpq_core::{search::Precision, store::artifact, train::Progress};
 use read::Histories;
 use std::{
     cell::RefCell,

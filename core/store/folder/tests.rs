@@ -1,16 +1,36 @@
 //! Tests of a run's folder.
 
-use super::*;
+use super::{super::Leaves, *};
+
+/// Of a run whose second stage reads the first one's result.
+fn layout() -> Layout {
+    let stage = |name: &str, sometimes: &str, settings: &[&'static str], reads: &[&str]| Leaves {
+        always: vec![name.to_owned()],
+        sometimes: vec![sometimes.to_owned()],
+        reads: reads.iter().map(|name| (*name).to_owned()).collect(),
+        settings: settings.to_vec(),
+    };
+    let stages = vec![
+        stage(KEPT, "pretrained.best.safetensors", &["pretrain"], &[]),
+        stage(ANEW, LEFT_OVER, &["indicators"], &[KEPT]),
+        stage("refinement.json", "refined.json", &["refine"], &[ANEW]),
+    ];
+    Layout { stages, free: &["name"] }
+}
+
+fn open(path: &Path) -> Result<Folder, FolderError> {
+    Folder::open(path, layout())
+}
 
 #[test]
 fn finds_what_it_kept_and_nothing_else() {
     let home = tempfile::tempdir().unwrap();
-    let folder = Folder::open(home.path()).unwrap();
+    let folder = open(home.path()).unwrap();
     folder.keep("indicators.json", "inputs", b"{}").unwrap();
-    let busy = Folder::open(home.path()).err().unwrap().to_string();
+    let busy = open(home.path()).err().unwrap().to_string();
     assert!(busy.starts_with("another run is at work in "), "{busy}");
     drop(folder);
-    let folder = Folder::open(home.path()).unwrap();
+    let folder = open(home.path()).unwrap();
     assert_eq!(folder.find("indicators.json", "inputs").unwrap().as_deref(), Some(&b"{}"[..]));
     assert_eq!(folder.find("indicators.json", "other inputs"), Ok(None));
     std::fs::write(home.path().join("indicators.json"), "{ }").unwrap();
@@ -27,17 +47,17 @@ fn finds_what_it_kept_and_nothing_else() {
 fn copies_what_another_folder_has_from_the_same_inputs() {
     let home = tempfile::tempdir().unwrap();
     let (a, b) = (home.path().join("a"), home.path().join("b"));
-    Folder::open(&a).unwrap().keep("indicators.json", "inputs", b"{}").unwrap();
-    assert_eq!(Folder::open(&b).unwrap().find("indicators.json", "inputs"), Ok(None));
+    open(&a).unwrap().keep("indicators.json", "inputs", b"{}").unwrap();
+    assert_eq!(open(&b).unwrap().find("indicators.json", "inputs"), Ok(None));
     let nowhere = home.path().join("nowhere");
-    let beside = Folder::open(&b).unwrap().beside(&[nowhere, a.clone()]);
+    let beside = open(&b).unwrap().beside(&[nowhere, a.clone()]);
     assert_eq!(beside.find("indicators.json", "other inputs"), Ok(None));
     std::fs::write(a.join("indicators.json"), "[]").unwrap();
     assert_eq!(beside.find("indicators.json", "inputs"), Ok(None), "a changed file is not what was kept");
     std::fs::write(a.join("indicators.json"), "{}").unwrap();
     assert_eq!(beside.find("indicators.json", "inputs").unwrap().as_deref(), Some(&b"{}"[..]));
     drop(beside);
-    assert_eq!(Folder::open(&b).unwrap().find("indicators.json", "inputs").unwrap().as_deref(), Some(&b"{}"[..]));
+    assert_eq!(open(&b).unwrap().find("indicators.json", "inputs").unwrap().as_deref(), Some(&b"{}"[..]));
 }
 
 fn origin(seed: u64) -> Origin {
@@ -45,7 +65,7 @@ fn origin(seed: u64) -> Origin {
 }
 
 fn begun(home: &Path, seed: u64, replace: bool) -> Result<Folder, FolderError> {
-    Folder::open(home).unwrap().begin(origin(seed), replace)
+    open(home).unwrap().begin(origin(seed), replace)
 }
 
 fn read(home: &Path, name: &str) -> Option<String> {
@@ -75,7 +95,7 @@ fn assert_two(home: &Path) {
     }
     assert_eq!(read(home, CONFIG).as_deref(), Some("seed = 2\n"));
     assert!(!home.join(LEFT_OVER).exists() && !home.join(NEXT).exists());
-    let record = Record::read(home).unwrap();
+    let record = Record::read(home, &layout()).unwrap();
     assert!(record.artifacts.keys().map(Entry::as_str).eq([ANEW, KEPT]), "{record:?}");
     assert_eq!(record.configs.into_iter().collect::<Vec<_>>(), [config_hash(&origin(2))]);
 }
@@ -127,7 +147,7 @@ fn half_written_files_of_killed_runs_are_removed_and_nothing_of_anybody_else() {
     for name in own.iter().chain(&others) {
         std::fs::write(home.path().join(name), "").unwrap();
     }
-    Folder::open(home.path()).unwrap();
+    open(home.path()).unwrap();
     assert_eq!(own.map(|name| home.path().join(name).exists()), [false; 4]);
     assert_eq!(others.map(|name| home.path().join(name).exists()), [true; 5]);
     assert!(!home.path().join(NEXT).exists(), "nothing waits there");
@@ -146,23 +166,23 @@ fn what_a_run_that_never_began_said_in_next_is_removed() {
     folder.finish(b"2").unwrap();
     std::fs::create_dir(home.join(NEXT)).unwrap();
     std::fs::write(home.join("next/versions.json"), r#"{"limpq": "0.1.0", "program_sha256": "p"}"#).unwrap();
-    drop(Folder::open(home).unwrap());
+    drop(open(home).unwrap());
     assert_two(home);
 }
 
 #[test]
 fn what_was_written_when_the_run_was_killed_is_used() {
     let home = tempfile::tempdir().unwrap();
-    let folder = Folder::open(home.path()).unwrap();
+    let folder = open(home.path()).unwrap();
     folder.keep(ANEW, "one", b"1").unwrap();
     let made = Made { inputs: "two".into(), content: hash::of_bytes(b"2") };
     folder.record.borrow_mut().writing = Some(Writing { entry: Entry::new("", ANEW), made });
     folder.write_record().unwrap();
     drop(folder);
     // Killed before the file was replaced, and after.
-    assert_eq!(Folder::open(home.path()).unwrap().find(ANEW, "one").unwrap().as_deref(), Some(&b"1"[..]));
+    assert_eq!(open(home.path()).unwrap().find(ANEW, "one").unwrap().as_deref(), Some(&b"1"[..]));
     std::fs::write(home.path().join(ANEW), b"2").unwrap();
-    let folder = Folder::open(home.path()).unwrap();
+    let folder = open(home.path()).unwrap();
     assert_eq!(folder.find(ANEW, "two").unwrap().as_deref(), Some(&b"2"[..]));
     assert_eq!(folder.find(ANEW, "one"), Ok(None));
 }
@@ -171,16 +191,16 @@ fn what_was_written_when_the_run_was_killed_is_used() {
 fn a_stage_that_has_lost_an_artifact_is_made_again() {
     let home = tempfile::tempdir().unwrap();
     let (a, b) = (home.path().join("a"), home.path().join("b"));
-    let folder = Folder::open(&a).unwrap();
+    let folder = open(&a).unwrap();
     folder.keep("joint.safetensors", "i", b"joint").unwrap();
     folder.keep("indicators.json", "i", b"{}").unwrap();
     let names = ["indicators.json", "joint.safetensors", "refinement.json"];
-    let stage = |folder: &Folder| folder.stage(&names, "i", |files: &Files| Ok(files.clone())).unwrap();
+    let stage = |folder: &Folder| folder.stage(&names, 1, "i", |files: &Files| Ok(files.clone())).unwrap();
     let whole = vec![Some(b"{}".to_vec()), Some(b"joint".to_vec()), None];
     assert_eq!(stage(&folder), Some(whole.clone()));
     let beside = || {
         let _ = std::fs::remove_dir_all(&b);
-        Folder::open(&b).unwrap().beside(std::slice::from_ref(&a))
+        open(&b).unwrap().beside(std::slice::from_ref(&a))
     };
     assert_eq!(stage(&beside()), Some(whole));
     assert_eq!(std::fs::read(b.join("joint.safetensors")).unwrap(), b"joint");
@@ -197,10 +217,43 @@ fn artifacts_that_make_no_sense_are_named_by_their_path() {
     folder.keep(ANEW, "i", b"nonsense").unwrap();
     let wrong = |_: &Files| Err::<(), _>(Damaged { path: ANEW.to_owned(), why: "no".to_owned() });
     let path = home.path().join(ANEW).display().to_string();
-    assert_eq!(folder.stage(&[ANEW], "i", wrong).unwrap_err(), Damaged { path, why: "no".to_owned() });
+    assert_eq!(folder.stage(&[ANEW], 1, "i", wrong).unwrap_err(), Damaged { path, why: "no".to_owned() });
     drop(folder);
     let replacing = begun(home.path(), 1, true).unwrap();
-    assert_eq!(replacing.stage(&[ANEW], "i", wrong), Ok(None));
+    assert_eq!(replacing.stage(&[ANEW], 1, "i", wrong), Ok(None));
+}
+
+#[test]
+fn whoever_looks_into_a_folder_changes_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let nowhere = home.path().join("nowhere");
+    assert_eq!(Folder::look(&nowhere, layout()).unwrap().find(ANEW, "i"), Ok(None));
+    assert!(!nowhere.exists());
+    let run = open(home.path()).unwrap();
+    run.keep(ANEW, "i", b"{}").unwrap();
+    // The run is still at work.
+    let looking = Folder::look(home.path(), layout()).unwrap();
+    assert_eq!(looking.find(ANEW, "i").unwrap().as_deref(), Some(&b"{}"[..]));
+    assert_eq!(looking.content(ANEW, "i"), Some(hash::of_bytes(b"{}")));
+    assert!(looking.keep(ANEW, "other", b"[]").is_err());
+    assert_eq!(read(home.path(), ANEW).as_deref(), Some("{}"));
+}
+
+#[test]
+fn a_refusal_names_what_would_be_replaced_and_only_where_something_stays() {
+    let home = tempfile::tempdir().unwrap();
+    let origin = |config: &str| Origin { config: config.to_owned(), ..origin(0) };
+    let folder = open(home.path()).unwrap().begin(origin("indicators = 1\npretrain = 1"), false).unwrap();
+    folder.keep(KEPT, "i", b"1").unwrap();
+    folder.keep(ANEW, "i", b"1").unwrap();
+    folder.finish(b"1").unwrap();
+    let refused = |config: &str| open(home.path()).unwrap().begin(origin(config), false).err().unwrap().to_string();
+    let error = refused("indicators = 2\npretrain = 1");
+    assert!(error.ends_with(" (to be replaced: indicators.json)"), "{error}");
+    for config in ["indicators = 1\npretrain = 2", "indicators = 1\npretrain = 1\nseed = 1"] {
+        let error = refused(config);
+        assert!(error.ends_with("until the new ones are all there"), "{error}");
+    }
 }
 
 #[test]

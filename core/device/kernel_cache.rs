@@ -10,7 +10,10 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
-    sync::{Once, OnceLock},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// Whether the file was there before the first device was opened, which makes it.
@@ -35,15 +38,15 @@ pub(super) fn keep_kernels() {
     });
 }
 
-/// Says once what keeping kernels means for this run. To be called after the first device was opened.
-pub(super) fn say() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let file = environment::path();
-        if let Some(notice) = notice(&file, BEFORE.get() == Some(&true), file.exists()) {
-            let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{notice}\n").as_bytes());
-        }
-    });
+/// What keeping kernels means for this run, once in a program. To be called after the first device was opened.
+pub(super) fn remark() -> Option<String> {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    let before = *BEFORE.get()?;
+    if SAID.swap(true, Ordering::Relaxed) {
+        return None;
+    }
+    let file = environment::path();
+    notice(&file, before, file.exists())
 }
 
 /// What a run with this file has to wait for, in words; nothing if an earlier one has waited.

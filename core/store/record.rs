@@ -1,10 +1,12 @@
 //! `artifacts.json`: which artifacts a run's folder holds, and what each was made from.
 
-use super::{FolderError, entry::Entry};
-use crate::{
+use super::{
+    FolderError, Layout,
     artifact::{self, Damaged, WriteError},
-    hash, input,
+    entry::{Entry, no_artifact},
+    hash,
 };
+use crate::input;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -48,11 +50,11 @@ pub(super) struct Record {
 }
 
 /// What a folder has of a stage's artifacts, in the order in which they were asked for.
-pub(super) type Files = Vec<Option<Vec<u8>>>;
+pub type Files = Vec<Option<Vec<u8>>>;
 
 impl Record {
     /// That of a folder; empty if it has none.
-    pub fn read(folder: &Path) -> Result<Self, FolderError> {
+    pub fn read(folder: &Path, layout: &Layout) -> Result<Self, FolderError> {
         let file = folder.join(RECORD);
         let shown = file.display().to_string();
         let wrong = |why: String| FolderError::Record { path: shown.clone(), why };
@@ -75,6 +77,10 @@ impl Record {
             return Err(FolderError::Schema { path: shown, found: version.schema });
         }
         let record: Self = serde_json::from_slice(bytes).map_err(|error| wrong(error.to_string()))?;
+        let entries = record.artifacts.keys().chain(record.writing.iter().map(|writing| &writing.entry));
+        if let Some(unknown) = entries.into_iter().find(|entry| !layout.knows(entry)) {
+            return Err(wrong(no_artifact(unknown.as_str())));
+        }
         Ok(Self { schema: RECORD_SCHEMA, ..record })
     }
 
@@ -91,13 +97,14 @@ impl Record {
         }
     }
 
-    /// The artifacts of a stage that were made from these inputs, if the first of them is there and every other that is on
-    /// record with it: where one is gone, the stage is to be made again.
+    /// The artifacts of a stage that were made from these inputs, if the first `always` of them are there and every other that
+    /// is on record with them: where one is gone, the stage is to be made again.
     pub fn find_all(
         &self,
         folder: &Path,
         places: &[&str],
         names: &[&str],
+        always: usize,
         inputs: &str,
     ) -> Result<Option<Files>, Damaged> {
         let mut files = vec![];
@@ -105,7 +112,7 @@ impl Record {
             let of = |place: &&str| self.artifacts.get(&Entry::new(place, name));
             let on_record = places.iter().filter_map(of).any(|made| made.inputs == inputs);
             let file = self.find(folder, places, name, inputs)?;
-            if file.is_none() && (index == 0 || on_record) {
+            if file.is_none() && (index < always || on_record) {
                 return Ok(None);
             }
             files.push(file);
@@ -140,12 +147,17 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Leaves, *};
+
+    fn layout() -> Layout {
+        let always = ["indicators.json", "joint.safetensors"].map(str::to_owned).to_vec();
+        Layout { stages: vec![Leaves { always, ..Leaves::default() }], free: &[] }
+    }
 
     fn read(text: &str) -> Result<Record, String> {
         let home = tempfile::tempdir().unwrap();
         std::fs::write(home.path().join(RECORD), text).unwrap();
-        Record::read(home.path()).map_err(|error| error.to_string())
+        Record::read(home.path(), &layout()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -160,7 +172,15 @@ mod tests {
     #[test]
     fn has_no_names_that_lead_out_of_the_folder() {
         let made = r#"{"inputs": "i", "content": "c"}"#;
-        for name in ["../victim", "/etc/passwd", "next/../../victim", "checkpoints/../../x-0000000001.safetensors"] {
+        for name in [
+            "notes.json",
+            "config.toml",
+            "versions.json",
+            "../victim",
+            "/etc/passwd",
+            "next/../../victim",
+            "checkpoints/../../x-0000000001.safetensors",
+        ] {
             let error = read(&format!(r#"{{"schema": 2, "artifacts": {{{name:?}: {made}}}}}"#)).unwrap_err();
             assert!(error.contains("artifacts.json is damaged") && error.contains(name), "{error}");
             let writing = format!(r#"{{"entry": {name:?}, "inputs": "i", "content": "c"}}"#);

@@ -13,7 +13,7 @@ const TEMPORARY: &str = ".limpq-";
 
 /// A file could not be written. Nothing at its path was changed.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write {path}: {error}. Nothing there was changed; free some space or choose another place with --out")]
+#[error("cannot write {path}: {error}. Nothing there was changed; free some space or choose another place")]
 pub struct WriteError {
     /// The file.
     pub path: String,
@@ -24,8 +24,8 @@ pub struct WriteError {
 /// A file is there, but it is not what was written.
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[error(
-    "cannot use {path}: {why}. Put it back from a copy, delete it to have it made anew, or give --replace to have all that is \
-     damaged made anew"
+    "cannot use {path}: {why}. Put it back from a copy, delete it to have it made again, or have the run replace all that is \
+     damaged"
 )]
 pub struct Damaged {
     /// The file, or several.

@@ -10,13 +10,12 @@ mod guard;
 pub use error::FolderError;
 
 use super::{
-    artifacts::{Files, Made, Record, Writing},
-    entry::{CHECKPOINTS, Entry, NEXT},
-    origin::{CONFIG, Origin, VERSIONS},
-};
-use crate::{
+    Files, Layout,
     artifact::{self, Damaged, WriteError},
+    entry::{CHECKPOINTS, Entry, NEXT},
     hash,
+    origin::{CONFIG, Origin, VERSIONS},
+    record::{Made, Record, Writing},
 };
 use guard::Lock;
 use std::{
@@ -31,6 +30,7 @@ const SUMMARY: &str = "summary.json";
 /// An open run folder. Nobody else can open it meanwhile.
 pub struct Folder {
     path: PathBuf,
+    layout: Layout,
     record: RefCell<Record>,
     /// Folders of other runs, which artifacts may be copied from.
     others: Vec<PathBuf>,
@@ -42,8 +42,9 @@ pub struct Folder {
     replace: bool,
     /// Artifacts that the run found or made, with their inputs.
     used: RefCell<BTreeMap<String, String>>,
-    /// Held until the folder is dropped; the system lets go of it when the program dies, however it dies.
-    lock: Lock,
+    /// Held until the folder is dropped; the system lets go of it when the program dies, however it dies. Whoever only looks
+    /// into a folder has none, and writes nothing.
+    lock: Option<Lock>,
 }
 
 impl Folder {
@@ -52,14 +53,31 @@ impl Folder {
     /// # Errors
     /// A damaged or foreign record; files of somebody else, or links, where a run writes its own; a folder that cannot be
     /// written to; another run that is at work in it.
-    pub fn open(path: &Path) -> Result<Self, FolderError> {
-        guard::check(path)?;
+    pub fn open(path: &Path, layout: Layout) -> Result<Self, FolderError> {
+        guard::check(path, &layout)?;
         let lock = Lock::take(path)?;
-        let mut record = Record::read(path)?;
+        let mut record = Record::read(path, &layout)?;
         record.adopt(path);
         guard::tidy(path, &record);
-        Ok(Self {
+        Ok(Self::new(path, layout, record, Some(lock)))
+    }
+
+    /// Looks into a folder, which may be missing, without changing anything, even while a run is at work in it.
+    ///
+    /// # Errors
+    /// A damaged or foreign record; files of somebody else, or links, where a run writes its own.
+    pub fn look(path: &Path, layout: Layout) -> Result<Self, FolderError> {
+        guard::check(path, &layout)?;
+        let mut record = Record::read(path, &layout)?;
+        record.adopt(path);
+        // What waits there may be of the run that asks, too.
+        Ok(Self { waits: true, ..Self::new(path, layout, record, None) })
+    }
+
+    fn new(path: &Path, layout: Layout, record: Record, lock: Option<Lock>) -> Self {
+        Self {
             path: path.to_owned(),
+            layout,
             record: RefCell::new(record),
             others: vec![],
             origin: None,
@@ -67,7 +85,7 @@ impl Folder {
             replace: false,
             used: RefCell::default(),
             lock,
-        })
+        }
     }
 
     /// Looks for artifacts in the folders of other runs too. Inputs of equal hash give equal artifacts, so one that is there
@@ -82,7 +100,7 @@ impl Folder {
     ///
     /// # Errors
     /// Results of another run; a config that was edited here; a folder that cannot be written to. Nothing is changed then.
-    pub(super) fn begin(mut self, origin: Origin, replace: bool) -> Result<Self, FolderError> {
+    pub(crate) fn begin(mut self, origin: Origin, replace: bool) -> Result<Self, FolderError> {
         let occupied = !self.record.borrow().artifacts.is_empty() || self.path.join(SUMMARY).exists();
         let (here, waiting) = (Origin::read(&self.path), Origin::read(&self.path.join(NEXT)));
         for (place, there) in [("", &here), (NEXT, &waiting)] {
@@ -96,9 +114,10 @@ impl Folder {
         let same = |other: &Option<Origin>| other.as_ref().is_some_and(|other| other.is(&origin));
         self.waits = occupied && (same(&waiting) || !same(&here));
         if self.waits && !replace {
+            let free = self.layout.free;
             let missing = || vec![format!("{CONFIG} or {VERSIONS}: missing there")];
-            let differences = here.as_ref().map_or_else(missing, |here| here.differences(&origin));
-            let goes_on = waiting.as_ref().is_some_and(|waiting| waiting.differences(&origin).is_empty());
+            let differences = here.as_ref().map_or_else(missing, |here| here.differences(&origin, free));
+            let goes_on = waiting.as_ref().is_some_and(|waiting| waiting.differences(&origin, free).is_empty());
             if !(goes_on || differences.is_empty()) {
                 let replaced = here.as_ref().map_or_else(String::new, |here| self.replaced(here, &origin));
                 let (path, differences) = (self.path.display().to_string(), differences.join("\n  "));
@@ -116,13 +135,15 @@ impl Folder {
         Ok(self)
     }
 
-    /// What another search would replace of an earlier one's, in words; empty when more than the search differs.
+    /// What a new run would replace of an earlier one's, in words; empty when nothing would stay.
     fn replaced(&self, here: &Origin, new: &Origin) -> String {
-        const TRAINED: [&str; 4] = ["pretrained", "joint", "indicators", CHECKPOINTS];
+        let Some(depending) = self.layout.depending_on(&here.differing(new, self.layout.free)) else {
+            return String::new();
+        };
         let record = self.record.borrow();
-        let names = record.artifacts.keys().map(Entry::as_str).filter(|name| !name.starts_with(NEXT));
-        let found: Vec<&str> = names.filter(|name| !TRAINED.iter().any(|kept| name.starts_with(kept))).collect();
-        match here.only_the_search_differs(new) && !found.is_empty() {
+        let names = record.artifacts.keys().map(Entry::as_str).filter(|name| self.layout.is_result(name));
+        let (found, stays): (Vec<&str>, Vec<&str>) = names.partition(|name| depending.contains(name));
+        match here.has_the_data_of(new) && !found.is_empty() && !stays.is_empty() {
             true => format!(" (to be replaced: {})", found.join(", ")),
             false => String::new(),
         }
@@ -134,7 +155,7 @@ impl Folder {
     /// # Errors
     /// A full disk, a folder that cannot be written to, results that somebody has removed meanwhile. The same run puts the
     /// rest in place when it is started again.
-    pub(super) fn finish(self, summary: &[u8]) -> Result<(), FolderError> {
+    pub(crate) fn finish(self, summary: &[u8]) -> Result<(), FolderError> {
         self.still_here(SUMMARY)?;
         if self.waits {
             self.put_in_place()?;
@@ -204,7 +225,9 @@ impl Folder {
 
     /// That the folder is still where it was when it was opened. What is written after it was moved would be lost.
     fn still_here(&self, name: &str) -> Result<(), WriteError> {
-        self.lock.holds().map_err(|error| self.error(name, error))
+        let only_looked = || std::io::Error::new(ErrorKind::PermissionDenied, "the folder was opened to look into it");
+        let held = self.lock.as_ref().ok_or_else(only_looked).and_then(Lock::holds);
+        held.map_err(|error| self.error(name, error))
     }
 
     /// The record of a file, if it was made from these inputs.
@@ -234,22 +257,23 @@ impl Folder {
     /// One that is damaged, unless the run replaces it.
     pub fn find(&self, name: &str, inputs: &str) -> Result<Option<Vec<u8>>, Damaged> {
         let bytes = |files: &Files| Ok(files[0].clone());
-        Ok(self.stage(&[name], inputs, bytes)?.flatten())
+        Ok(self.stage(&[name], 1, inputs, bytes)?.flatten())
     }
 
     /// What a stage left, if it is there and made from these inputs; here or beside. Of its artifacts the first is its
-    /// result, kept last, and each of the others is there if it was kept with it; where one is gone the stage is to be made
-    /// again. `read` makes sense of them, and names the one that it cannot use.
+    /// result, kept last; the first `always` are there in any case, and each of the others if it was kept with them. Where one is
+    /// gone the stage is to be made again. `read` makes sense of them, and names the one that it cannot use.
     ///
     /// # Errors
     /// One that is damaged, unless the run replaces it.
-    pub(super) fn stage<T>(
+    pub(crate) fn stage<T>(
         &self,
         names: &[&str],
+        always: usize,
         inputs: &str,
         read: impl Fn(&Files) -> Result<T, Damaged>,
     ) -> Result<Option<T>, Damaged> {
-        let own = self.record.borrow().find_all(&self.path, self.places(), names, inputs);
+        let own = self.record.borrow().find_all(&self.path, self.places(), names, always, inputs);
         let read_here = |files: Files| {
             let found = read(&files).map_err(|damaged| self.located(damaged, inputs))?;
             let there = names.iter().zip(&files).filter(|(_, file)| file.is_some());
@@ -264,7 +288,8 @@ impl Folder {
         // What is damaged there is that run's concern. One that cannot be copied is made anew; that will say what is wrong
         // with the folder.
         let beside = |other: &PathBuf| {
-            let files = Record::read(other).ok()?.find_all(other, &[NEXT, ""], names, inputs).ok()??;
+            let files =
+                Record::read(other, &self.layout).ok()?.find_all(other, &[NEXT, ""], names, always, inputs).ok()??;
             let found = read(&files).ok()?;
             let there = names.iter().zip(&files).rev().filter_map(|(name, file)| Some((name, file.as_ref()?)));
             let mut copied = there.map(|(name, bytes)| self.keep(name, inputs, bytes));
@@ -316,6 +341,12 @@ impl Folder {
     /// Whether an artifact on record was made from these inputs.
     pub fn made_from(&self, name: &str, inputs: &str) -> bool {
         self.places().iter().any(|place| self.made(&Entry::new(place, name), inputs).is_some())
+    }
+
+    /// Hash of an artifact's content, if it is on record and was made from these inputs.
+    pub fn content(&self, name: &str, inputs: &str) -> Option<String> {
+        let made = |place: &&str| self.made(&Entry::new(place, name), inputs);
+        Some(self.places().iter().find_map(made)?.content)
     }
 
     /// Names on record that start so, in order.

@@ -5,7 +5,13 @@
 //! layer; the gradients become one and the optimizer steps once. The training itself is the run's `[indicators]` section.
 //! The defaults are what LIMPQ's code does.
 
-use limpq_core::train::{ByLayer, Joint, Lab, Sensitivity, TrainError};
+mod joint;
+mod training;
+
+pub use joint::{ActivationInit, Joint, RandomPass};
+pub(super) use training::learned;
+
+use limpq_core::train::{Measurement, Sensitivity, SensitivityContext, TrainError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -22,12 +28,8 @@ limpq_core::plugin!(
 );
 
 impl Sensitivity for LearnedStep {
-    fn measure(&self, lab: &Lab) -> Result<ByLayer, TrainError> {
-        let (indicators, spread) = lab.learned(&self.0)?;
-        if let Some(spread) = spread {
-            lab.spread.set(spread).expect("a lab measures once");
-        }
-        Ok(indicators)
+    fn measure(&self, context: &SensitivityContext) -> Result<Measurement, TrainError> {
+        learned(context, &self.0)
     }
 
     fn asks_for_indicators(&self) -> bool {

@@ -1,23 +1,18 @@
 //! What a run was made from, as its folder tells it: whether another config, program or data set left results there.
 
-use crate::artifact;
+use super::{artifact, layout::within};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
 };
 
-pub(super) const CONFIG: &str = "config.toml";
-pub(super) const VERSIONS: &str = "versions.json";
-
-/// Keys that no result depends on.
-const FREE: [&str; 4] = ["name", "checkpoints", "split.workers", "weights.path"];
-/// Keys that the search depends on and what follows it, but no pre-trained network and no indicators.
-const SEARCH: [&str; 4] = ["search", "solver", "refine", "cost"];
+pub(crate) const CONFIG: &str = "config.toml";
+pub(crate) const VERSIONS: &str = "versions.json";
 
 /// Config and versions of a run.
 #[derive(Clone, Debug)]
-pub(super) struct Origin {
+pub(crate) struct Origin {
     /// `config.toml`, every default written out.
     pub config: String,
     /// `versions.json`.
@@ -36,13 +31,13 @@ impl Origin {
         self.keys() == other.keys() && self.hashes() == other.hashes()
     }
 
-    /// In what a new run differs from this one, as far as results depend on it.
-    pub fn differences(&self, new: &Self) -> Vec<String> {
+    /// In what a new run differs from this one, as far as results depend on it: they do not on the keys that are `free`.
+    pub fn differences(&self, new: &Self, free: &[&str]) -> Vec<String> {
         let (there, here) = (self.keys(), new.keys());
         let value = |of: &BTreeMap<String, String>, key: &String| {
             of.get(key).cloned().unwrap_or_else(|| "not given".to_owned())
         };
-        let told = self.differing(new).into_iter();
+        let told = self.differing(new, free).into_iter();
         let mut told: Vec<String> =
             told.map(|key| format!("{key}: {} there, {} here", value(&there, &key), value(&here, &key))).collect();
         let [program, images, weights, costs] = self.hashes();
@@ -64,17 +59,16 @@ impl Origin {
         told
     }
 
-    /// Whether the pre-trained network and the indicators fit a new run that differs from this one.
-    pub fn only_the_search_differs(&self, new: &Self) -> bool {
-        let trained = |of: &Self| of.hashes()[..3].to_vec();
-        self.differing(new).iter().all(|key| within(&SEARCH, key)) && trained(self) == trained(new)
+    /// Whether a new run has the program, the images and the weights of this one.
+    pub fn has_the_data_of(&self, new: &Self) -> bool {
+        self.hashes()[..3] == new.hashes()[..3]
     }
 
     /// The keys of different values that results depend on, in order.
-    fn differing(&self, new: &Self) -> Vec<String> {
+    pub fn differing(&self, new: &Self, free: &[&str]) -> Vec<String> {
         let (there, here) = (self.keys(), new.keys());
         let keys: BTreeSet<&String> = there.keys().chain(here.keys()).collect();
-        let differs = |key: &&String| !within(&FREE, key) && there.get(*key) != here.get(*key);
+        let differs = |key: &&String| !within(free, key) && there.get(*key) != here.get(*key);
         keys.into_iter().filter(differs).cloned().collect()
     }
 
@@ -96,12 +90,6 @@ impl Origin {
     }
 }
 
-/// Whether a key is one of these or in a table of that name.
-fn within(tables: &[&str], key: &str) -> bool {
-    let within = |table: &&str| key.strip_prefix(*table).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-    tables.iter().any(within)
-}
-
 fn flatten(prefix: &str, table: &toml::Table, keys: &mut BTreeMap<String, String>) {
     for (key, value) in table {
         match value {
@@ -114,6 +102,8 @@ fn flatten(prefix: &str, table: &toml::Table, keys: &mut BTreeMap<String, String
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const FREE: [&str; 3] = ["name", "checkpoints", "split.workers"];
 
     fn origin(config: &str, program: &str, images: &str) -> Origin {
         let versions = format!("{{\"program_sha256\": {program:?}, \"images_sha256\": {images:?}, \"threads\": 2}}");
@@ -130,36 +120,24 @@ mod tests {
             "search.alpha: 2.0 there, 1.0 here",
             "seed: 5 there, 6 here",
         ];
-        assert_eq!(there.differences(&here), expected);
+        assert_eq!(there.differences(&here, &FREE), expected);
         assert!(!there.is(&here) && there.is(&there));
-    }
-
-    #[test]
-    fn another_search_differs_in_nothing_that_was_trained() {
-        let there = origin("[search.budgets]\nsize = '9x'\n[split]\nworkers = 2", "p", "i");
-        let here = origin("[search.budgets]\nsize = '8x'\n[split]\nworkers = 3", "p", "i");
-        assert_eq!(there.differences(&here), ["search.budgets.size: \"9x\" there, \"8x\" here"]);
-        assert!(there.only_the_search_differs(&here));
-        assert!(!there.only_the_search_differs(&origin("[search.budgets]\nsize = '8x'", "q", "i")));
-        let here = origin("[searching]\nsize = '8x'", "p", "i");
-        assert_eq!(there.differences(&here)[1], "searching.size: not given there, \"8x\" here");
-        assert!(!there.only_the_search_differs(&here));
     }
 
     #[test]
     fn no_result_depends_on_the_number_of_threads_or_checkpoints() {
         let there = origin("name = 'a'\n[split]\nworkers = 2", "p", "i");
         let here = origin("name = 'b'\n[split]\nworkers = 3\n[checkpoints]\nlast = 4", "p", "i");
-        assert_eq!(there.differences(&here), [""; 0]);
+        assert_eq!(there.differences(&here, &FREE), [""; 0]);
         assert!(!there.is(&here));
     }
 
     #[test]
     fn the_same_config_may_have_another_program_or_other_images() {
         let there = origin("seed = 5", "p", "i");
-        assert_eq!(there.differences(&origin("seed = 5", "q", "i")), ["the program: another build of limpq"]);
-        assert_eq!(there.differences(&origin("seed = 5", "p", "j")), ["the images: they have changed since"]);
+        assert_eq!(there.differences(&origin("seed = 5", "q", "i"), &FREE), ["the program: another build of limpq"]);
+        assert_eq!(there.differences(&origin("seed = 5", "p", "j"), &FREE), ["the images: they have changed since"]);
         let damaged = origin("seed = ", "p", "i");
-        assert_eq!(damaged.differences(&there).len(), 2, "{:?}", damaged.differences(&there));
+        assert_eq!(damaged.differences(&there, &FREE).len(), 2, "{:?}", damaged.differences(&there, &FREE));
     }
 }

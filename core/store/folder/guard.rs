@@ -2,13 +2,14 @@
 
 use super::{
     super::{
-        artifacts::{RECORD, Record},
-        entry::{CHECKPOINTS, NEXT, is_checkpoint, is_result},
+        Layout,
+        artifact::{self, WriteError},
+        entry::{CHECKPOINTS, NEXT, is_checkpoint},
         origin::{CONFIG, VERSIONS},
+        record::{RECORD, Record},
     },
     FolderError, SUMMARY,
 };
-use crate::artifact::{self, WriteError};
 use std::{
     ffi::OsString,
     fs::{File, TryLockError},
@@ -29,7 +30,7 @@ const FOLDERS: [&str; 5] = [CHECKPOINTS, NEXT, "next/checkpoints/", PLOTS, EVENT
 ///
 /// # Errors
 /// Links and pipes in the places of a run's files and folders; files there that no run wrote.
-pub(super) fn check(path: &Path) -> Result<(), FolderError> {
+pub(super) fn check(path: &Path, layout: &Layout) -> Result<(), FolderError> {
     let folders = FOLDERS.iter().map(|folder| path.join(folder.trim_end_matches('/')));
     for place in folders.chain([path.join(LOCK), path.join(RECORD)]) {
         plain(&place)?;
@@ -42,7 +43,7 @@ pub(super) fn check(path: &Path) -> Result<(), FolderError> {
             if folder == EVENTS {
                 plain(&place)?;
                 names(&place).into_iter().try_for_each(|file| plain(&place.join(file)))?;
-            } else if is_own(folder, &text) {
+            } else if is_own(layout, folder, &text) {
                 plain(&place)?;
                 if !begun && place.is_file() {
                     return Err(FolderError::Foreign { path: place.display().to_string() });
@@ -54,10 +55,10 @@ pub(super) fn check(path: &Path) -> Result<(), FolderError> {
 }
 
 /// Whether a run writes a file of this name into this folder of its own.
-fn is_own(folder: &str, name: &str) -> bool {
+fn is_own(layout: &Layout, folder: &str, name: &str) -> bool {
     match folder {
-        "" => is_result(name) || [CONFIG, VERSIONS, SUMMARY, METRICS].contains(&name),
-        NEXT => is_result(name) || [CONFIG, VERSIONS].contains(&name),
+        "" => layout.is_result(name) || [CONFIG, VERSIONS, SUMMARY, METRICS].contains(&name),
+        NEXT => layout.is_result(name) || [CONFIG, VERSIONS].contains(&name),
         PLOTS => ["loss", "step-sizes"].iter().any(|what| {
             let stage = name.strip_suffix(".svg").or_else(|| name.strip_suffix(".png"));
             stage.is_some_and(|stage| stage.ends_with(&format!("-{what}")))

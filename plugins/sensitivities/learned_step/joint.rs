@@ -1,34 +1,15 @@
 //! LIMPQ's joint training (Tang et al., ECCV 2022, section 3.3): one pass for every candidate bit-width and one with
 //! bit-widths drawn for each layer, then one optimizer step. What can be chosen about it, and the passes of a step.
 
-use super::network::Bits;
-use crate::search::Precision;
+use limpq_core::{
+    search::Precision,
+    train::{Bits, Gradients, Update},
+};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
-
-/// How the gradients of a step's passes become one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Gradients {
-    /// They are added up, as in LIMPQ's code.
-    #[default]
-    Sum,
-    /// Their mean, so that the step does not grow with the number of passes.
-    Mean,
-}
-
-impl Gradients {
-    /// The factor of one of so many passes.
-    pub fn share(self, passes: usize) -> f64 {
-        match self {
-            Self::Sum => 1.0,
-            Self::Mean => 1.0 / passes.max(1) as f64,
-        }
-    }
-}
 
 /// How the bits of a random pass are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -51,15 +32,6 @@ pub enum ActivationInit {
     Quantized,
     /// All in one pass in full precision, with the running statistics.
     FullPrecision,
-}
-
-/// What an optimizer step does with the gradients of its passes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Update {
-    /// How they become one.
-    pub gradients: Gradients,
-    /// Whether quantization parameters alone are trained. Batch-norms still follow the batches' statistics.
-    pub frozen_weights: bool,
 }
 
 /// Options of the joint training.
@@ -131,7 +103,7 @@ impl Joint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::search::{Candidates, uniform_precisions};
+    use limpq_core::search::{Candidates, uniform_precisions};
     use rand::SeedableRng;
 
     fn passes(joint: &Joint) -> Vec<Bits> {
@@ -163,10 +135,5 @@ mod tests {
         // 19 layers draw the same pair of three with a chance of 3^-19.
         assert!(passes[3][1..].iter().flatten().any(|bits| bits.weight != bits.act));
         assert!(passes.iter().all(|bits| bits[0].is_none()));
-    }
-
-    #[test]
-    fn a_mean_weighs_each_pass_by_its_share() {
-        assert_eq!((Gradients::Sum.share(4), Gradients::Mean.share(4)), (1.0, 0.25));
     }
 }

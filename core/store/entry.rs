@@ -1,21 +1,16 @@
 //! Where an artifact lies in a run's folder.
 //!
 //! A record is a file that anybody may have written or damaged, and what stands on it is read, moved and removed. So its names
-//! are checked once, when it is read: no name of another form gets in, and none of these leads out of the folder.
+//! are checked once, when it is read: no name of another form gets in, and none of these leads out of the folder. Which of them
+//! stages have is for the [`super::Layout`] to know.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Where the checkpoints of unfinished stages lie.
-pub(super) const CHECKPOINTS: &str = "checkpoints/";
+pub(crate) const CHECKPOINTS: &str = "checkpoints/";
 /// Where results wait until all of them are there, if another run's are in their places.
 pub(super) const NEXT: &str = "next/";
-
-/// What stages leave, beside the networks.
-const SINGLE: [&str; 5] = ["joint.safetensors", "indicators.json", "policy.json", "policy.yaml", "refinement.json"];
-/// Networks that a run trains at fixed bits, or at none, and the files of each.
-const NETWORKS: [&str; 4] = ["pretrained", "finetuned", "refined", "uniform"];
-const OF_NETWORK: [&str; 4] = [".safetensors", ".json", ".best.safetensors", ".last.safetensors"];
 
 /// An artifact's place relative to the folder: `[next/]NAME` or `[next/]checkpoints/STAGE-STEP.safetensors`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -31,6 +26,11 @@ impl Entry {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Its name, whether it waits in [`NEXT`] or not.
+    pub fn name(&self) -> &str {
+        self.0.strip_prefix(NEXT).unwrap_or(&self.0)
+    }
 }
 
 impl TryFrom<String> for Entry {
@@ -40,10 +40,15 @@ impl TryFrom<String> for Entry {
         let name = text.strip_prefix(NEXT).unwrap_or(&text);
         let known = match name.strip_prefix(CHECKPOINTS) {
             Some(checkpoint) => is_checkpoint(checkpoint),
-            None => is_result(name),
+            None => is_plain(name),
         };
-        if known { Ok(Self(text)) } else { Err(format!("{text:?} is no name that a run gives to an artifact")) }
+        if known { Ok(Self(text)) } else { Err(no_artifact(&text)) }
     }
+}
+
+/// What is said of a name that no run gives.
+pub(super) fn no_artifact(name: &str) -> String {
+    format!("{name:?} is no name that a run gives to an artifact")
 }
 
 impl From<Entry> for String {
@@ -58,10 +63,10 @@ impl fmt::Display for Entry {
     }
 }
 
-/// Whether a stage's result is called so.
-pub(super) fn is_result(name: &str) -> bool {
-    let of_network = |network: &&str| name.strip_prefix(network).is_some_and(|end| OF_NETWORK.contains(&end));
-    SINGLE.contains(&name) || NETWORKS.iter().any(of_network)
+/// Whether a name can be that of a stage's result: a plain file name, not hidden.
+fn is_plain(name: &str) -> bool {
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    plain && !name.is_empty() && !name.starts_with('.')
 }
 
 /// Whether a checkpoint is called so.
@@ -73,12 +78,12 @@ pub(super) fn is_checkpoint(name: &str) -> bool {
 }
 
 /// The name of a checkpoint of a stage, as people see it, after a number of steps.
-pub(super) fn checkpoint(label: &str, step: usize) -> String {
+pub(crate) fn checkpoint(label: &str, step: usize) -> String {
     format!("{}{step:010}.safetensors", checkpoints(label))
 }
 
 /// How the names of all checkpoints of a stage start.
-pub(super) fn checkpoints(label: &str) -> String {
+pub(crate) fn checkpoints(label: &str) -> String {
     format!("{CHECKPOINTS}{}-", plain(label))
 }
 
@@ -119,11 +124,8 @@ mod tests {
             "checkpoints/pretrain-0000000001",
             "joint.safetensors/",
             "joint.safetensors\0",
-            "config.toml",
-            "versions.json",
-            "metrics.jsonl",
             "..\\victim",
-            "notes.json",
+            ".lock",
         ] {
             let error = Entry::try_from(name.to_owned()).unwrap_err();
             assert!(error.contains("is no name that a run gives to an artifact"), "{name}: {error}");

@@ -1,7 +1,6 @@
 //! What is wrong with a run's folder, and what to do about it.
 
-use super::super::artifacts::RECORD_SCHEMA;
-use crate::artifact::WriteError;
+use super::super::{artifact::WriteError, record::RECORD_SCHEMA};
 
 /// What is wrong with a run folder.
 #[derive(Debug, thiserror::Error)]
@@ -11,8 +10,8 @@ pub enum FolderError {
     Write(#[from] WriteError),
     /// It holds what another run made.
     #[error(
-        "{path} holds results of a run that differs from this one:\n  {differences}\nStart in another folder with --out, or give \
-         --replace: what still fits is kept, the rest made anew, and earlier results stay until the new ones are all there{replaced}"
+        "{path} holds results of a run that differs from this one:\n  {differences}\nStart in another folder, or have them \
+         replaced: what still fits is kept, the rest made again, and earlier results stay until the new ones are all there{replaced}"
     )]
     Changed {
         /// The folder.
@@ -23,7 +22,7 @@ pub enum FolderError {
         replaced: String,
     },
     /// The record of what is in the folder cannot be read.
-    #[error("{path} is damaged: {why}. Remove the folder, or start in another one with --out")]
+    #[error("{path} is damaged: {why}. Remove the folder, or start in another one")]
     Record {
         /// The file.
         path: String,
@@ -31,12 +30,10 @@ pub enum FolderError {
         why: String,
     },
     /// Another run has it.
-    #[error("another run is at work in {0}. Wait for it, or start in another folder with --out")]
+    #[error("another run is at work in {0}. Wait for it, or start in another folder")]
     Busy(String),
     /// An artifact that was made by another version of the layout.
-    #[error(
-        "{path} was written with layout {found}, this program uses {RECORD_SCHEMA}; start in another folder with --out"
-    )]
+    #[error("{path} was written with layout {found}, this program uses {RECORD_SCHEMA}; start in another folder")]
     Schema {
         /// The file.
         path: String,
@@ -45,7 +42,7 @@ pub enum FolderError {
     },
     /// A file where a run would write its own, in a folder that no run has been in.
     #[error(
-        "{path} is there, and no run wrote it: this run would replace it. Move it away, or start in another folder with --out"
+        "{path} is there, and no run wrote it: this run would replace it. Move it away, or start in another folder"
     )]
     Foreign {
         /// The file.
@@ -54,7 +51,7 @@ pub enum FolderError {
     /// A link or a pipe where a run has its own files.
     #[error(
         "{path} is {what}, which a run does not write through or read. Put a plain file or folder there, move it away, or start in \
-         another folder with --out"
+         another folder"
     )]
     NotPlain {
         /// Where.
@@ -65,7 +62,7 @@ pub enum FolderError {
     /// A config that is not the one that results are from.
     #[error(
         "{0} was edited: it is not what the run wrote that has its results there. Put it back, or move it elsewhere and give it to \
-         another run, with another --out"
+         another run, in another folder"
     )]
     Edited(String),
     /// Results that were there before are not there any more.

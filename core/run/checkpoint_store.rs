@@ -1,17 +1,15 @@
-//! Checkpoints in a run's folder: one file for each, known by stage and step.
+//! The store of checkpoints in a run's folder: one file for each, known by stage and step.
 
-use super::{
-    Folder,
-    entry::{CHECKPOINTS, checkpoint, checkpoints},
-};
 use crate::{
-    artifact::{Damaged, WriteError},
-    escape::Escaped,
-    train::{Checkpoint, Checkpoints},
+    store::{
+        CHECKPOINTS, Folder,
+        artifact::{Damaged, WriteError},
+        checkpoint, checkpoints,
+    },
+    train::{Checkpoint, Checkpoints, Progress},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::io::{self, Write};
 
 /// When a stage saves where it is, beside the end of each epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -30,13 +28,15 @@ impl Default for CheckpointOptions {
 }
 
 /// The checkpoints of the stage whose inputs have this hash.
-pub(super) struct Shelf<'a> {
+pub(super) struct CheckpointStore<'a> {
     pub folder: &'a Folder,
     pub inputs: &'a str,
     pub options: &'a CheckpointOptions,
+    /// Told of checkpoints that are there and not used.
+    pub progress: &'a dyn Progress,
 }
 
-impl Shelf<'_> {
+impl CheckpointStore<'_> {
     /// Names of a stage's checkpoints, earliest first.
     fn names(&self, label: &str) -> Vec<String> {
         self.folder.names(&checkpoints(label))
@@ -64,7 +64,7 @@ impl Shelf<'_> {
     }
 }
 
-impl Checkpoints for Shelf<'_> {
+impl Checkpoints for CheckpointStore<'_> {
     fn latest(&self, label: &str) -> Result<Option<Checkpoint>, Damaged> {
         let mut damaged: Vec<Damaged> = vec![];
         for name in self.names(label).into_iter().rev() {
@@ -77,11 +77,8 @@ impl Checkpoints for Shelf<'_> {
             match found {
                 Ok(checkpoint) => {
                     for Damaged { path, why } in damaged {
-                        // There may be no stderr any more.
-                        let _ = writeln!(
-                            Escaped(io::stderr()),
-                            "warning: {path} is passed over: {why}; an earlier checkpoint serves, {name}"
-                        );
+                        self.progress
+                            .remark(&format!("{path} is passed over: {why}; an earlier checkpoint serves, {name}"));
                     }
                     return Ok(Some(checkpoint));
                 }
@@ -93,8 +90,7 @@ impl Checkpoints for Shelf<'_> {
             Some(Damaged { why, .. }) => Err(Damaged { path: paths.join(" and "), why }),
             None => {
                 for name in self.strangers(label) {
-                    let _ =
-                        writeln!(Escaped(io::stderr()), "warning: {name} is not on this run's record and is not used");
+                    self.progress.remark(&format!("{name} is not on this run's record and is not used"));
                 }
                 Ok(None)
             }
@@ -120,25 +116,25 @@ impl Checkpoints for Shelf<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::State;
+    use crate::{store::Layout, train::State};
 
     #[test]
     fn keeps_the_last_ones_of_each_stage() {
         let home = tempfile::tempdir().unwrap();
-        let folder = Folder::open(home.path()).unwrap();
+        let folder = Folder::open(home.path(), Layout::default()).unwrap();
         let options = CheckpointOptions { every_steps: 3, last: 2 };
-        let shelf = Shelf { folder: &folder, inputs: "inputs", options: &options };
+        let store = CheckpointStore { folder: &folder, inputs: "inputs", options: &options, progress: &() };
         let checkpoint = |step| Checkpoint { step, state: State::default(), optimizer: vec![], best: None };
         for step in [3, 6, 9, 12] {
-            shelf.keep("pretrain", &checkpoint(step)).unwrap();
-            shelf.keep("fine-tune found", &checkpoint(step + 1)).unwrap();
+            store.keep("pretrain", &checkpoint(step)).unwrap();
+            store.keep("fine-tune found", &checkpoint(step + 1)).unwrap();
         }
         let steps = ["pretrain-0000000009", "pretrain-0000000012"];
-        assert_eq!(shelf.names("pretrain"), steps.map(|step| format!("checkpoints/{step}.safetensors")));
+        assert_eq!(store.names("pretrain"), steps.map(|step| format!("checkpoints/{step}.safetensors")));
         let files = std::fs::read_dir(home.path().join(CHECKPOINTS)).unwrap().count();
-        assert_eq!((files, shelf.names("fine-tune found").len()), (4, 2));
-        assert_eq!(shelf.latest("pretrain").unwrap().unwrap().step, 12);
-        let other = Shelf { inputs: "other inputs", ..shelf };
+        assert_eq!((files, store.names("fine-tune found").len()), (4, 2));
+        assert_eq!(store.latest("pretrain").unwrap().unwrap().step, 12);
+        let other = CheckpointStore { inputs: "other inputs", ..store };
         assert_eq!(other.latest("pretrain"), Ok(None));
         other.keep("pretrain", &checkpoint(1)).unwrap();
         assert_eq!(other.names("pretrain").len(), 1, "those from other inputs are of no use any more");
