@@ -1,15 +1,19 @@
 # make demo   a whole mixed-precision run on real data, on the CPU
+# make check  what to run before each commit: formatting, lints, and the tests of the search half; needs no network, no LLVM and
+#             no libtorch, and takes less than two minutes once the dependencies are built
+# make quick  the tests of the training half on the CPU, without the slow ones
 # make test   everything that a change must pass, on the CPU, on PyTorch's library and on a GPU if there is one
 # make book   the book as HTML, in target/book
 # make fuzz   all that reads files and texts of others, for a minute each reader
 # make libtorch   PyTorch's library for the feature tch, in .venv-libtorch
 #
-# The first two need git, make, a C compiler and Rust. The tests install what else they need, by name.
+# All but `make test` and `make libtorch` need git, make, a C compiler and Rust, and no more. The tests install what else they
+# need, by name.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test book libtorch llvm fuzz setup
+.PHONY: help demo check quick test book libtorch llvm fuzz setup
 
 # Debian packages of the tests: HiGHS is built from source (cmake) and its bindings are generated (clang, libclang-dev); the
 # device cuda compiles kernels with LLVM.
@@ -43,6 +47,24 @@ demo:
 	$(call heading,run)
 	./target/release/limpq run experiments/configs/quickstart.toml --out runs/quickstart --replace
 
+# The search half: what builds in a minute, without tensors and plots.
+SEARCH := --no-default-features -p limpq -p limpq-core -p limpq-plugins -p mmkp -p own_cost
+
+check:
+	$(call heading,formatting)
+	cargo fmt --all --check
+	$(call heading,lints)
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy $(SEARCH) --all-targets -- -D warnings
+	$(call heading,tests of the search half)
+	cargo test $(SEARCH) --lib --test search
+
+# Tests that kill runs, wait for them, or train through whole studies and recipes.
+SLOW := faults:: interrupts:: recipes:: resume:: study:: system:: tampering::
+
+quick:
+	cargo test --workspace --lib --test main -- $(SLOW:%=--skip %)
+
 test:
 	@$(MAKE) --no-print-directory setup libtorch llvm
 	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || { \
@@ -54,8 +76,8 @@ test:
 	cargo clippy --workspace --all-targets --features $(CHECKED) -- -D warnings
 	$(call heading,tests: units and documentation and contracts and commands of README and the book and licences)
 	cargo test --workspace --features $(FEATURES)
-	$(call heading,the same on libtorch)
-	$(call on,libtorch)
+	$(call heading,numbers and kernels and a whole run on libtorch)
+	$(call on,libtorch) -- $(ON_LIBTORCH)
 	$(call heading,kernels for GPUs on the processor)
 	LIMPQ_TEST_DEVICE=cubecl:cpu cargo test --workspace --features $(FEATURES) --lib --test main -- kernels:: fused:: parity::
 	$(call heading,the same on a GPU)
@@ -66,7 +88,7 @@ test:
 		echo 'no GPU here: the kernels of the device cuda were built, and their tests were not run on one'; \
 	fi
 	$(call heading,the search without tensors)
-	cargo clippy --no-default-features -- -D warnings
+	cargo clippy $(SEARCH) -- -D warnings
 	$(call heading,documentation)
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --workspace --features $(CHECKED)
 	@$(MAKE) --no-print-directory book
@@ -95,6 +117,10 @@ book:
 	said=$$("$$mdbook" build docs 2>&1) || { echo "$$said"; exit 1; }; \
 	echo "$$said"; \
 	! grep -E '^ *(WARN|ERROR)' <<<"$$said"
+
+# What tells libtorch from the CPU: the same numbers as PyTorch, our kernels, quantizers, and a run from pre-training to
+# evaluation, twice.
+ON_LIBTORCH := parity:: kernels:: fused:: quantizers:: runs::the_same_config_and_seed
 
 # The tests that train, on another device. Threads of PyTorch spin, and tests are threads already.
 on = OMP_NUM_THREADS=1 LIMPQ_TEST_DEVICE=$(1) cargo test --workspace --features $(FEATURES) --lib --test main

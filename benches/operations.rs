@@ -18,8 +18,8 @@ use burn::tensor::{
 };
 use limpq as _;
 use limpq_core::{
+    device::Device as Name,
     registry,
-    run::Device as Name,
     search::BitWidth,
     train::{
         Grid, Quantizer, Role,
@@ -191,7 +191,7 @@ impl Bench {
         let [batch, channels, height, across] = shape;
         let (input, kernel) =
             (self.random(shape, -1.0), self.random([channels, channels / groups, width, width], -1.0));
-        let window = Window { stride: 1, padding: width / 2, groups };
+        let window = Window::square(1, width / 2, groups);
         let tracked = [self.tracked(&input), self.tracked(&kernel)];
         let count = 2.0 * (batch * channels * height * across * (channels / groups) * width * width) as f64;
         let kind = if groups > 1 { ", depthwise" } else { "" };

@@ -14,15 +14,16 @@
 
 use limpq as _;
 use limpq_core::{
+    device::Device as Name,
     graph::{Graph, Model, Shape},
     registry,
-    run::Device as Name,
     search::{BitWidth, Precision, uniform_precisions},
     train::{
-        Arithmetic, Augment, Bench, Bits, Data, InMemory, Job, Joint, Network, Nowhere, Plan, Progress, Quantizer,
-        Recipe, State, Step, Update, default_workers,
+        Arithmetic, Augment, Bits, Data, InMemory, Job, Network, Nowhere, Plan, Progress, Quantizer, Recipe, State,
+        Step, TrainContext, Update, default_workers,
     },
 };
+use limpq_plugins::sensitivities::learned_step::Joint;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -148,14 +149,15 @@ impl Subject {
         (trained.network, median(seconds))
     }
 
-    fn bench<'a>(&'a self, clock: &'a Clock) -> Bench<'a> {
-        Bench {
+    fn bench<'a>(&'a self, clock: &'a Clock) -> TrainContext<'a> {
+        TrainContext {
             data: &self.data,
             device: &self.device,
             others: &[],
             seed: 0,
             workers: default_workers(),
             progress: clock,
+            cancel: None,
             checkpoints: &Nowhere,
         }
     }

@@ -5,19 +5,22 @@
 //!
 //! Without the feature `train` (on by default) there are no tensors: what is left counts and searches, and builds quickly.
 
-pub mod artifact;
+pub mod bits;
+#[cfg(feature = "train")]
+pub mod device;
 pub mod escape;
 pub mod graph;
-#[cfg(feature = "train")]
-pub mod hash;
 pub mod input;
+pub mod ops;
 pub mod options;
 pub mod pickle;
+pub mod provenance;
 pub mod registry;
 #[cfg(feature = "train")]
 pub mod run;
 pub mod search;
 pub mod settings;
+pub mod store;
 #[cfg(feature = "train")]
 pub mod train;
 

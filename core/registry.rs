@@ -16,7 +16,7 @@ pub struct Entry<P: ?Sized + 'static> {
     pub resolve: fn(&toml::Table) -> Result<toml::Table, OptionsError>,
     /// Its options: names, defaults, what they mean.
     pub options: fn() -> Options,
-    /// Further names, each standing for this plugin with one option set: (name, option, value).
+    /// Further names, each standing for this plugin with one option set: (name, option, value as TOML or as text).
     pub aliases: &'static [(&'static str, &'static str, &'static str)],
 }
 
@@ -137,7 +137,8 @@ pub fn resolve<P: ?Sized + Kind>(name: &str, options: &toml::Table) -> Result<to
 fn with_alias<P: ?Sized>(entry: &Entry<P>, name: &str, options: &toml::Table) -> toml::Table {
     let mut options = options.clone();
     if let Some((_, option, value)) = entry.aliases.iter().find(|alias| alias.0 == name) {
-        options.insert((*option).to_owned(), toml::Value::String((*value).to_owned()));
+        let value = value.parse().unwrap_or_else(|_| toml::Value::String((*value).to_owned()));
+        options.insert((*option).to_owned(), value);
     }
     options
 }
@@ -163,26 +164,34 @@ pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Opti
 /// # Errors
 /// A clash in any kind, else the first kind that has nothing registered.
 pub fn check() -> Result<(), RegistryError> {
-    let kinds = [
-        entries::<dyn crate::graph::Model>().err(),
-        entries::<dyn crate::search::CostModel>().err(),
-        entries::<dyn crate::search::Solver>().err(),
-        #[cfg(feature = "train")]
-        entries::<dyn crate::train::Quantizer>().err(),
-        #[cfg(feature = "train")]
-        entries::<dyn crate::train::Sensitivity>().err(),
-        #[cfg(feature = "train")]
-        entries::<dyn crate::train::Dataset>().err(),
-    ];
+    let mut kinds: Vec<&AnyKind> = inventory::iter::<AnyKind>.into_iter().collect();
+    kinds.sort_by_key(|kind| kind.name);
+    let faults = kinds.into_iter().filter_map(|kind| (kind.check)().err());
     let (clashes, others): (Vec<_>, Vec<_>) =
-        kinds.into_iter().flatten().partition(|error| matches!(error, RegistryError::Duplicate { .. }));
+        faults.partition(|error| matches!(error, RegistryError::Duplicate { .. }));
     clashes.into_iter().chain(others).next().map_or(Ok(()), Err)
 }
+
+/// A kind of plugin, whatever its trait.
+pub struct AnyKind {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether its plugins clash or are missing.
+    pub check: fn() -> Result<(), RegistryError>,
+}
+
+inventory::collect!(AnyKind);
 
 /// Makes a trait a kind of plugin.
 macro_rules! kind {
     ($trait:path, $name:literal) => {
         ::inventory::collect!($crate::registry::Entry<dyn $trait>);
+        ::inventory::submit! {
+            $crate::registry::AnyKind {
+                name: $name,
+                check: || $crate::registry::entries::<dyn $trait>().map(drop),
+            }
+        }
         impl $crate::registry::Kind for dyn $trait {
             const NAME: &'static str = $name;
             fn registered() -> Vec<&'static $crate::registry::Entry<Self>> {

@@ -16,6 +16,16 @@ pub enum SettingError {
     Key(String),
 }
 
+/// A text that is no setting, and why.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("cannot read the setting {text:?}: {error}")]
+pub struct UnreadableSetting {
+    /// The text.
+    pub text: String,
+    /// What is wrong.
+    pub error: SettingError,
+}
+
 /// A value and the names of the tables that lead to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setting {
@@ -38,6 +48,15 @@ impl Setting {
         }
         let path = path(key).ok_or_else(|| SettingError::Key(key.to_owned()))?;
         Ok(Self { path, value: value(text.trim()) })
+    }
+
+    /// Reads each of several.
+    ///
+    /// # Errors
+    /// Names the first that is none.
+    pub fn parse_all(texts: &[String]) -> Result<Vec<Self>, UnreadableSetting> {
+        let unreadable = |text: &String, error| UnreadableSetting { text: text.clone(), error };
+        texts.iter().map(|text| Self::parse(text).map_err(|error| unreadable(text, error))).collect()
     }
 
     /// Puts the value into a table. Tables on the way there are made where there are none; two tables in one place become one.

@@ -59,7 +59,7 @@ fn wrong_configs_point_at_line_and_column() {
         assert!(error.contains(message), "{from} -> {to}: {error}");
     }
     let set = Config::parse("tiny.toml", TINY, &["model.widht=3".into()]).unwrap_err().to_string();
-    assert!(set.starts_with("--set model.widht=3: model.widht: unknown field"), "{set}");
+    assert!(set.starts_with("setting model.widht=3: model.widht: unknown field"), "{set}");
     let set = Config::parse("tiny.toml", TINY, &["model.width".into()]).unwrap_err().to_string();
     assert!(set.contains("expected KEY=VALUE"), "{set}");
 }
@@ -85,12 +85,12 @@ fn mistakes_in_settings_are_not_blamed_on_the_file() {
     ] {
         let text = TINY.replace("\"lsq\"", "\"dorefa\"").replace("\"learned_step\"", "\"random\"");
         let error = said(&text, &["seed=7", set, "pretrain.batch_size=32"]);
-        assert!(error.starts_with(&format!("--set {set}: {key}")), "{set}: {error}");
+        assert!(error.starts_with(&format!("setting {set}: {key}")), "{set}: {error}");
     }
     let wrong = TINY.replace("seed = 5", "seed = 'x'");
     assert!(said(&wrong, &["model.width=8"]).starts_with("tiny.toml:2:1: seed: "));
     // The last of several that bring it.
-    assert!(said(TINY, &["seed=1", "seed=x", "seed=y"]).starts_with("--set seed=y: seed: "));
+    assert!(said(TINY, &["seed=1", "seed=x", "seed=y"]).starts_with("setting seed=y: seed: "));
 }
 
 /// Keys that the crate `config` took for places in a list (rust-cli/config-rs#619).
@@ -98,7 +98,7 @@ fn mistakes_in_settings_are_not_blamed_on_the_file() {
 fn a_key_is_no_place_in_a_list() {
     for key in ["bits[0]", "bits[99999999999]", "bits[-1]", "a[-1]", "search.share[99999999999]"] {
         let error = Config::parse("tiny.toml", TINY, &[format!("{key}=1")]).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("cannot read --set \"{key}=1\": \"{key}\" is no key")), "{error}");
+        assert!(error.starts_with(&format!("cannot read the setting \"{key}=1\": \"{key}\" is no key")), "{error}");
         assert!(error.contains("A list is given as a whole, for example bits=[4,2]"), "{error}");
     }
 }

@@ -10,7 +10,8 @@ use limpq_core::{
     run::Config,
     search::{BitWidth, Precision, uniform_precisions},
     train::{
-        Bench, Data, DatasetError, Job, Network, Nowhere, Plan, Quantizer, Recipe, Role, Samples, Score, State, Update,
+        Data, DatasetError, Job, Network, Nowhere, Plan, Quantizer, Recipe, Role, Samples, Score, State, TrainContext,
+        Update,
     },
 };
 use std::{num::NonZeroUsize, sync::Arc};
@@ -55,7 +56,7 @@ fn setting(images: usize) -> Setting {
     let slots = graph.layers().iter().map(|layer| if layer.fixed { vec![] } else { precisions.clone() }).collect();
     let plan = Plan::new(graph.clone(), slots, config.quantizer.build::<dyn Quantizer>().unwrap().into());
     let full = State::random(&graph, 0);
-    let on = |bench: &Bench| {
+    let on = |bench: &TrainContext| {
         let network = Network::new(&plan, &full, bench.device).unwrap();
         network.calibrate(bench.first_batch(images).unwrap()).state()
     };
@@ -64,17 +65,18 @@ fn setting(images: usize) -> Setting {
 }
 
 /// Calls with a bench of so many devices.
-fn with<R>(data: &Data, devices: usize, work: impl FnOnce(&Bench) -> R) -> R {
+fn with<R>(data: &Data, devices: usize, work: impl FnOnce(&TrainContext) -> R) -> R {
     let devices: Vec<Device> = (0..devices).map(|_| fixtures::device()).collect();
     let (progress, checkpoints) = (Stages::default(), Nowhere);
     let (seed, workers) = (0, NonZeroUsize::MIN);
-    work(&Bench {
+    work(&TrainContext {
         data,
         device: &devices[0],
         others: &devices[1..],
         seed,
         workers,
         progress: &progress,
+        cancel: None,
         checkpoints: &checkpoints,
     })
 }
@@ -212,7 +214,10 @@ fn a_run_on_a_device_that_is_not_built_in_names_the_feature_and_begins_nothing()
     let home = tempfile::tempdir().unwrap();
     let error =
         limpq_core::run::run(&tiny(&["device=libtorch"]), home.path(), &Stages::default()).unwrap_err().to_string();
-    assert!(error.starts_with("device libtorch is not in this build: build it with --features tch (see"), "{error}");
+    assert!(
+        error.starts_with("device libtorch is not in this build, which lacks the Cargo feature tch (see"),
+        "{error}"
+    );
     assert!(fixtures::tree(home.path()).is_empty());
 }
 

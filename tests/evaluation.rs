@@ -9,7 +9,8 @@ use limpq_core::{
     graph::Model,
     run::{Config, run},
     train::{
-        Bench, Data, DatasetError, Network, Nowhere, Plan, Progress, Quantizer, Samples, Score, State, Validation,
+        Data, DatasetError, Network, Nowhere, Plan, Progress, Quantizer, Samples, Score, State, TrainContext,
+        Validation,
     },
 };
 use std::{cell::RefCell, num::NonZeroUsize, sync::Arc};
@@ -19,8 +20,17 @@ fn full_precision(config: &Config, data: &Data) -> Plan {
     Plan::full_precision(Arc::new(graph), config.quantizer.build::<dyn Quantizer>().unwrap().into())
 }
 
-fn bench<'a>(data: &'a Data, device: &'a Device, progress: &'a Stages) -> Bench<'a> {
-    Bench { data, device, others: &[], seed: 0, workers: NonZeroUsize::MIN, progress, checkpoints: &Nowhere }
+fn bench<'a>(data: &'a Data, device: &'a Device, progress: &'a Stages) -> TrainContext<'a> {
+    TrainContext {
+        data,
+        device,
+        others: &[],
+        seed: 0,
+        workers: NonZeroUsize::MIN,
+        progress,
+        cancel: None,
+        checkpoints: &Nowhere,
+    }
 }
 
 /// Remembers what was measured on the validation images, and where.

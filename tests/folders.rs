@@ -6,7 +6,7 @@ use crate::{
     resume::Home,
     runs::{Stages, go, tiny},
 };
-use limpq_core::run::{Config, Place, run, run_in};
+use limpq_core::run::{Config, Place, run};
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 pub const QUICK: [&str; 2] = ["sensitivity.name=random", "finetune.epochs=0"];
@@ -50,7 +50,7 @@ fn a_run_that_would_train_otherwise_is_refused_by_name() {
         error.contains(" holds results of a run that differs from this one") && error.contains(differences),
         "{error}"
     );
-    assert!(error.contains("with --out, or give --replace: "), "{error}");
+    assert!(error.contains("Start in another folder, or have them replaced: "), "{error}");
 
     let versions = home.path().join("versions.json");
     let text = fs::read_to_string(&versions).unwrap();
@@ -78,16 +78,18 @@ fn another_search_replaces_a_policy_only_when_asked() {
         ("search.alpha=1", "search.alpha: 2.0 there, 1.0 here"),
         ("search.share=[\"@residual\"]", "search.share: not given there, [\"@residual\"] here"),
         ("solver.name=brute_force", "solver.name: \"exact\" there, \"brute_force\" here"),
-        ("refine.evaluations=2", "refine.evaluations: 0 there, 2 here"),
     ] {
         let error = refused(&quick(&[set]), home.path());
         assert!(
             error.contains("holds results of a run that differs from this one:\n") && error.contains(difference),
             "{error}"
         );
-        let replaced = "(to be replaced: finetuned.json, finetuned.safetensors, policy.json, policy.yaml, ";
+        let replaced = "(to be replaced: finetuned.json, finetuned.safetensors, policy.json, policy.yaml";
         assert!(error.contains(replaced) && !error.contains("pretrained"), "{error}");
     }
+    // The policy that is refined stays.
+    let error = refused(&quick(&["refine.evaluations=2"]), home.path());
+    assert!(error.contains("refine.evaluations: 0 there, 2 here") && !error.contains("to be replaced"), "{error}");
     let before = fs::read(home.path().join("policy.json")).unwrap();
     let (_, stages) = go(&quick(&["search.budgets.size=8x"]), home.path());
     assert!(!stages.contains(&"pretrain".to_owned()), "what still fits is used: {stages:?}");
@@ -127,7 +129,7 @@ fn another_content_of_a_file_of_costs_is_another_search() {
 #[test]
 fn checkpoints_alone_are_worth_a_refusal() {
     let home = tempfile::tempdir().unwrap();
-    run(&quick(&[]), home.path(), &Impatient::after(3, "pretrain")).unwrap_err();
+    Impatient::after(3, "pretrain").run(&quick(&[]), home.path()).unwrap_err();
     let error = refused(&quick(&["seed=6"]), home.path());
     assert!(error.contains("seed: 5 there, 6 here"), "{error}");
 }
@@ -150,7 +152,7 @@ fn replaced_results_stay_until_the_new_ones_are_there_and_nothing_is_left_of_the
     }
     let place = Place { folder: &changed, others: &[], replace: true };
     for (steps, stage) in [(3, "pretrain"), (3, "fine-tune uniform")] {
-        run_in(&later, place, &Impatient::after(steps, stage)).unwrap_err();
+        Impatient::after(steps, stage).run_in(&later, place).unwrap_err();
         let mut now = tree(&changed);
         now.retain(|name, _| !name.starts_with("next/") && name != "artifacts.json");
         assert!(now.iter().all(|(name, content)| before[name] == *content), "after {stage}");
@@ -189,7 +191,7 @@ fn damaged_results_are_named_and_made_anew_only_when_asked() {
         let named = format!("cannot use {}: it is not what this run wrote there", path.display());
         assert!(error.starts_with(&named), "{error}");
         assert!(
-            error.contains("Put it back from a copy, delete it to have it made anew, or give --replace"),
+            error.contains("Put it back from a copy, delete it to have it made again, or have the run replace"),
             "{error}"
         );
         fs::remove_file(path).unwrap();
@@ -207,14 +209,14 @@ fn damaged_and_foreign_checkpoints_are_named() {
     let home = tempfile::tempdir().unwrap();
     let (out, other) = (home.path().join("run"), home.path().join("other"));
     let config = quick(&["checkpoints.every_steps=2"]);
-    run(&config, &out, &Impatient::after(6, "pretrain")).unwrap_err();
-    run(&quick(&["seed=6", "checkpoints.every_steps=2"]), &other, &Impatient::after(6, "pretrain")).unwrap_err();
+    Impatient::after(6, "pretrain").run(&config, &out).unwrap_err();
+    Impatient::after(6, "pretrain").run(&quick(&["seed=6", "checkpoints.every_steps=2"]), &other).unwrap_err();
     let [early, late] = [4, 6].map(|step| format!("checkpoints/pretrain-{step:010}.safetensors"));
     let sound = tree(&out);
 
     // One is passed over.
     flip(&out.join(&late));
-    let error = run(&config, &out, &Impatient::after(1, "pretrain")).unwrap_err().to_string();
+    let error = Impatient::after(1, "pretrain").run(&config, &out).unwrap_err().to_string();
     assert!(error.starts_with("stopped after step 5 of 22 of pretrain"), "{error}");
     fs::write(out.join(&late), &sound[&late]).unwrap();
 
@@ -298,6 +300,6 @@ fn a_read_only_folder_is_an_error_that_leaves_earlier_results_alone() {
     allow(&out, 0o755);
     assert!(!output.status.success(), "{said}");
     assert!(said.starts_with(&format!("error: cannot write {}", out.display())), "{said}");
-    assert!(said.contains("Permission denied") && said.contains("choose another place with --out"), "{said}");
+    assert!(said.contains("Permission denied") && said.contains("choose another place\n  hint: --out gives"), "{said}");
     assert_same(&before, &tree(&out));
 }

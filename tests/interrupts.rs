@@ -5,8 +5,8 @@ use crate::{
     runs::{Stages, tiny},
 };
 use limpq_core::{
-    run::{Config, run},
-    train::{Progress, Step},
+    run::{Config, Place, RunError, Summary, run, run_in},
+    train::{CancelToken, Progress, Step},
 };
 use std::{
     cell::{Cell, RefCell},
@@ -19,22 +19,34 @@ pub struct Impatient {
     steps: Option<usize>,
     seen: Cell<usize>,
     now: RefCell<String>,
-    enough: Cell<bool>,
+    enough: CancelToken,
 }
 
 impl Impatient {
     pub fn after(steps: usize, stage: &'static str) -> Self {
-        Self { stage, steps: Some(steps), seen: Cell::new(0), now: RefCell::default(), enough: Cell::new(false) }
+        Self { stage, steps: Some(steps), seen: Cell::new(0), now: RefCell::default(), enough: CancelToken::default() }
     }
 
     fn behind(stage: &'static str) -> Self {
         Self { steps: None, ..Self::after(0, stage) }
     }
 
+    /// Runs a config until it has had enough.
+    pub fn run(&self, config: &Config, folder: &Path) -> Result<Summary, RunError> {
+        self.run_in(config, Place { folder, others: &[], replace: false })
+    }
+
+    /// The same in a place of which more is said.
+    pub fn run_in(&self, config: &Config, place: Place) -> Result<Summary, RunError> {
+        run_in(config, place, self, &self.enough)
+    }
+
     fn count(&self) {
         if *self.now.borrow() == self.stage {
             self.seen.set(self.seen.get() + 1);
-            self.enough.set(self.steps.is_some_and(|steps| self.seen.get() >= steps));
+            if self.steps.is_some_and(|steps| self.seen.get() >= steps) {
+                self.enough.cancel();
+            }
         }
     }
 }
@@ -45,7 +57,7 @@ impl Progress for Impatient {
     }
     fn finish(&self) {
         if self.steps.is_none() && *self.now.borrow() == self.stage {
-            self.enough.set(true);
+            self.enough.cancel();
         }
     }
     fn note(&self, _: &str) {
@@ -54,14 +66,11 @@ impl Progress for Impatient {
     fn step(&self, _: &Step) {
         self.count();
     }
-    fn interrupted(&self) -> bool {
-        self.enough.get()
-    }
 }
 
 /// What an interrupted run says.
 fn said(config: &Config, out: &Path, impatient: &Impatient) -> String {
-    run(config, out, impatient).unwrap_err().to_string()
+    impatient.run(config, out).unwrap_err().to_string()
 }
 
 #[test]

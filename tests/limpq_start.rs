@@ -12,12 +12,12 @@ use limpq_core::{
     registry,
     search::{BitWidth, Candidates, Precision, uniform_precisions},
     train::{
-        Bench, Bits, ByLayer, Data, Job, Lab, Network, Nowhere, Plan, Quantizer, Recipe, Role, Sensitivity, State,
-        Update,
+        Bits, ByLayer, Data, Job, Network, Nowhere, Plan, Quantizer, Recipe, Role, Sensitivity, SensitivityContext,
+        State, TrainContext, Update,
     },
 };
 use serde::Deserialize;
-use std::{cell::OnceCell, collections::BTreeMap, num::NonZeroUsize, sync::Arc};
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 
 /// PyTorch's float32 is within 2e-7 of its float64 here.
 const TOLERANCE: f32 = 1e-5;
@@ -103,33 +103,31 @@ impl Case {
         let (recipe, state, candidates, graph) =
             (self.recipe(0), formula::state(&self.graph()), self.candidates(), Arc::new(self.graph()));
         with(&self.data(), devices, |bench| {
-            let lab = Lab {
+            let context = SensitivityContext {
                 graph,
                 pretrained: &state,
                 candidates: &candidates,
                 quantizer: self.quantizer(),
                 recipe: &recipe,
-                bench: *bench,
-                joint: OnceCell::new(),
-                initial: OnceCell::new(),
-                spread: OnceCell::new(),
+                train: *bench,
             };
-            metric.measure(&lab).unwrap()
+            metric.measure(&context).unwrap().indicators
         })
     }
 }
 
 /// Calls with a bench of so many devices.
-fn with<R>(data: &Data, devices: usize, work: impl FnOnce(&Bench) -> R) -> R {
+fn with<R>(data: &Data, devices: usize, work: impl FnOnce(&TrainContext) -> R) -> R {
     let devices: Vec<Device> = (0..devices).map(|_| fixtures::device()).collect();
     let (progress, checkpoints) = (Stages::default(), Nowhere);
-    work(&Bench {
+    work(&TrainContext {
         data,
         device: &devices[0],
         others: &devices[1..],
         seed: 0,
         workers: NonZeroUsize::MIN,
         progress: &progress,
+        cancel: None,
         checkpoints: &checkpoints,
     })
 }

@@ -1,48 +1,39 @@
-//! Integration tests, one program so that they link once.
+//! Tests of what trains, one program so that they link once. Those of the search half are in `search/`.
 
 // Registers the plugins.
 use limpq as _;
 
-mod answers;
-mod bad_input;
-mod belonging;
 mod book;
-mod command_line;
 mod configs;
-mod constraints;
 mod contracts;
+mod dampening;
 mod data_sets;
 mod devices;
-mod doubtful;
 mod evaluation;
 mod faults;
-mod finite;
 mod fixtures;
 mod folders;
-mod formula;
-mod front;
 mod fused;
-mod house;
-mod infeasible;
+mod fuzz_seeds;
 mod interrupts;
 mod kernels;
-mod latency;
 mod licences;
-mod limpq_names;
-mod limpq_reference;
 mod limpq_start;
-mod oracle;
+mod non_finite;
+mod operators;
 mod parity;
+mod provenance;
 mod quantizers;
 mod recipes;
-mod refine;
-mod refusals;
+mod registration;
 mod resume;
 mod runs;
 mod schedules;
 mod sensitivities;
+mod stages;
 mod step_sizes;
 mod study;
+mod synthetic;
 mod system;
 mod tampering;
 mod torchvision;

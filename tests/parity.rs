@@ -5,7 +5,7 @@
 //! for losses, 4e-6 for logits, 1e-4 for gradients and 1e-6 for what 20 steps of training leave; the losses of 20 steps of
 //! resnet18 are within 1e-4.
 
-use crate::{fixtures, formula};
+use crate::{fixtures, synthetic};
 use burn::{
     module::{Module, ModuleVisitor, Param},
     optim::{GradientsAccumulator, GradientsParams},
@@ -16,8 +16,8 @@ use limpq_core::{
     registry,
     search::Precision,
     train::{
-        Bench, Bits, Data, DatasetError, Job, Network, Nowhere, Plan, Progress, Quantizer, Recipe, Samples, State,
-        Step, Update, cross_entropy, smoothed,
+        Bits, Data, DatasetError, Job, Network, Nowhere, Plan, Progress, Quantizer, Recipe, Samples, State, Step,
+        TrainContext, Update, cross_entropy, smoothed,
     },
 };
 use serde::Deserialize;
@@ -124,8 +124,8 @@ impl Case {
     /// The network with PyTorch's step sizes, so that a last bit in one of them moves no value over a rounding tie.
     fn network(&self, device: &Device) -> Network {
         let plan = self.plan();
-        let own = Network::new(&plan, &formula::state(&plan.graph), device).unwrap();
-        let mut state = own.calibrate(formula::images(&self.images, self.input, device)).state();
+        let own = Network::new(&plan, &synthetic::state(&plan.graph), device).unwrap();
+        let mut state = own.calibrate(synthetic::images(&self.images, self.input, device)).state();
         for (name, &step) in &self.steps {
             state.0.get_mut(name).unwrap_or_else(|| panic!("{name}")).values = vec![step];
         }
@@ -173,8 +173,8 @@ fn step_sizes_start_as_in_pytorch() {
     for case in golden().cases.iter().filter(|case| !case.steps.is_empty()) {
         println!("{}", case.name);
         let plan = case.plan();
-        let network = Network::new(&plan, &formula::state(&plan.graph), &device).unwrap();
-        let state = network.calibrate(formula::images(&case.images, case.input, &device)).state();
+        let network = Network::new(&plan, &synthetic::state(&plan.graph), &device).unwrap();
+        let state = network.calibrate(synthetic::images(&case.images, case.input, &device)).state();
         let steps = state.0.keys().filter(|name| name.contains("_quantizer.")).count();
         assert_eq!(steps, case.steps.len());
         let distances = case.steps.iter().map(|(name, &step)| (name.clone(), distance(&state.0[name].values, &[step])));
@@ -189,7 +189,7 @@ fn logits_losses_and_gradients_are_pytorch_s() {
     for case in golden().cases.into_iter().filter(|case| !case.logits.is_empty()) {
         println!("{}", case.name);
         let network = case.network(&fixtures::device());
-        let images = formula::images(&case.images, case.input, &device);
+        let images = synthetic::images(&case.images, case.input, &device);
         let targets = smoothed(&case.labels(), case.classes, case.recipe.label_smoothing, &device);
         let mut gradients = GradientsAccumulator::new();
         let (mut logits, mut losses) = (vec![], vec![]);
@@ -238,7 +238,7 @@ fn training_is_pytorch_s() {
     for case in golden().cases.iter().filter(|case| !case.losses.is_empty()) {
         println!("{}", case.name);
         let samples: Arc<dyn Samples> =
-            Arc::new(Batch { pixels: formula::pixels(&case.images, case.input), labels: case.labels() });
+            Arc::new(Batch { pixels: synthetic::pixels(&case.images, case.input), labels: case.labels() });
         let data = Data {
             shape: case.shape(),
             classes: case.classes,
@@ -248,13 +248,14 @@ fn training_is_pytorch_s() {
             remarks: vec![],
         };
         let (losses, checkpoints) = (Losses::default(), Nowhere);
-        let bench = Bench {
+        let bench = TrainContext {
             data: &data,
             device: &device,
             others: &[],
             seed: 0,
             workers: NonZeroUsize::MIN,
             progress: &losses,
+            cancel: None,
             checkpoints: &checkpoints,
         };
         // An epoch is one batch of all images, so the order does not matter.

@@ -40,7 +40,8 @@ pub struct Home {
 impl Home {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let adam = "optimizer = \"adamw\"\nlearning_rate = 0.003\ndistillation = 0.5\nkeep = \"best\"\n";
+        let adam = "optimizer = \"adamw\"\nlearning_rate = 0.003\nstep_size_learning_rate = \"2x\"\n";
+        let adam = format!("{adam}distillation = 0.5\nkeep = \"best\"\n");
         let text = TINY.replace("[finetune]\n", &format!("[finetune]\n{adam}"));
         let text = text.replace("{ name = \"learned_step\" }", "{ name = \"learned_step\", seeds = 2 }");
         let text = text + "\n[split]\nvalidation = 0.2\n\n[refine]\nevaluations = 12\nimages = 128\n";

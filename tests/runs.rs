@@ -5,7 +5,7 @@ use limpq_core::{
     registry::entries,
     run::{Config, Place, Summary, run, run_in},
     search::Indicators,
-    train::{Checkpoint, Progress, Quantizer, Sensitivity, State},
+    train::{CancelToken, Checkpoint, Progress, Quantizer, Sensitivity, State},
 };
 use std::{cell::RefCell, path::Path};
 
@@ -57,7 +57,8 @@ pub fn tiny(sets: &[&str]) -> Config {
 /// Runs it, whatever the folder holds; the stages that trained.
 pub fn go(config: &Config, out: &Path) -> (Summary, Vec<String>) {
     let stages = Stages::default();
-    let summary = run_in(config, Place { folder: out, others: &[], replace: true }, &stages).unwrap();
+    let summary =
+        run_in(config, Place { folder: out, others: &[], replace: true }, &stages, &CancelToken::default()).unwrap();
     (summary, stages.0.into_inner())
 }
 

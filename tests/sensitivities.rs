@@ -8,7 +8,7 @@ use limpq_core::{
     graph::Model,
     run::Config,
     search::{BitWidth, Indicators, Precision, uniform_precisions},
-    train::{Bench, Job, Network, Nowhere, Optimizer, Plan, Quantizer, Recipe, Role, State, Update},
+    train::{Job, Network, Nowhere, Optimizer, Plan, Quantizer, Recipe, Role, State, TrainContext, Update},
 };
 use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, sync::Arc};
 
@@ -160,13 +160,14 @@ fn step_sizes_that_were_thrown_away_come_back() {
     let plan = Plan::new(graph.clone(), slots, config.quantizer.build::<dyn Quantizer>().unwrap().into());
     let device = fixtures::device();
     let (progress, checkpoints) = (Stages::default(), Nowhere);
-    let bench = Bench {
+    let bench = TrainContext {
         data: &data,
         device: &device,
         others: &[],
         seed: 0,
         workers: NonZeroUsize::MIN,
         progress: &progress,
+        cancel: None,
         checkpoints: &checkpoints,
     };
     let mut random = State::random(&graph, 0);

@@ -9,7 +9,7 @@ use crate::{
 };
 use limpq_core::{
     run::{Place, run, run_in},
-    train::{Progress, State},
+    train::{CancelToken, Progress, State},
 };
 use std::{
     cell::Cell,
@@ -62,8 +62,8 @@ fn forge(out: &Path, name: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
     fs::write(out.join(name), &content).unwrap();
     let path = out.join("artifacts.json");
     let mut record: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-    record["artifacts"][name]["content"] = limpq_core::hash::of_bytes(&content).into();
-    limpq_core::artifact::write_json(&path, &record).unwrap();
+    record["artifacts"][name]["content"] = limpq_core::store::hash::of_bytes(&content).into();
+    limpq_core::store::artifact::write_json(&path, &record).unwrap();
 }
 
 #[test]
@@ -145,7 +145,9 @@ fn a_record_leads_nowhere_out_of_the_folder() {
         fs::write(out.join("artifacts.json"), forged).unwrap();
         for replace in [false, true] {
             let place = Place { folder: &out, others: &[], replace };
-            let error = run_in(&quick(&["seed=6"]), place, &Stages::default()).unwrap_err().to_string();
+            let error = run_in(&quick(&["seed=6"]), place, &Stages::default(), &CancelToken::default())
+                .unwrap_err()
+                .to_string();
             assert!(error.contains("artifacts.json is damaged: ") && error.contains(name), "{error}");
         }
         assert_eq!(fs::read(&victim).unwrap(), b"mine");
@@ -164,16 +166,17 @@ fn files_that_no_run_wrote_are_not_replaced() {
         fs::write(out.join("notes.json"), "mine, too").unwrap();
         for replace in [false, true] {
             let place = Place { folder: &out, others: &[], replace };
-            let error = run_in(&quick(&[]), place, &Stages::default()).unwrap_err().to_string();
+            let error =
+                run_in(&quick(&[]), place, &Stages::default(), &CancelToken::default()).unwrap_err().to_string();
             let said = format!("{} is there, and no run wrote it", out.join(name).display());
-            assert!(error.starts_with(&said) && error.contains("with --out"), "{error}");
+            assert!(error.starts_with(&said) && error.contains("start in another folder"), "{error}");
         }
         let there: Vec<String> =
             fs::read_dir(&out).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         assert!(there.len() == 2 && fs::read(out.join(name)).unwrap() == b"mine", "{there:?}");
         // Other files are no trouble.
         fs::remove_file(out.join(name)).unwrap();
-        run(&quick(&[]), &out, &Impatient::after(1, "pretrain")).unwrap_err();
+        Impatient::after(1, "pretrain").run(&quick(&[]), &out).unwrap_err();
         assert!(out.join("notes.json").exists());
     }
 }
@@ -214,7 +217,7 @@ fn links_and_pipes_in_place_of_a_run_s_files_are_refused_by_name() {
         for pipe in [false, true] {
             let out = home.path().join(format!("{place}{pipe}"));
             if place % 2 == 0 {
-                run(&quick(&[]), &out, &Impatient::after(1, "pretrain")).unwrap_err();
+                Impatient::after(1, "pretrain").run(&quick(&[]), &out).unwrap_err();
             }
             let path = out.join(name);
             let _ = (fs::create_dir_all(&out), fs::remove_file(&path), fs::remove_dir_all(&path));
@@ -225,7 +228,9 @@ fn links_and_pipes_in_place_of_a_run_s_files_are_refused_by_name() {
             }
             for replace in [false, true] {
                 let given = Place { folder: &out, others: &[], replace };
-                let error = run_in(&quick(&["seed=6"]), given, &Stages::default()).unwrap_err().to_string();
+                let error = run_in(&quick(&["seed=6"]), given, &Stages::default(), &CancelToken::default())
+                    .unwrap_err()
+                    .to_string();
                 let what = if pipe { "a pipe, a socket or a device" } else { "a symbolic link" };
                 assert!(error.starts_with(&format!("{} is {what}, which a run does not", path.display())), "{error}");
             }
@@ -288,7 +293,7 @@ fn a_folder_that_goes_away_under_its_run_ends_it_and_serves_again() {
 fn a_run_goes_on_with_the_policy_that_it_kept() {
     let home = tempfile::tempdir().unwrap();
     let config = quick(&["finetune.epochs=1", "bits=[4, 2]"]);
-    run(&config, home.path(), &Impatient::after(2, "fine-tune found")).unwrap_err();
+    Impatient::after(2, "fine-tune found").run(&config, home.path()).unwrap_err();
     // As if the solver had found no better one in its time.
     let lowest = |bytes: Vec<u8>| {
         let mut policy: serde_json::Value = serde_json::from_slice(&bytes).unwrap();

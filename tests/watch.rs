@@ -1,4 +1,4 @@
-//! What is left to look at after a run: plots drawn from its metrics.
+//! What is left to look at after a run: plots drawn from its metrics, and what it was started with.
 
 use crate::{fixtures, runs::TINY};
 use std::{
@@ -29,6 +29,14 @@ fn plots_are_drawn_at_the_end_of_each_stage_and_again_by_a_command() {
     let folder = home.path().join("run");
     run(home.path(), &["--no-plots"]);
     assert!(!folder.join("plots").exists());
+    let versions: serde_json::Value = serde_json::from_slice(&fs::read(folder.join("versions.json")).unwrap()).unwrap();
+    let command: Vec<&str> = versions["command"].as_array().unwrap().iter().filter_map(|word| word.as_str()).collect();
+    assert!(command[1] == "run" && command.contains(&"--no-plots"), "{command:?}");
+    assert!(versions["started"].as_str().is_some_and(|started| started.ends_with('Z')), "{versions}");
+    assert!(versions["build"]["rustc"].as_str().is_some_and(|rustc| rustc.starts_with("rustc ")), "{versions}");
+    assert!(
+        versions["build"]["features"].as_array().unwrap().contains(&"train".into()) && versions["burn"] == "0.22.1"
+    );
     run(home.path(), &["--replace", "--set", "seed=6", "--set", "split.validation=0.1"]);
     let drawn = plots(&folder);
     let names: Vec<String> =

@@ -1,12 +1,12 @@
 //! Weights from elsewhere: every layout that PyTorch writes gives the same numbers, real networks the same logits as
 //! there, and a file that does not fit is refused with every name. `tests/golden/{pth,weights}.py` made the files.
 
-use crate::{fixtures, formula, runs::TINY};
+use crate::{fixtures, runs::TINY, synthetic};
 use limpq_core::{
     graph::{Builder, Conv, Graph, Model, Shape},
     registry,
-    run::{Config, run},
-    train::{Array, Network, Plan, Progress, Quantizer, State, Weights},
+    run::{Config, Place, run_in},
+    train::{Array, CancelToken, Network, Plan, Progress, Quantizer, State, Weights},
 };
 use safetensors::{Dtype, tensor::TensorView};
 use serde::Deserialize;
@@ -289,9 +289,6 @@ impl Progress for Remarks {
     fn remark(&self, remark: &str) {
         self.0.borrow_mut().push(remark.to_owned());
     }
-    fn interrupted(&self) -> bool {
-        true
-    }
 }
 
 /// timm's MobileNetV1 clips its ReLUs at 6. Its weights fit, and gave 10.95 % instead of 79.40 % without a word.
@@ -302,7 +299,9 @@ fn weights_that_fit_and_mean_something_else_are_remarked_on() {
         let sets = [format!("device={}", fixtures::device_name()), "pretrain.epochs=0".to_owned()];
         let config = Config::parse("tiny.toml", text, &sets).unwrap();
         let remarks = Remarks::default();
-        run(&config, &home.path().join(name), &remarks).unwrap_err();
+        let (folder, cancel) = (home.path().join(name), CancelToken::default());
+        cancel.cancel();
+        run_in(&config, Place { folder: &folder, others: &[], replace: false }, &remarks, &cancel).unwrap_err();
         remarks.0.into_inner()
     };
     let [without, with] = mobilenet(home.path());
@@ -361,14 +360,14 @@ fn networks_give_pytorch_s_logits() {
     let golden: Golden = serde_json::from_str(include_str!("golden/weights.json")).unwrap();
     let [batch, channels, height, width] = golden.input;
     let device = fixtures::device();
-    let images = formula::images("images", golden.input, &device);
+    let images = synthetic::images("images", golden.input, &device);
     let quantizer: Arc<dyn Quantizer> = registry::build::<dyn Quantizer>("lsq", &toml::Table::new()).unwrap().into();
     assert_eq!(golden.models.len(), 3);
     for (name, Made { classifier, logits: wanted }) in golden.models {
         let model = registry::build::<dyn Model>(&name, &toml::Table::new()).unwrap();
         let shape = Shape::new(channels, height, width).unwrap();
         let graph = Arc::new(model.graph(shape, wanted[0].len()).unwrap());
-        let mut state = formula::state(&graph);
+        let mut state = synthetic::state(&graph);
         for array in state.0.values_mut().filter(|array| array.shape.len() == 2) {
             array.values.iter_mut().for_each(|value| *value *= classifier);
         }

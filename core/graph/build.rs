@@ -1,42 +1,9 @@
 //! The builder that a model describes its network with; infers every shape as it goes.
 
-use super::{Graph, GraphError, Node, NodeId, Op, Shape};
+use super::{Graph, GraphError, Node, NodeId, Shape, fixed_bits};
+use crate::ops::{Add, BatchNorm, Concat, Conv, Flatten, GlobalAvgPool, Input, Linear, MaxPool, Op, Operator, Relu};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
-
-/// A 2-D convolution with square kernel, stride and padding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Conv {
-    /// Output channels.
-    pub out: usize,
-    /// Side of the kernel, in pixels.
-    pub kernel: usize,
-    /// Step, in pixels.
-    pub stride: usize,
-    /// Border of zeros on every side, in pixels.
-    pub padding: usize,
-    /// Channel groups; as many as channels for a depthwise convolution.
-    pub groups: usize,
-    /// Whether a bias is added.
-    pub bias: bool,
-}
-
-impl Conv {
-    /// `out` channels, "same" padding for an odd kernel, stride 1, one group, no bias.
-    pub fn new(out: usize, kernel: usize) -> Self {
-        Self { out, kernel, stride: 1, padding: kernel / 2, groups: 1, bias: false }
-    }
-
-    /// With this stride.
-    pub fn stride(self, stride: usize) -> Self {
-        Self { stride, ..self }
-    }
-
-    /// With this many groups.
-    pub fn groups(self, groups: usize) -> Self {
-        Self { groups, ..self }
-    }
-}
 
 /// Collects a network's nodes. The first error is kept and reported by [`Builder::finish`], so that descriptions
 /// read as straight lines.
@@ -49,7 +16,8 @@ pub struct Builder {
 impl Builder {
     /// A network called `model` for images of shape `input`; gives the builder and the input's node.
     pub fn new(model: &str, input: Shape, classes: usize) -> (Self, NodeId) {
-        let node = Node { name: String::new(), op: Op::Input, inputs: vec![], shape: input, fixed: false };
+        let op = Op::new(Input {});
+        let node = Node { name: String::new(), op, inputs: vec![], shape: input, fixed: None };
         let aliases = BTreeMap::new();
         let graph = Graph { model: model.to_owned(), options: None, input, classes, nodes: vec![node], aliases };
         let error = (classes == 0).then_some(GraphError::Zero { what: "classes" });
@@ -61,26 +29,47 @@ impl Builder {
         self.graph.nodes[node].shape.channels
     }
 
-    /// A searchable convolution.
-    pub fn conv(&mut self, name: &str, x: NodeId, conv: Conv) -> NodeId {
-        let input = self.graph.nodes[x].shape;
-        for channels in [input.channels, conv.out] {
-            if conv.groups == 0 || !channels.is_multiple_of(conv.groups) {
-                self.fail(GraphError::Groups { layer: name.to_owned(), groups: conv.groups, channels });
+    /// Shape of a node's output.
+    pub fn shape(&self, node: NodeId) -> Shape {
+        self.graph.nodes[node].shape
+    }
+
+    /// Any operator, given as a value. One with parameters needs a name; others may have the empty one.
+    pub fn apply(&mut self, name: &str, operator: impl Operator + Serialize + 'static, inputs: &[NodeId]) -> NodeId {
+        self.push(name, Op::new(operator), inputs)
+    }
+
+    /// Any operator with its attributes.
+    pub fn apply_op(&mut self, name: &str, op: Op, inputs: &[NodeId]) -> NodeId {
+        self.push(name, op, inputs)
+    }
+
+    /// Any operator by the name under which it is registered, with its default attributes.
+    pub fn named(&mut self, name: &str, operator: &str, inputs: &[NodeId]) -> NodeId {
+        match Op::named(operator, &toml::Table::new()) {
+            Ok(op) => self.push(name, op, inputs),
+            Err(error) => {
+                self.fail(Box::new(error).into());
+                inputs[0]
             }
         }
-        if conv.out == 0 {
-            self.fail(GraphError::Zero { what: "output channels" });
-        }
-        let (height, width) = self.window(name, input, conv.kernel, conv.stride, conv.padding);
-        self.push(name, Op::Conv(conv), &[x], Shape { channels: conv.out, height, width })
+    }
+
+    /// A searchable convolution.
+    pub fn conv(&mut self, name: &str, x: NodeId, conv: Conv) -> NodeId {
+        self.apply(name, conv, &[x])
     }
 
     /// A convolution that keeps [`super::FIXED_BITS`], such as the stem.
     pub fn fixed_conv(&mut self, name: &str, x: NodeId, conv: Conv) -> NodeId {
         let node = self.conv(name, x, conv);
-        self.graph.nodes[node].fixed = true;
+        self.graph.nodes[node].fixed = Some(fixed_bits());
         node
+    }
+
+    /// A searchable fully connected layer over the channels of each pixel.
+    pub fn linear(&mut self, name: &str, x: NodeId, linear: Linear) -> NodeId {
+        self.apply(name, linear, &[x])
     }
 
     /// Says what files of other programs call a layer.
@@ -93,60 +82,40 @@ impl Builder {
 
     /// Batch normalisation.
     pub fn batch_norm(&mut self, name: &str, x: NodeId) -> NodeId {
-        self.push(name, Op::BatchNorm, &[x], self.graph.nodes[x].shape)
+        self.apply(name, BatchNorm::default(), &[x])
     }
 
     /// Rectified linear unit.
     pub fn relu(&mut self, x: NodeId) -> NodeId {
-        self.push("", Op::Relu, &[x], self.graph.nodes[x].shape)
+        self.apply("", Relu {}, &[x])
     }
 
     /// Element-wise sum.
     pub fn add(&mut self, left: NodeId, right: NodeId) -> NodeId {
-        let (a, b) = (self.graph.nodes[left].clone(), self.graph.nodes[right].clone());
-        if a.shape != b.shape {
-            let (left_shape, right_shape) = (a.shape, b.shape);
-            self.fail(GraphError::AddShapes { left: a.name, left_shape, right: b.name, right_shape });
-        }
-        self.push("", Op::Add, &[left, right], a.shape)
+        self.apply("", Add {}, &[left, right])
     }
 
     /// The channels of several inputs of one height and width, one after another.
     pub fn concat(&mut self, inputs: &[NodeId]) -> NodeId {
-        let first = inputs.first().map_or(self.graph.input, |&input| self.graph.nodes[input].shape);
-        for &input in inputs {
-            let other = &self.graph.nodes[input];
-            if (other.shape.height, other.shape.width) != (first.height, first.width) {
-                let (right, right_shape) = (other.name.clone(), other.shape);
-                let left = self.graph.nodes[inputs[0]].name.clone();
-                self.fail(GraphError::ConcatShapes { left, left_shape: first, right, right_shape });
-            }
-        }
-        if inputs.is_empty() {
-            self.fail(GraphError::Zero { what: "inputs of a concatenation" });
-        }
-        let channels = inputs.iter().map(|&input| self.channels(input)).sum();
-        self.push("", Op::Concat, inputs, Shape { channels, ..first })
+        self.apply("", Concat {}, inputs)
     }
 
-    /// Maximum over windows.
+    /// Maximum over square windows.
     pub fn max_pool(&mut self, x: NodeId, kernel: usize, stride: usize, padding: usize) -> NodeId {
-        let input = self.graph.nodes[x].shape;
-        let (height, width) = self.window("max pool", input, kernel, stride, padding);
-        self.push("", Op::MaxPool { kernel, stride, padding }, &[x], Shape { height, width, ..input })
+        self.apply("", MaxPool::square(kernel, stride, padding), &[x])
     }
 
     /// Mean over all pixels.
     pub fn global_avg_pool(&mut self, x: NodeId) -> NodeId {
-        let channels = self.channels(x);
-        self.push("", Op::GlobalAvgPool, &[x], Shape { channels, height: 1, width: 1 })
+        self.apply("", GlobalAvgPool {}, &[x])
     }
 
-    /// The classifier: a fully connected layer with bias to the class scores, at [`super::FIXED_BITS`].
+    /// The classifier: a fully connected layer with bias from all values to the logits, at [`super::FIXED_BITS`].
     pub fn classifier(&mut self, name: &str, x: NodeId) -> NodeId {
-        let out = self.graph.classes;
-        let node = self.push(name, Op::Linear { out, bias: true }, &[x], Shape { channels: out, height: 1, width: 1 });
-        self.graph.nodes[node].fixed = true;
+        let shape = self.shape(x);
+        let x = if shape.channels == shape.elements() { x } else { self.apply("", Flatten {}, &[x]) };
+        let node = self.linear(name, x, Linear { out: self.graph.classes.max(1), bias: true });
+        self.graph.nodes[node].fixed = Some(fixed_bits());
         node
     }
 
@@ -155,29 +124,32 @@ impl Builder {
         self.error.map_or(Ok(self.graph), Err)
     }
 
-    fn push(&mut self, name: &str, op: Op, inputs: &[NodeId], shape: Shape) -> NodeId {
+    fn push(&mut self, name: &str, op: Op, inputs: &[NodeId]) -> NodeId {
+        let shapes: Vec<Shape> = inputs.iter().map(|&input| self.shape(input)).collect();
+        let shape = op.output(&shapes).unwrap_or_else(|error| {
+            let place = if name.is_empty() { self.place(&op, inputs) } else { name.to_owned() };
+            self.fail(GraphError::Operator { place, error });
+            // Something to go on with; the error is what is reported.
+            shapes.first().copied().unwrap_or(self.graph.input)
+        });
         if !name.is_empty() && !self.names.insert(name.to_owned()) {
             self.fail(GraphError::DuplicateName(name.to_owned()));
         }
-        let node = Node { name: name.to_owned(), op, inputs: inputs.to_vec(), shape, fixed: false };
-        self.graph.nodes.push(node);
+        if name.is_empty() && self.error.is_none() && (op.operands().is_some() || !op.parameters(&shapes).is_empty()) {
+            self.fail(GraphError::Nameless(op.name()));
+        }
+        self.graph.nodes.push(Node { name: name.to_owned(), op, inputs: inputs.to_vec(), shape, fixed: None });
         self.graph.nodes.len() - 1
     }
 
-    /// Output height and width, floored on each axis.
-    fn window(&mut self, layer: &str, input: Shape, kernel: usize, stride: usize, padding: usize) -> (usize, usize) {
-        if stride == 0 {
-            self.fail(GraphError::Zero { what: "stride" });
-            return (1, 1);
-        }
-        let side = |size: usize| (size + 2 * padding).checked_sub(kernel).map(|room| room / stride + 1);
-        match (side(input.height), side(input.width)) {
-            (Some(height), Some(width)) => (height, width),
-            _ => {
-                self.fail(GraphError::WindowTooLarge { layer: layer.to_owned(), kernel, padding, input });
-                (1, 1)
-            }
-        }
+    /// What an error calls a node without a name.
+    fn place(&self, op: &Op, inputs: &[NodeId]) -> String {
+        let input = |&input: &NodeId| {
+            let before = self.graph.nodes[..=input].iter().rev().find(|node| !node.name.is_empty());
+            let name = before.map_or("the image", |node| &node.name);
+            format!("{name} ({})", self.shape(input))
+        };
+        format!("{} of {}", op.label(), inputs.iter().map(input).collect::<Vec<_>>().join(" and "))
     }
 
     fn fail(&mut self, error: GraphError) {
@@ -205,13 +177,13 @@ mod tests {
         assert_eq!(graph.searchable().len(), 1);
         assert!(!graph.layers()[1].signed_input);
         assert!(graph.layers()[2].signed_input, "a sum with a convolution can be negative");
-        assert_eq!((graph.biases(), graph.batch_norm_numbers()), (5, 0));
+        assert_eq!((graph.biases(), graph.other_parameters()), (5, 0));
     }
 
     #[test]
     fn keeps_the_first_error() {
         let (mut b, x) = Builder::new("bad", Shape::new(3, 2, 2).unwrap(), 5);
-        let x = b.conv("c", x, Conv { padding: 0, ..Conv::new(4, 5) });
+        let x = b.conv("c", x, Conv::new(4, 5).padding(0));
         b.conv("c", x, Conv::new(4, 3));
         let error = b.finish().unwrap_err().to_string();
         assert!(error.starts_with("c: a 5x5 window with padding 0 does not fit a 3x2x2 input"), "{error}");
@@ -233,7 +205,10 @@ mod tests {
         let small = b.conv("small", x, Conv::new(2, 1).stride(2));
         b.concat(&[x, small]);
         let error = b.finish().unwrap_err().to_string();
-        assert!(error.contains("cannot concatenate") && error.contains("small (2x2x2)"), "{error}");
+        assert!(
+            error.starts_with("concatenation of the image (3x4x4) and small (2x2x2): heights or widths"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -1,19 +1,26 @@
 //! One quantizable layer, with the figures that costs are computed from.
 
-use super::{Graph, NodeId, Op, Shape};
+use super::{Graph, NodeId, Shape, fixed_bits};
+use crate::{
+    bits::Precision,
+    ops::{Operand, ParameterKind, Window},
+};
 use serde::Serialize;
 
-/// Which kind of layer holds the weights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+/// What the second operand of a layer is: the one whose bits are called `weight`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum LayerKind {
-    /// 2-D convolution.
-    Conv,
-    /// Fully connected layer.
-    Linear,
+pub enum Second {
+    /// Weights of its own.
+    Weights,
+    /// Another tensor of activations, as in the products of attention; whether it can be negative.
+    Activations {
+        /// Whether it can be negative.
+        signed: bool,
+    },
 }
 
-/// A convolution or fully connected layer, seen from the outside.
+/// A node that multiplies quantized tensors, seen from the outside.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Layer {
     /// State-dict name, the key of this layer everywhere.
@@ -21,24 +28,21 @@ pub struct Layer {
     /// Its node in the graph.
     #[serde(skip)]
     pub node: NodeId,
-    /// Convolution or fully connected.
-    pub kind: LayerKind,
+    /// Name of its operator, such as `conv` or `linear`.
+    pub kind: &'static str,
     /// Multiply-accumulates for one image, with output sides floored on each axis.
     pub macs: u64,
-    /// Multiply-accumulates as LIMPQ's published search counts them; see [`crate::search::Accounting::Limpq`].
+    /// The windows in which it goes over an image; a single pixel for a fully connected layer.
     #[serde(skip)]
-    pub limpq_macs: u64,
-    /// Side of the square kernel; 1 for a fully connected layer.
-    #[serde(skip)]
-    pub kernel: usize,
-    /// Step between windows, in pixels.
-    #[serde(skip)]
-    pub stride: usize,
+    pub window: Window,
     /// Groups of channels that do not mix; as many as channels in a depthwise convolution.
     #[serde(skip)]
     pub groups: usize,
-    /// Number of weights (without bias).
+    /// Number of weights (without bias); 0 for a product of two activations.
     pub weights: u64,
+    /// What its bits called `weight` belong to.
+    #[serde(skip)]
+    pub second: Second,
     /// Shape of one input sample.
     pub in_shape: Shape,
     /// Shape of one output sample.
@@ -46,50 +50,55 @@ pub struct Layer {
     /// Whether input activations can be negative.
     #[serde(skip)]
     pub signed_input: bool,
-    /// Whether it keeps [`super::FIXED_BITS`] and stays out of the search.
+    /// Whether it stays out of the search.
     #[serde(skip)]
     pub fixed: bool,
+    /// The bits that it keeps if it is fixed.
+    #[serde(skip)]
+    pub fixed_bits: Precision,
 }
 
 impl Layer {
     /// The layer at a node, if the node is one.
     pub(super) fn of(graph: &Graph, id: NodeId) -> Option<Self> {
         let node = &graph.nodes[id];
-        let input = *node.inputs.first()?;
-        let in_shape = graph.nodes[input].shape;
-        let (kind, weights, macs, limpq_macs) = match &node.op {
-            Op::Conv(conv) => {
-                let weights = (conv.out * (in_shape.channels / conv.groups) * conv.kernel * conv.kernel) as u64;
-                // The published code multiplies the unfloored sides as floats and truncates their product.
-                let side = |size: usize| (size + 2 * conv.padding - conv.kernel) as f64 / conv.stride as f64 + 1.0;
-                let area = (side(in_shape.height) * side(in_shape.width)) as u64;
-                let pixels = (node.shape.height * node.shape.width) as u64;
-                (LayerKind::Conv, weights, weights * pixels, weights * area)
-            }
-            Op::Linear { out, .. } => {
-                let weights = (in_shape.elements() * out) as u64;
-                (LayerKind::Linear, weights, weights, weights)
-            }
-            _ => return None,
+        let [Operand::Input(first), second] = node.op.operands()? else {
+            panic!("the first operand of {} is not an input", node.op.name());
         };
-        let (kernel, stride, groups) = match &node.op {
-            Op::Conv(conv) => (conv.kernel, conv.stride, conv.groups),
-            _ => (1, 1, 1),
-        };
+        let shapes = graph.input_shapes(id);
+        let signed = |input: usize| graph.can_be_negative(node.inputs[input]);
+        let parameters = graph.parameters(id);
+        let weight = parameters.iter().find(|parameter| parameter.kind == ParameterKind::Weight);
         Some(Self {
             name: node.name.clone(),
             node: id,
-            kind,
-            macs,
-            limpq_macs,
-            kernel,
-            stride,
-            groups,
-            weights,
-            in_shape,
+            kind: node.op.name(),
+            macs: node.op.macs(&shapes, node.shape),
+            window: node.op.window(),
+            groups: node.op.groups(),
+            weights: weight.map_or(0, |weight| weight.count() as u64),
+            second: match second {
+                Operand::Weight => Second::Weights,
+                Operand::Input(input) => Second::Activations { signed: signed(input) },
+            },
+            in_shape: shapes[first],
             out_shape: node.shape,
-            signed_input: graph.can_be_negative(input),
-            fixed: node.fixed,
+            signed_input: signed(first),
+            fixed: node.fixed.is_some(),
+            fixed_bits: node.fixed.unwrap_or_else(fixed_bits),
         })
+    }
+
+    /// The bits that it keeps if it is fixed, for people: `8 bits`, or `w4a8` if they are not the same for both tensors.
+    pub fn fixed_text(&self) -> String {
+        match self.fixed_bits.weight == self.fixed_bits.act {
+            true => format!("{} bits", self.fixed_bits.act),
+            false => self.fixed_bits.to_string(),
+        }
+    }
+
+    /// Whether it is a depthwise convolution.
+    pub fn is_depthwise(&self) -> bool {
+        self.groups > 1 && self.groups == self.in_shape.channels
     }
 }

@@ -4,15 +4,24 @@
 //! description. Layers are known by their PyTorch state-dict name everywhere; nothing joins them by position.
 
 mod build;
+mod error;
+mod fixed;
 mod layer;
 mod model;
 mod shape;
 
-pub use build::{Builder, Conv};
-pub use layer::{Layer, LayerKind};
-pub use model::Model;
+pub use crate::ops::Conv;
+pub use build::Builder;
+pub use error::GraphError;
+pub use fixed::{FixedRule, FixedRules};
+pub use layer::{Layer, Second};
+pub use model::{DescribedError, Model, described, model, resolved};
 pub use shape::Shape;
 
+use crate::{
+    bits::Precision,
+    ops::{Op, Parameter, ParameterKind},
+};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -21,42 +30,12 @@ crate::registry::kind!(Model, "model");
 /// Index of a node in its [`Graph`]; nodes are in execution order.
 pub type NodeId = usize;
 
-/// Bits that fixed layers (stem, classifier) carry for weights and activations alike.
+/// Bits that fixed layers (stem, classifier) carry for weights and activations alike, unless a config gives others.
 pub const FIXED_BITS: u8 = 8;
 
-/// What a node computes.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub enum Op {
-    /// The network's input image.
-    Input,
-    /// 2-D convolution.
-    Conv(Conv),
-    /// Batch normalisation over channels.
-    BatchNorm,
-    /// Rectified linear unit.
-    Relu,
-    /// Element-wise sum of two inputs of one shape.
-    Add,
-    /// The channels of several inputs of one height and width, one after another.
-    Concat,
-    /// Maximum over square windows.
-    MaxPool {
-        /// Side of the window, in pixels.
-        kernel: usize,
-        /// Step between windows, in pixels.
-        stride: usize,
-        /// Border added on every side, in pixels.
-        padding: usize,
-    },
-    /// Mean over all pixels of a channel.
-    GlobalAvgPool,
-    /// Fully connected layer on a flattened input.
-    Linear {
-        /// Number of output features.
-        out: usize,
-        /// Whether a bias is added.
-        bias: bool,
-    },
+/// [`FIXED_BITS`] for both tensors.
+pub fn fixed_bits() -> Precision {
+    Precision::uniform(FIXED_BITS.into()).expect("8 is a bit-width")
 }
 
 /// One step of the network.
@@ -66,91 +45,15 @@ pub struct Node {
     pub name: String,
     /// What it computes.
     pub op: Op,
-    /// The nodes it reads, all earlier than itself.
+    /// The nodes it reads, all earlier than itself; none for the network's input.
     pub inputs: Vec<NodeId>,
     /// Output shape of one sample.
     pub shape: Shape,
-    /// Whether this layer keeps [`FIXED_BITS`] and stays out of the search.
-    pub fixed: bool,
+    /// The bits that a layer keeps which stays out of the search.
+    pub fixed: Option<Precision>,
 }
 
-/// Why a network could not be described.
-#[derive(Debug, thiserror::Error)]
-pub enum GraphError {
-    /// A window does not fit into its input.
-    #[error(
-        "{layer}: a {kernel}x{kernel} window with padding {padding} does not fit a {input} input; use a larger --input"
-    )]
-    WindowTooLarge {
-        /// Name of the layer.
-        layer: String,
-        /// Side of the window.
-        kernel: usize,
-        /// Padding on every side.
-        padding: usize,
-        /// What it was applied to.
-        input: Shape,
-    },
-    /// Channels cannot be divided into the groups.
-    #[error("{layer}: {groups} groups do not divide {channels} channels")]
-    Groups {
-        /// Name of the layer.
-        layer: String,
-        /// Requested groups.
-        groups: usize,
-        /// Input or output channels.
-        channels: usize,
-    },
-    /// Two summands differ in shape.
-    #[error("cannot add {left} ({left_shape}) and {right} ({right_shape}): the shapes differ")]
-    AddShapes {
-        /// Where the first summand comes from.
-        left: String,
-        /// Its shape.
-        left_shape: Shape,
-        /// Where the second summand comes from.
-        right: String,
-        /// Its shape.
-        right_shape: Shape,
-    },
-    /// Inputs of a concatenation differ in height or width.
-    #[error("cannot concatenate {left} ({left_shape}) and {right} ({right_shape}): height or width differ")]
-    ConcatShapes {
-        /// Where the first input comes from.
-        left: String,
-        /// Its shape.
-        left_shape: Shape,
-        /// Where the other input comes from.
-        right: String,
-        /// Its shape.
-        right_shape: Shape,
-    },
-    /// A name was given twice.
-    #[error("two layers are called {0:?}; layer names are keys and must differ")]
-    DuplicateName(String),
-    /// A dimension is zero.
-    #[error("{what} must be at least 1, got 0")]
-    Zero {
-        /// Which dimension.
-        what: &'static str,
-    },
-    /// An option of the model is out of range.
-    #[error("option {name}: {why}")]
-    Option {
-        /// Key of the option.
-        name: &'static str,
-        /// What was found and what is allowed.
-        why: String,
-    },
-    /// A shape could not be read.
-    #[error("cannot read {text:?} as a shape: expected CHANNELSxHEIGHTxWIDTH, for example 3x224x224")]
-    ShapeText {
-        /// What was given.
-        text: String,
-    },
-}
-
-/// A network: nodes in execution order, the last one gives the class scores.
+/// A network: nodes in execution order, the last one gives the logits.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Graph {
     /// Name of the model that described it.
@@ -170,9 +73,14 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Convolutions and fully connected layers, in execution order.
+    /// The nodes that multiply quantized tensors, in execution order.
     pub fn layers(&self) -> Vec<Layer> {
         (0..self.nodes.len()).filter_map(|id| Layer::of(self, id)).collect()
+    }
+
+    /// Whether a node is a layer.
+    pub fn is_layer(&self, id: NodeId) -> bool {
+        self.nodes[id].op.operands().is_some()
     }
 
     /// The name here of a layer that a file may call otherwise.
@@ -185,42 +93,52 @@ impl Graph {
         self.layers().into_iter().filter(|layer| !layer.fixed).collect()
     }
 
-    /// The layers that keep [`FIXED_BITS`], in execution order.
+    /// The layers that keep their bits, in execution order.
     pub fn fixed(&self) -> Vec<Layer> {
         self.layers().into_iter().filter(|layer| layer.fixed).collect()
     }
 
+    /// Shapes of what a node reads.
+    pub fn input_shapes(&self, id: NodeId) -> Vec<Shape> {
+        self.nodes[id].inputs.iter().map(|&input| self.nodes[input].shape).collect()
+    }
+
+    /// The parameters of a node.
+    pub fn parameters(&self, id: NodeId) -> Vec<Parameter> {
+        self.nodes[id].op.parameters(&self.input_shapes(id))
+    }
+
     /// Whether the values a node puts out can be negative; decides between signed and unsigned activation grids.
     pub fn can_be_negative(&self, id: NodeId) -> bool {
-        let node = &self.nodes[id];
-        match node.op {
-            Op::Relu => false,
-            Op::MaxPool { .. } | Op::GlobalAvgPool | Op::Add | Op::Concat => {
-                node.inputs.iter().any(|&input| self.can_be_negative(input))
-            }
-            Op::Input | Op::Conv(_) | Op::BatchNorm | Op::Linear { .. } => true,
+        let mut can: Vec<bool> = Vec::with_capacity(id + 1);
+        for node in &self.nodes[..=id] {
+            let inputs: Vec<bool> = node.inputs.iter().map(|&input| can[input]).collect();
+            can.push(node.op.can_be_negative(&inputs));
         }
+        can[id]
     }
 
-    /// The convolution whose output a batch-norm normalises, if that is what it reads.
-    pub fn normalised_layer(&self, batch_norm: NodeId) -> Option<NodeId> {
-        let input = *self.nodes[batch_norm].inputs.first()?;
-        matches!(self.nodes[input].op, Op::Conv(_) | Op::Linear { .. }).then_some(input)
+    /// The layer with weights whose output a node reads directly, if that is what it reads.
+    pub fn normalised_layer(&self, id: NodeId) -> Option<NodeId> {
+        let input = *self.nodes[id].inputs.first()?;
+        self.is_layer(input).then_some(input)
     }
 
-    /// Number of biases; they stay in full precision.
+    /// Number of values of the layers' other parameters, their biases; they stay in full precision.
     pub fn biases(&self) -> u64 {
-        let of = |node: &Node| match &node.op {
-            Op::Conv(conv) if conv.bias => conv.out as u64,
-            Op::Linear { out, bias: true } => *out as u64,
-            _ => 0,
-        };
-        self.nodes.iter().map(of).sum()
+        self.count(|id| self.is_layer(id))
     }
 
-    /// Numbers of all batch-norms: scale, shift, mean and variance of each channel; they stay in full precision.
-    pub fn batch_norm_numbers(&self) -> u64 {
-        let norms = self.nodes.iter().filter(|node| node.op == Op::BatchNorm);
-        norms.map(|node| 4 * node.shape.channels as u64).sum()
+    /// Number of values of all other parameters: scale, shift, mean and variance of batch-norms, for example; they stay in full
+    /// precision.
+    pub fn other_parameters(&self) -> u64 {
+        self.count(|id| !self.is_layer(id))
+    }
+
+    /// Number of values that are not quantized, of the parameters of some nodes.
+    fn count(&self, of: impl Fn(NodeId) -> bool) -> u64 {
+        let parameters = (0..self.nodes.len()).filter(|&id| of(id)).flat_map(|id| self.parameters(id));
+        let plain = parameters.filter(|parameter| parameter.kind != ParameterKind::Weight);
+        plain.map(|parameter| parameter.count() as u64).sum()
     }
 }

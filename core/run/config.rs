@@ -1,12 +1,13 @@
 //! Experiment configs: everything that a run does. How they are read stands in `read.rs`.
 
-use super::{CheckpointOptions, Devices};
+use super::CheckpointOptions;
 use crate::{
+    device::Devices,
     graph::{FIXED_BITS, Graph},
     registry::{self, Kind, RegistryError},
     search::{
-        Accounting, Budget, BudgetText, Candidates, Constraints, CostModel, DEFAULT_ALPHA, RisingIndicators, Rule,
-        RuleError, Rules, Share,
+        Accounting, Budget, BudgetText, Candidates, Constraints, DEFAULT_ALPHA, RisingIndicators, Rule, RuleError,
+        Rules, Share,
     },
     train::{Arithmetic, Data, Recipe, Split, Weights},
 };
@@ -228,11 +229,8 @@ impl Config {
     /// Unknown names and wrong options.
     pub fn budgets(&self) -> Result<Vec<Budget>, RegistryError> {
         let none = toml::Table::new();
-        let budget = |text: BudgetText| {
-            let cost = registry::build::<dyn CostModel>(&text.name, self.cost.get(&text.name).unwrap_or(&none))?;
-            Ok(Budget { text, cost })
-        };
-        self.search.budgets().into_iter().map(budget).collect()
+        let options = |text: &BudgetText| self.cost.get(&text.name).unwrap_or(&none);
+        self.search.budgets().into_iter().map(|text| Budget::new(text.clone(), options(&text))).collect()
     }
 
     /// What a policy of this config must keep.

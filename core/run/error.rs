@@ -1,13 +1,25 @@
 //! Why a run ends early.
 
-use super::{device::DeviceError, folder::FolderError};
 use crate::{
-    artifact::{Damaged, WriteError},
-    graph::GraphError,
+    device::DeviceError,
+    graph::{DescribedError, GraphError},
     registry::RegistryError,
     search::{IndicatorsError, PolicyError, SearchError},
+    store::{
+        FolderError,
+        artifact::{Damaged, WriteError},
+    },
     train::{DatasetError, StateError, ThreadsError, TrainError, WeightsError},
 };
+
+impl From<DescribedError> for RunError {
+    fn from(error: DescribedError) -> Self {
+        match error {
+            DescribedError::Registry(error) => error.into(),
+            DescribedError::Graph(error) => error.into(),
+        }
+    }
+}
 
 /// Why a run ended early. Artifacts of finished stages stay; the same command goes on after them.
 #[derive(Debug, thiserror::Error)]

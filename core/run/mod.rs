@@ -1,34 +1,24 @@
-//! A run: one config, one folder, one artifact for each stage.
+//! A run: one config, one folder, and a list of stages, each of which leaves artifacts in the folder.
 //!
 //! ```text
-//! pretrain -> indicators -> search (-> refine) -> finetune (found and uniform policy) -> evaluate -> summary
+//! pretrain -> indicators -> search (-> refine) -> evaluate -> fine-tune (found, refined and uniform policy) -> summary
 //! ```
 
-mod artifacts;
+mod checkpoint_store;
 mod config;
-mod device;
-mod entry;
 mod error;
-mod experiment;
-mod folder;
-mod measured;
-mod origin;
-mod policy;
+mod pipeline;
 mod read;
 mod record;
-mod shelf;
+mod setup;
 mod stages;
-mod summary;
-#[cfg(feature = "cuda-untuned")]
-mod tuned;
 mod variables;
 
+pub use checkpoint_store::CheckpointOptions;
 pub use config::{Config, Evaluate, Limit, Plugin, Refine, SearchOptions};
-pub use device::{Device, DeviceError, Devices};
 pub use error::RunError;
-pub use experiment::{Place, run, run_in};
-pub use folder::{Folder, FolderError};
+pub use pipeline::{Place, StageReport, StageState, report_stages, run, run_in};
 pub use read::ConfigError;
-pub use shelf::CheckpointOptions;
-pub use summary::{Entrant, Summary};
+pub use setup::Setup;
+pub use stages::{Entrant, Summary, layout};
 pub use variables::VariableError;

@@ -6,12 +6,12 @@ use super::{
     variables::{Variable, VariableError, variables},
 };
 use crate::{
-    graph::FIXED_BITS,
+    graph::{self, FIXED_BITS},
     input,
     options::{self, OptionsError},
-    registry::{self, Kind},
+    registry::{self, Kind, RegistryError},
     search::{CostModel, DEFAULT_ALPHA},
-    settings::{Setting, SettingError},
+    settings::{Setting, UnreadableSetting},
     train::{Keep, Recipe, Split},
 };
 use std::path::Path;
@@ -47,13 +47,8 @@ pub enum ConfigError {
         error: OptionsError,
     },
     /// A setting that is not `key=value`.
-    #[error("cannot read --set {text:?}: {error}")]
-    Set {
-        /// The setting.
-        text: String,
-        /// What is wrong.
-        error: SettingError,
-    },
+    #[error(transparent)]
+    Set(#[from] UnreadableSetting),
     /// An environment variable that is no setting.
     #[error(transparent)]
     Variable(#[from] VariableError),
@@ -90,14 +85,11 @@ impl Config {
         let file = input::toml(text).map_err(syntax)?;
         let variable = |Variable { name, value, setting }: Variable| {
             let shown = format!("environment variable {name}={value}");
-            Ok(Override { shown, setting })
+            Override { shown, setting }
         };
-        let pair = |text: &String| {
-            let setting = Setting::parse(text).map_err(|error| ConfigError::Set { text: text.clone(), error })?;
-            Ok(Override { shown: format!("--set {text}"), setting })
-        };
-        let overrides = variables.into_iter().map(variable).chain(sets.iter().map(pair));
-        let overrides: Vec<Override> = overrides.collect::<Result<_, ConfigError>>()?;
+        let pairs = sets.iter().zip(Setting::parse_all(sets)?);
+        let pairs = pairs.map(|(text, setting)| Override { shown: format!("setting {text}"), setting });
+        let overrides: Vec<Override> = variables.into_iter().map(variable).chain(pairs).collect();
         let without = |left_out: usize| {
             let kept = overrides.iter().enumerate().filter(|(place, _)| *place != left_out);
             Self::over(file.clone(), kept.map(|(_, kept)| &kept.setting))
@@ -128,6 +120,18 @@ impl Config {
         Ok(config)
     }
 
+    /// Checks the model and writes every default of it out; beside its own options it may have `fixed`.
+    fn resolve_model(&mut self) -> Result<(), OptionsError> {
+        let Plugin { name, options } = &mut self.model;
+        *options = graph::resolved(name, options).map_err(|error| match error {
+            RegistryError::Options { error: OptionsError { path, message }, .. } => {
+                OptionsError { path: format!("model.{path}").trim_end_matches('.').to_owned(), message }
+            }
+            other => OptionsError { path: "model.name".to_owned(), message: other.to_string() },
+        })?;
+        Ok(())
+    }
+
     /// Checks plugins and recipes and writes every default of the plugins out.
     fn resolve(&mut self) -> Result<(), OptionsError> {
         fn plugin<P: ?Sized + Kind>(section: &str, plugin: &mut Plugin) -> Result<(), OptionsError> {
@@ -140,7 +144,7 @@ impl Config {
             Ok(())
         }
         plugin::<dyn crate::train::Dataset>("dataset", &mut self.dataset)?;
-        plugin::<dyn crate::graph::Model>("model", &mut self.model)?;
+        self.resolve_model()?;
         plugin::<dyn crate::train::Quantizer>("quantizer", &mut self.quantizer)?;
         plugin::<dyn crate::train::Sensitivity>("sensitivity", &mut self.sensitivity)?;
         plugin::<dyn crate::search::Solver>("solver", &mut self.solver)?;

@@ -2,8 +2,8 @@
 
 use super::Config;
 use crate::{
-    hash,
     search::Problem,
+    store::hash,
     train::{Data, DatasetError, Loaded},
 };
 use serde::Serialize;
@@ -47,7 +47,7 @@ pub(super) fn versions(
         "program_sha256": program,
         "images_sha256": images,
         "costs_sha256": of_problem(costs),
-        "burn": "0.22.1",
+        "burn": null,
         "os": std::env::consts::OS,
         "architecture": std::env::consts::ARCH,
         "threads": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -55,6 +55,7 @@ pub(super) fn versions(
     if let (Some(weights), Some(loaded)) = (&config.weights, weights) {
         versions["weights"] = serde_json::json!({ "path": weights.path, "sha256": loaded.sha256 });
     }
+    crate::provenance::add_to(&mut versions);
     format!("{versions:#}\n")
 }
 

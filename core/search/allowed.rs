@@ -2,7 +2,8 @@
 
 use super::{BitWidth, Candidates, Joined, Precision, Rule, RuleError, Rules};
 use crate::{
-    graph::{Graph, Layer, NodeId, Op},
+    graph::{Graph, Layer, NodeId},
+    ops::Join,
     registry::nearest,
 };
 use glob::Pattern;
@@ -173,20 +174,19 @@ fn joined(graph: &Graph, layers: &[Layer], place: &BTreeMap<NodeId, usize>, whic
             vec![(0..layers.len()).filter(|&layer| glob.matches(&layers[layer].name)).collect()]
         }
         Joined::Residual | Joined::Concat => {
-            let op = if *which == Joined::Residual { Op::Add } else { Op::Concat };
-            let nodes = graph.nodes.iter().filter(|node| node.op == op);
-            let sources = |inputs: &[NodeId]| sources(graph, inputs, op == Op::Add);
+            let join = if *which == Joined::Residual { Join::Sum } else { Join::Concat };
+            let nodes = graph.nodes.iter().filter(|node| node.op.joins() == Some(join));
+            let sources = |inputs: &[NodeId]| sources(graph, inputs, join == Join::Sum);
             nodes
                 .map(|node| sources(&node.inputs).iter().filter_map(|node| place.get(node).copied()).collect())
                 .collect()
         }
         Joined::Depthwise => {
-            let depthwise = |layer: &Layer| layer.groups > 1 && layer.groups == layer.in_shape.channels;
             let with_readers = |(index, layer): (usize, &Layer)| {
                 let readers = (0..layers.len()).filter(|&other| producer(graph, reads(&layers[other])) == layer.node);
                 std::iter::once(index).chain(readers).collect()
             };
-            layers.iter().enumerate().filter(|(_, layer)| depthwise(layer)).map(with_readers).collect()
+            layers.iter().enumerate().filter(|(_, layer)| layer.is_depthwise()).map(with_readers).collect()
         }
         Joined::Inputs => {
             let mut by_tensor: BTreeMap<NodeId, Vec<usize>> = BTreeMap::new();
@@ -198,9 +198,9 @@ fn joined(graph: &Graph, layers: &[Layer], place: &BTreeMap<NodeId, usize>, whic
     }
 }
 
-/// The node that makes a tensor, seen through batch-norm and activation functions.
+/// The node that makes a tensor, seen through operators that only transform its values, such as batch-norm.
 fn producer(graph: &Graph, mut node: NodeId) -> NodeId {
-    while matches!(graph.nodes[node].op, Op::BatchNorm | Op::Relu) {
+    while graph.nodes[node].op.is_elementwise() {
         node = graph.nodes[node].inputs[0];
     }
     node
@@ -212,7 +212,7 @@ fn sources(graph: &Graph, tensors: &[NodeId], through_sums: bool) -> BTreeSet<No
     let mut found = BTreeSet::new();
     while let Some(tensor) = open.pop() {
         let node = producer(graph, tensor);
-        if found.insert(node) && through_sums && graph.nodes[node].op == Op::Add {
+        if found.insert(node) && through_sums && graph.nodes[node].op.joins() == Some(Join::Sum) {
             open.extend(&graph.nodes[node].inputs);
         }
     }
@@ -224,7 +224,7 @@ fn matches_nothing(graph: &Graph, rule: &str, glob: &Pattern) -> RuleError {
     let fixed = graph.fixed().into_iter().find(|layer| glob.matches(&layer.name));
     let near = nearest(glob.as_str(), searchable.iter().map(|layer| layer.name.as_str()));
     let hint = match (fixed, near) {
-        (Some(layer), _) => format!("; {} keeps its fixed 8 bits", layer.name),
+        (Some(layer), _) => format!("; {} keeps its fixed {}", layer.name, layer.fixed_text()),
         (None, Some(near)) => format!("; nearest: {near}"),
         (None, None) => String::new(),
     };

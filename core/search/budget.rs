@@ -171,7 +171,7 @@ impl BudgetText {
             }
         }
         match table.unit.suffixes() {
-            [] => Ok((end, Scale::Times(table.divisor))),
+            [] => Ok((end, Scale::Times(table.unit.bare(table.divisor)))),
             _ if end.parse().is_ok_and(|number: f64| number.is_nan() || number <= 0.0) => Err(self.not_positive()),
             _ => Err(self.unreadable(table)), // 48 what? G and M are both plausible
         }

@@ -4,7 +4,10 @@ use super::{
     Accounting, Allowed, BudgetError, BudgetText, Candidates, CostError, CostModel, CostTable, Limits, Precision,
     RuleError, Rules, ShareError,
 };
-use crate::graph::Graph;
+use crate::{
+    graph::Graph,
+    registry::{self, RegistryError},
+};
 
 /// A budget with the cost model that it is on.
 pub struct Budget {
@@ -12,6 +15,17 @@ pub struct Budget {
     pub text: BudgetText,
     /// What it limits.
     pub cost: Box<dyn CostModel>,
+}
+
+impl Budget {
+    /// A budget on the cost model that it names, made from the options of that.
+    ///
+    /// # Errors
+    /// Unknown names and wrong options.
+    pub fn new(text: BudgetText, options: &toml::Table) -> Result<Self, RegistryError> {
+        let cost = registry::build::<dyn CostModel>(&text.name, options)?;
+        Ok(Self { text, cost })
+    }
 }
 
 /// What a policy must keep.
@@ -107,7 +121,7 @@ impl Constraints<'_> {
 
 /// Whether a cost is known wherever the search may go.
 fn covered(table: &CostTable, allowed: &[Allowed]) -> Result<(), ConstraintsError> {
-    let fixed = table.unknown.iter().map(|layer| format!("{layer} at its fixed 8 bits"));
+    let fixed = table.unknown.iter().cloned();
     let searched = allowed.iter().enumerate().flat_map(|(index, layer)| {
         layer.pairs().filter(move |&bits| !table.covers(index, bits)).map(|bits| format!("{} {bits}", layer.layer))
     });

@@ -1,7 +1,7 @@
 //! What layers cost at given bits, in exact integers, and under which accounting.
 
 use super::{BitWidth, Precision};
-use crate::graph::{FIXED_BITS, Graph, Layer};
+use crate::graph::{Graph, Layer, Second};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, HashMap};
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Accounting {
-    /// Output sides floored on each axis; stem and classifier count at their fixed 8x8 bits.
+    /// Output sides floored on each axis; fixed layers count at the bits that they keep.
     #[default]
     Exact,
     /// As LIMPQ's published search: the output area is the truncated product of unfloored sides (stride-2 layers are
@@ -35,7 +35,10 @@ impl Accounting {
     pub fn macs(self, layer: &Layer) -> u64 {
         match self {
             Self::Exact => layer.macs,
-            Self::Limpq => layer.limpq_macs,
+            Self::Limpq => match layer.second {
+                Second::Weights => layer.weights * layer.window.truncated_area(layer.in_shape),
+                Second::Activations { .. } => layer.macs,
+            },
         }
     }
 }
@@ -53,6 +56,24 @@ pub enum Unit {
     Nanoseconds,
     /// Energy in picojoules. Printed in microjoules.
     Picojoules,
+    /// A unit of the cost's own, such as clock cycles or DSP slices:
+    ///
+    /// ```
+    /// # use limpq_core::search::Unit;
+    /// const CYCLES: Unit = Unit::Own {
+    ///     symbol: "kcycles",
+    ///     parts: 1_000,
+    ///     suffixes: &[("cycles", 1), ("kcycles", 1_000), ("Mcycles", 1_000_000)],
+    /// };
+    /// ```
+    Own {
+        /// The symbol of the unit that numbers are printed in.
+        symbol: &'static str,
+        /// How many whole numbers of the cost one printed unit is; not zero.
+        parts: u64,
+        /// Suffixes that a budget may carry, and what each stands for. Without any, a budget is a bare number of printed units.
+        suffixes: &'static [(&'static str, u64)],
+    },
 }
 
 /// What is wrong between a cost model and a network; each cost model has errors of its own.
@@ -147,7 +168,7 @@ pub struct CostTable {
     pub layers: Vec<BTreeMap<Precision, u64>>,
     /// The sums whose largest is the cost; one for most costs.
     pub sums: Vec<Sum>,
-    /// Layers outside the search that count, but whose cost at their fixed bits is not known.
+    /// Layers outside the search that count, but whose cost at their fixed bits is not known, in words.
     pub unknown: Vec<String>,
 }
 
@@ -184,20 +205,26 @@ impl CostTable {
             false => model.at_every_step(layer, bits),
         };
         let known = |layer: &Layer, bits| model.covers(layer, bits).then(|| cost(layer, bits));
-        let of_fixed = |bits| fixed.iter().map(|layer| known(layer, bits)).sum::<Option<u64>>();
-        let (fixed_at_8, fixed_at_32) = (of_fixed(eight()).unwrap_or_default(), of_fixed(full()));
+        let of_fixed = |bits: &dyn Fn(&Layer) -> Precision| {
+            fixed.iter().map(|layer| known(layer, bits(layer))).sum::<Option<u64>>()
+        };
+        let own = of_fixed(&|layer| layer.fixed_bits).unwrap_or_default();
+        let fixed_at_32 = of_fixed(&|_| full());
         let at = |layer: &Layer| precisions.iter().filter_map(|&bits| Some((bits, known(layer, bits)?))).collect();
         let layers = searchable.iter().map(at).collect();
         let sums = match steps.is_empty() {
-            true => vec![Sum { name: String::new(), fixed: fixed_at_8, fixed_at_32, layers: BTreeMap::new() }],
+            true => vec![Sum { name: String::new(), fixed: own, fixed_at_32, layers: BTreeMap::new() }],
             false => {
                 let places = Places::new(&searchable, &fixed);
-                let sum = |step: Step| places.sum(step, &precisions, fixed_at_8, fixed_at_32);
+                let sum = |step: Step| places.sum(step, &precisions, own, fixed_at_32);
                 undominated(steps.into_iter().map(sum).collect())
             }
         };
         let elements: u64 = searchable.iter().map(|layer| model.elements(layer)).sum();
-        let unknown = fixed.iter().filter(|layer| !model.covers(layer, eight())).map(|layer| layer.name.clone());
+        let unknown = fixed
+            .iter()
+            .filter(|layer| !model.covers(layer, layer.fixed_bits))
+            .map(|layer| format!("{} at its fixed {}", layer.name, layer.fixed_text()));
         let unknown = unknown.collect();
         Self { name: name.to_owned(), unit: model.unit(), divisor: elements.max(1), layers, sums, unknown }
     }
@@ -260,25 +287,21 @@ impl<'a> Places<'a> {
 
     /// A step worked out, beside what all steps count of the fixed layers.
     fn sum(&self, step: Step, precisions: &[Precision], fixed: u64, fixed_at_32: Option<u64>) -> Sum {
-        let at = |bits| {
+        let at = |bits: &dyn Fn(&Layer) -> Precision| {
             let fixed = step.layers.iter().filter_map(|name| self.fixed.get(&**name));
-            step.constant + fixed.map(|layer| (step.cost)(layer, bits)).sum::<u64>()
+            step.constant + fixed.map(|layer| (step.cost)(layer, bits(layer))).sum::<u64>()
         };
         let layer = |&(place, layer): &(usize, &Layer)| {
             (place, precisions.iter().map(|&bits| (bits, (step.cost)(layer, bits))).collect())
         };
         let layers = step.layers.iter().filter_map(|name| self.searchable.get(&**name)).map(layer).collect();
         Sum {
-            fixed: fixed + at(eight()),
-            fixed_at_32: fixed_at_32.map(|fixed| fixed + at(full())),
+            fixed: fixed + at(&|layer| layer.fixed_bits),
+            fixed_at_32: fixed_at_32.map(|fixed| fixed + at(&|_| full())),
             layers,
             name: step.name,
         }
     }
-}
-
-fn eight() -> Precision {
-    Precision::uniform(FIXED_BITS.into()).expect("8 is a bit-width")
 }
 
 fn full() -> Precision {
@@ -326,6 +349,7 @@ impl Unit {
             Self::MeanBits => "bits",
             Self::Nanoseconds => "us",
             Self::Picojoules => "uJ",
+            Self::Own { symbol, .. } => symbol,
         }
     }
 
@@ -337,6 +361,15 @@ impl Unit {
             Self::MeanBits => divisor as f64,
             Self::Nanoseconds => 1e3,
             Self::Picojoules => 1e6,
+            Self::Own { parts, .. } => parts.max(1) as f64,
+        }
+    }
+
+    /// What a bare number stands for, of a unit without suffixes.
+    pub(super) fn bare(self, divisor: u64) -> u64 {
+        match self {
+            Self::Own { parts, .. } => parts.max(1),
+            _ => divisor,
         }
     }
 
@@ -363,6 +396,7 @@ impl Unit {
             Self::MeanBits => &[],
             Self::Nanoseconds => &[("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000)],
             Self::Picojoules => &[("pJ", 1), ("nJ", 1_000), ("uJ", 1_000_000), ("mJ", 1_000_000_000)],
+            Self::Own { suffixes, .. } => suffixes,
         }
     }
 }

@@ -26,6 +26,11 @@ impl Deadline {
         self.0.map(|end| end.saturating_duration_since(Instant::now()).as_secs_f64())
     }
 
+    /// When it is; `None` for never.
+    pub fn end(self) -> Option<Instant> {
+        self.0
+    }
+
     /// The earlier of two.
     pub fn or(self, other: Self) -> Self {
         Self(self.0.into_iter().chain(other.0).min())

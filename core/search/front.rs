@@ -127,7 +127,7 @@ pub struct Front {
 pub enum FrontError {
     /// No or too many ranges.
     #[error(
-        "{found} budgets are ranges; a front sweeps one or two. Give a range such as --budget size=4MiB..12MiB, and plain limits \
+        "{found} budgets are ranges; a front sweeps one or two. Give a range such as size=4MiB..12MiB, and plain limits \
          for budgets that stay as they are"
     )]
     Axes {
@@ -138,7 +138,9 @@ pub enum FrontError {
     #[error("budget {0} is a range without an end; a swept range needs both, for example size=4MiB..12MiB")]
     OpenRange(BudgetText),
     /// Every point of two axes.
-    #[error("every point of a front can be listed for one range only, this asks for two; give --points instead")]
+    #[error(
+        "every point of a front can be listed for one range only, this asks for two; give the number of points instead"
+    )]
     AllOfTwo,
     /// Too few points.
     #[error("a front needs at least 2 points on each axis, got {0}")]

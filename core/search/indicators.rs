@@ -2,11 +2,7 @@
 //! each candidate bit-width. Read from our JSON or from LIMPQ's pickle, told apart by content.
 
 use super::{Allowed, BitWidth, Candidates, Contradiction, NetworkRecord, pickle};
-use crate::{
-    graph::{FIXED_BITS, Graph},
-    input,
-    registry::nearest,
-};
+use crate::{graph::Graph, input, registry::nearest};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -120,7 +116,9 @@ pub enum IndicatorsError {
     #[error("the indicators are empty: no layer has any")]
     Empty,
     /// Another model's.
-    #[error("the indicators were made for {found}, not for {wanted}; give --model {found} or the file for {wanted}")]
+    #[error(
+        "the indicators were made for {found}, not for {wanted}; name {found} as the model or give the file for {wanted}"
+    )]
     WrongModel {
         /// The model in the file.
         found: String,
@@ -146,7 +144,7 @@ pub enum IndicatorsError {
     },
     /// Layers that are not searched.
     #[error(
-        "the indicators have {}, whose bits {model} does not search: it keeps them at {FIXED_BITS}. Take them out of the file",
+        "the indicators have {}, whose bits {model} does not search: it keeps them fixed. Take them out of the file",
         layers.join(", ")
     )]
     Fixed {
@@ -158,7 +156,7 @@ pub enum IndicatorsError {
     /// A bit-width that a layer has no indicator for.
     #[error(
         "layer {layer:?} has no {tensor} indicator for {bits} bits; the file has {has}. \
-         Choose --bits from those, or train indicators for the missing bit-width"
+         Choose candidate bits from those, or train indicators for the missing bit-width"
     )]
     Bits {
         /// The layer.

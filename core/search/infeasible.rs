@@ -87,7 +87,7 @@ impl fmt::Display for Infeasible {
                 conflict.join(" and ")
             ),
             None if self.any(Reach::Never) => {
-                write!(f, "relax the budgets that are out of reach, or add lower bit-widths to --bits")
+                write!(f, "relax the budgets that are out of reach, or add lower candidate bit-widths")
             }
             None if self.any(Reach::WithoutRules) => {
                 write!(f, "relax the budgets that are out of reach, or the rules that hold layers at high bits")

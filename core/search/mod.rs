@@ -2,7 +2,6 @@
 
 mod allowed;
 mod audit;
-mod bits;
 mod budget;
 mod constraints;
 mod cost;
@@ -29,8 +28,9 @@ mod stability;
 mod sweep;
 mod top;
 
+pub use crate::bits::{BitWidth, BitsError, Candidates, Precision};
 pub use allowed::{Allowed, Class};
-pub use bits::{BitWidth, BitsError, Candidates, Precision};
+
 pub use budget::{BudgetError, BudgetText, Limits};
 pub use constraints::{Budget, Constraints, ConstraintsError, Stated};
 pub use cost::{Accounting, Added, CostError, CostModel, CostTable, Step, Sum, Unit, uniform_precisions};

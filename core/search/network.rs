@@ -1,7 +1,7 @@
 //! Which network indicators were measured on, or a policy was found for: enough to build it again, and to tell it from
 //! another one whose layers have the same names.
 
-use crate::graph::{Graph, Shape};
+use crate::graph::{Graph, Layer, Shape, fixed_bits};
 use serde::{Deserialize, Serialize};
 
 /// What describes a network beside the name of its model.
@@ -15,7 +15,7 @@ pub struct NetworkRecord {
     pub input: Shape,
     /// Number of classes.
     pub classes: usize,
-    /// Layers that keep their fixed bits, in the network's order.
+    /// Layers that stay out of the search, in the network's order, with the bits that they keep if these are not 8: `fc=w4a8`.
     pub fixed: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ impl NetworkRecord {
             options: graph.options.clone(),
             input: graph.input,
             classes: graph.classes,
-            fixed: graph.fixed().into_iter().map(|layer| layer.name).collect(),
+            fixed: graph.fixed().into_iter().map(fixed).collect(),
         }
     }
 
@@ -75,6 +75,14 @@ impl NetworkRecord {
                 Err(Contradiction { recorded: side(0), found: side(1) })
             }
         }
+    }
+}
+
+/// A fixed layer with its bits, unless they are those that fixed layers usually keep.
+fn fixed(layer: Layer) -> String {
+    match layer.fixed_bits == fixed_bits() {
+        true => layer.name,
+        false => format!("{}={}", layer.name, layer.fixed_bits),
     }
 }
 

@@ -46,8 +46,8 @@ pub enum PolicyError {
     },
     /// LIMPQ's lists without the names of a graph.
     #[error(
-        "{path} has bits of {layers} layers without names, as LIMPQ lists them; give --model (with --input, --classes and --set \
-         where they matter) to name them"
+        "{path} has bits of {layers} layers without names, as LIMPQ lists them; name the model (and, where they matter, its input, classes \
+         and options), whose layers these are"
     )]
     NeedsModel {
         /// The file.

@@ -24,6 +24,11 @@ impl Costs {
         self.0.iter().copied()
     }
 
+    /// The same as a slice.
+    pub fn as_slice(&self) -> &[(usize, u64)] {
+        &self.0
+    }
+
     /// What both cost together.
     pub fn plus(&self, other: &Self) -> Self {
         self.iter().chain(other.iter()).collect()

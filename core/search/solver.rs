@@ -57,7 +57,7 @@ pub enum SolverError {
     #[error("no policy keeps every budget")]
     Infeasible,
     /// A limit ended the search before any policy was found.
-    #[error("{limit} ended the search before a policy was found; raise it, for example with --set {option}=...")]
+    #[error("{limit} ended the search before a policy was found; raise it: {option}")]
     NothingFound {
         /// The limit, in words.
         limit: String,
@@ -98,6 +98,33 @@ pub enum SolverError {
 }
 
 /// Solves multiple-choice problems.
+///
+/// ```
+/// # use limpq_core::search::{Answer, Choice, Group, Named, Problem, Row, Solver, SolverError, Status, solve};
+/// /// The option of each group that costs least in the first row: within that budget if anything is, and rarely good.
+/// struct Cheapest;
+///
+/// impl Solver for Cheapest {
+///     fn solve(&self, problem: &Problem) -> Result<Answer, SolverError> {
+///         let cost = |group: &Group, choice: usize| problem.cost(&group.choices[choice], 0);
+///         let cheapest = |group: &Group| {
+///             (0..group.choices.len()).min_by_key(|&choice| cost(group, choice)).expect("a group has options")
+///         };
+///         let picks = problem.groups.iter().map(cheapest).collect();
+///         // Without a proof, and without a bound of its own.
+///         Ok(Answer { picks, status: Status::Heuristic, bound: None, nodes: None })
+///     }
+/// }
+///
+/// let choice = |bits: &str, loss, cost| Choice { bits: vec![bits.parse().unwrap()], loss, costs: vec![cost].into() };
+/// let choices = vec![choice("w4a4", 1.0, 4), choice("w2a2", 3.0, 2)];
+/// let group = |layer: &str| Group { layers: vec![layer.into()], choices: choices.clone() };
+/// let problem = Problem { groups: vec![group("conv1"), group("conv2")], rows: vec![Row::new("size", 6)] };
+/// // What it returns is checked in exact arithmetic; budgets ignored, two is the least that could be lost.
+/// let solved = solve(Named::new("cheapest", &Cheapest), &problem, None)?;
+/// assert_eq!((solved.picks, solved.objective, solved.proof.bound), (vec![1, 1], 6.0, 2.0));
+/// # Ok::<(), SolverError>(())
+/// ```
 pub trait Solver: Send + Sync {
     /// The best policy with its proof. Deterministic unless a limit of time ends it: one problem, one answer.
     ///

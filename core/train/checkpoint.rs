@@ -4,7 +4,7 @@
 //! known about them; the rest is the network's numbers and the optimizer's.
 
 use super::{Score, State, StateError};
-use crate::artifact::{Damaged, WriteError};
+use crate::store::artifact::{Damaged, WriteError};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;

@@ -1,6 +1,6 @@
 //! The data-set kind: labelled images, split into training and test.
 
-use crate::{graph::Shape, hash::hex};
+use crate::{graph::Shape, store::hash::hex};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -62,6 +62,12 @@ pub trait Samples: Send + Sync {
     /// # Errors
     /// When the image cannot be read or decoded.
     fn image(&self, index: usize, draw: Option<u64>, pixels: &mut [f32]) -> Result<(), DatasetError>;
+
+    /// What was found while images were decoded that is no error, but that whoever believes the results should know. Each is
+    /// given once, to whoever asks first.
+    fn remarks(&self) -> Vec<String> {
+        vec![]
+    }
 
     /// Hash of everything that results depend on; `elements` is the size of an image. Unless a set knows something
     /// cheaper, every image is decoded for it.
@@ -134,6 +140,40 @@ fn ranges(numbers: &[usize]) -> String {
 }
 
 /// Labelled images for training and evaluation.
+///
+/// ```
+/// # use limpq_core::{graph::Shape, train::{Data, Dataset, DatasetError, Samples}};
+/// # use std::sync::Arc;
+/// /// Images of one shade: class 0 is dark, class 1 is bright.
+/// struct Shades(usize);
+///
+/// impl Samples for Shades {
+///     fn len(&self) -> usize {
+///         self.0
+///     }
+///     fn label(&self, index: usize) -> usize {
+///         index % 2
+///     }
+///     fn image(&self, index: usize, _: Option<u64>, pixels: &mut [f32]) -> Result<(), DatasetError> {
+///         pixels.fill(self.label(index) as f32 - 0.5);
+///         Ok(())
+///     }
+/// }
+///
+/// struct TwoShades;
+///
+/// impl Dataset for TwoShades {
+///     fn load(&self) -> Result<Data, DatasetError> {
+///         let shape = Shape::new(1, 8, 8).expect("no side is zero");
+///         let (train, test) = (Arc::new(Shades(64)), Arc::new(Shades(16)));
+///         Ok(Data { shape, classes: 2, train, validation: None, test, remarks: vec![] })
+///     }
+/// }
+///
+/// let data = TwoShades.load()?;
+/// assert_eq!((data.test.len(), data.test.label(3)), (16, 1));
+/// # Ok::<(), DatasetError>(())
+/// ```
 pub trait Dataset: Send + Sync {
     /// Opens or decodes the data.
     ///

@@ -1,7 +1,7 @@
 //! Accuracy and loss of a network.
 
 use super::{
-    Arithmetic, Batch, Bench, Pick, Samples, TrainError,
+    Arithmetic, Batch, Pick, Samples, TrainContext, TrainError,
     loss::{cross_entropy, smoothed},
     network::{Bits, Network, host},
     parallel,
@@ -29,7 +29,7 @@ pub struct Score {
     pub batch_norm_images: usize,
 }
 
-impl Bench<'_> {
+impl TrainContext<'_> {
     /// Accuracy and loss on the test set with every layer at the given bits.
     ///
     /// # Errors

@@ -1,11 +1,12 @@
 //! Networks that compute NaN or infinity. They are found before anything is made of them, and the tensor to blame is named.
 
 use super::{
-    Bench, TrainError,
-    network::{EPSILON, Network, Plan, host},
-    state::State,
+    TrainContext, TrainError,
+    network::{Network, Plan, host},
+    state::{State, tensor_name},
 };
-use std::fmt;
+use crate::graph::Graph;
+use std::{collections::BTreeMap, fmt};
 
 /// A value in a network's tensors that no forward pass can compute with.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,15 +17,17 @@ pub struct Unusable {
     pub place: usize,
     /// The value: not finite, or a running variance that is too far below 0.
     pub value: f32,
+    /// What it must be above, if it is a number after all: minus the epsilon of a batch-norm.
+    pub above: Option<f32>,
 }
 
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { tensor, place, value } = self;
+        let Self { tensor, place, value, above } = self;
         write!(f, "tensor {tensor:?} holds {value} at place {place}")?;
-        match value.is_finite() {
-            true => write!(f, ", a variance of which batch-norm takes the root after adding {EPSILON}"),
-            false => Ok(()),
+        match above {
+            Some(above) => write!(f, ", a variance of which batch-norm takes the root after adding {}", -above),
+            None => Ok(()),
         }
     }
 }
@@ -32,17 +35,38 @@ impl fmt::Display for Unusable {
 impl State {
     /// The first value, by the tensor's name, that is not finite, or a running variance that stays at 0 or below it when
     /// batch-norm adds its epsilon. A variance that rounding took just below 0 is none.
-    pub fn unusable(&self) -> Option<Unusable> {
+    pub fn unusable(&self, graph: &Graph) -> Option<Unusable> {
+        let bounds = bounds(graph);
         self.0.iter().find_map(|(name, array)| {
-            let variance = name.ends_with(".running_var");
-            let bad = |value: &f32| !value.is_finite() || variance && value + EPSILON as f32 <= 0.0;
+            let above = bounds.get(&without_bits(name)).copied();
+            let bad = |value: &f32| !value.is_finite() || above.is_some_and(|above| *value <= above);
             let place = array.values.iter().position(bad)?;
-            Some(Unusable { tensor: name.clone(), place, value: array.values[place] })
+            let value = array.values[place];
+            Some(Unusable { tensor: name.clone(), place, value, above: above.filter(|_| value.is_finite()) })
         })
     }
 }
 
-impl Bench<'_> {
+/// What tensors of a network must be above, by name.
+fn bounds(graph: &Graph) -> BTreeMap<String, f32> {
+    let of = |node: usize| {
+        let bound = move |parameter| Some((tensor_name(graph, node, &parameter), parameter.above?));
+        graph.parameters(node).into_iter().filter_map(bound)
+    };
+    (0..graph.nodes.len()).flat_map(of).collect()
+}
+
+/// A tensor's name without the bit-width of its copy: `bn1.running_var` of `bn1.b4.running_var`.
+fn without_bits(name: &str) -> String {
+    let mut parts: Vec<&str> = name.split('.').collect();
+    let bits = |part: &str| part.strip_prefix('b').is_some_and(|bits| bits.parse::<u64>().is_ok());
+    if let Some(copy) = parts.len().checked_sub(2).filter(|&place| bits(parts[place])) {
+        parts.remove(copy);
+    }
+    parts.join(".")
+}
+
+impl TrainContext<'_> {
     /// Whether a network gives finite logits in full precision on a batch of training images, as in evaluation. `name` is what an
     /// error calls it.
     ///
@@ -50,7 +74,7 @@ impl Bench<'_> {
     /// [`TrainError::NotFinite`] with the first tensor or layer that is not; unreadable samples.
     pub fn check_finite(&self, name: &str, plan: &Plan, state: &State, batch_size: usize) -> Result<(), TrainError> {
         let refused = |why: String| Err(TrainError::NotFinite { network: name.to_owned(), why });
-        if let Some(unusable) = state.unusable() {
+        if let Some(unusable) = state.unusable(&plan.graph) {
             return refused(unusable.to_string());
         }
         let images = self.first_batch(batch_size)?;
@@ -73,7 +97,7 @@ impl Bench<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::Array;
+    use crate::{graph::Builder, train::Array};
 
     fn state(name: &str, values: [f32; 2]) -> State {
         State([(name.to_owned(), Array { shape: vec![2], values: values.to_vec() })].into())
@@ -81,7 +105,12 @@ mod tests {
 
     #[test]
     fn values_that_are_not_finite_are_unusable_and_variances_below_minus_epsilon() {
-        let said = |name: &str, value: f32| state(name, [0.5, value]).unusable().map(|unusable| unusable.to_string());
+        let (mut b, x) = Builder::new("norms", "2x1x1".parse().unwrap(), 2);
+        let x = b.batch_norm("bn1", x);
+        b.batch_norm("layer1.0.bn1", x);
+        let graph = b.finish().unwrap();
+        let said =
+            |name: &str, value: f32| state(name, [0.5, value]).unusable(&graph).map(|unusable| unusable.to_string());
         // 1e-5 - 9.99e-6 = 1e-8 has a root.
         for (name, value) in [("bn1.running_var", -9.99e-6), ("bn1.running_mean", -3.0), ("bn1.running_var", 0.0)] {
             assert_eq!(said(name, value), None, "{name} {value}");

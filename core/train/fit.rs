@@ -3,18 +3,19 @@
 
 use super::{
     Batch, Data, DatasetError, Loader, NoIndicator, Pick, Plan, Role, Samples, State,
+    cancel::CancelToken,
     checkpoint::{Best, Checkpoint, Checkpoints},
-    joint::Update,
     network::{Bits, Network},
     optimizer::{clip_norm, only, optimizer},
     progress::{Progress, Step, Validation},
     recipe::{Keep, Recipe},
     state::StateError,
     step::{Gradients, Passes},
+    update::Update,
 };
 use crate::{
-    artifact::{Damaged, WriteError},
     search::BitWidth,
+    store::artifact::{Damaged, WriteError},
 };
 use burn::tensor::{Bytes, Device, Tensor};
 use rand::{Rng, SeedableRng, seq::SliceRandom};
@@ -121,7 +122,7 @@ pub enum TrainError {
 
 /// What everything that trains or evaluates needs.
 #[derive(Clone, Copy)]
-pub struct Bench<'a> {
+pub struct TrainContext<'a> {
     /// The images.
     pub data: &'a Data,
     /// Where tensors live, without autodiff.
@@ -134,6 +135,8 @@ pub struct Bench<'a> {
     pub workers: NonZeroUsize,
     /// Told how far it is.
     pub progress: &'a dyn Progress,
+    /// Whether somebody wants it to end; nobody can if it is `None`.
+    pub cancel: Option<&'a CancelToken>,
     /// Where a stage goes on from after it was stopped.
     pub checkpoints: &'a dyn Checkpoints,
 }
@@ -160,7 +163,7 @@ pub struct Trained {
     pub best: Option<Best>,
 }
 
-impl Bench<'_> {
+impl<'a> TrainContext<'a> {
     /// Random numbers of a stage: the same for the same seed and stage.
     pub fn random(&self, stage: &str) -> ChaCha8Rng {
         use sha2::{Digest, Sha256};
@@ -183,12 +186,7 @@ impl Bench<'_> {
     ///
     /// # Errors
     /// When a sample cannot be read; [`TrainError::TooFewImages`].
-    pub(super) fn training_batches(
-        &self,
-        stage: &str,
-        count: usize,
-        batch_size: usize,
-    ) -> Result<Vec<Tensor<4>>, TrainError> {
+    pub fn training_batches(&self, stage: &str, count: usize, batch_size: usize) -> Result<Vec<Tensor<4>>, TrainError> {
         self.steps_per_epoch(stage, batch_size)?;
         let none_left = |batch: &Result<Batch, DatasetError>| batch.as_ref().is_ok_and(|batch| batch.labels.is_empty());
         let batches = self.epoch(stage, 0, 0, batch_size).filter(|batch| !none_left(batch)).take(count);
@@ -209,10 +207,13 @@ impl Bench<'_> {
         }
     }
 
-    /// Places of so many training images, drawn evenly and the same for the same seed.
+    /// Places of so many training images, drawn evenly and the same for the same seed: those that refinement measures on, and
+    /// that batch-norm re-estimation runs on.
     pub fn some_training_images(&self, count: usize) -> Vec<usize> {
+        // Both draw by this label, and results would be others with labels of their own.
+        const LABEL: &str = "refine";
         let mut order: Vec<usize> = (0..self.data.train.len()).collect();
-        order.shuffle(&mut self.random("refine"));
+        order.shuffle(&mut self.random(LABEL));
         order.truncate(count);
         order.sort_unstable();
         order
@@ -236,7 +237,7 @@ impl Bench<'_> {
         let per_epoch = if epochs == 0 { 0 } else { self.steps_per_epoch(stage, recipe.batch_size)? };
         let steps = per_epoch * epochs;
         let mut run = self.resume(job, network, steps)?;
-        if let (0, Some(unusable)) = (run.done, run.network.state().unusable()) {
+        if let (0, Some(unusable)) = (run.done, run.network.unusable()) {
             let network = format!("the network that {label} starts from");
             return Err(TrainError::NotFinite { network, why: unusable.to_string() });
         }
@@ -255,6 +256,7 @@ impl Bench<'_> {
             let images = batch.labels.len();
             let learning_rate = recipe.learning_rate_at(step, steps, per_epoch);
             let bits = passes(step);
+            run.network = run.network.at(step as f64 / steps as f64);
             if images == 0 {
                 // None of its images can be read: the step learns nothing, and the ones behind it are what they would be.
                 run.done += 1;
@@ -294,7 +296,7 @@ impl Bench<'_> {
             let why = "its loss on the validation images never is, so that there is no best epoch".to_owned();
             return Err(TrainError::NotFinite { network, why });
         }
-        Ok(Trained { network: run.network, best: run.best })
+        Ok(Trained { network: run.network.at(1.0), best: run.best })
     }
 
     /// Step sizes to watch, validation at the end of an epoch, and a checkpoint where one is due.
@@ -312,7 +314,7 @@ impl Bench<'_> {
             self.progress.step_sizes(done, &run.network.step_sizes());
         }
         let ends_epoch = done.is_multiple_of(per_epoch);
-        let interrupted = || done < steps && self.progress.interrupted();
+        let interrupted = || done < steps && self.is_cancelled();
         if !ends_epoch && !interrupted() && !self.checkpoints.due(done) {
             return Ok(());
         }
@@ -358,12 +360,16 @@ impl Bench<'_> {
         TrainError::Diverged { stage: job.stage.to_owned(), what, step, learning_rate, place, learned, kept }
     }
 
+    fn is_cancelled(&self) -> bool {
+        self.cancel.is_some_and(CancelToken::is_cancelled)
+    }
+
     /// Ends what has no checkpoints if somebody asked for it; `doing` says what it is.
     ///
     /// # Errors
     /// [`TrainError::InterruptedMeasuring`].
     pub fn stop_if_asked(&self, doing: &str) -> Result<(), TrainError> {
-        if !self.progress.interrupted() {
+        if !self.is_cancelled() {
             return Ok(());
         }
         self.progress.finish();
@@ -405,7 +411,7 @@ impl Bench<'_> {
     }
 
     /// The batches of an epoch from a step on. Order and augmentation depend on seed, stage and epoch alone.
-    fn epoch(&self, stage: &str, epoch: usize, from: usize, batch_size: usize) -> Loader {
+    fn epoch(&self, stage: &str, epoch: usize, from: usize, batch_size: usize) -> Loader<'a> {
         let mut random = self.random(&format!("{stage} epoch {epoch}"));
         let mut order: Vec<usize> = (0..self.data.train.len()).collect();
         order.shuffle(&mut random);
@@ -415,9 +421,9 @@ impl Bench<'_> {
         if from > 0 { loader.after_others() } else { loader }
     }
 
-    pub(super) fn loader(&self, samples: &Arc<dyn Samples>, picks: Vec<Pick>, batch_size: usize) -> Loader {
+    pub(super) fn loader(&self, samples: &Arc<dyn Samples>, picks: Vec<Pick>, batch_size: usize) -> Loader<'a> {
         let batch_size = NonZeroUsize::new(batch_size).unwrap_or(NonZeroUsize::MIN);
-        Loader::new(samples.clone(), self.data.shape.elements(), picks, batch_size, self.workers)
+        Loader::new(samples.clone(), self.data.shape.elements(), picks, batch_size, self.workers).telling(self.progress)
     }
 }
 

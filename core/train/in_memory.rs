@@ -1,7 +1,7 @@
 //! Images held in memory as bytes: normalised, and augmented if asked, when they are read.
 
 use super::{DatasetError, Samples};
-use crate::{graph::Shape, hash};
+use crate::{graph::Shape, store::hash};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};

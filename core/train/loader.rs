@@ -4,7 +4,7 @@
 //! take the next image that nobody has, and the batch is put together in the order of the picks. They stay at most two
 //! batches ahead of what is asked for, which bounds the memory.
 
-use super::{DatasetError, Samples};
+use super::{DatasetError, Progress, Samples};
 use crate::graph::Shape;
 use burn::tensor::{Device, Tensor, TensorData};
 use std::{
@@ -78,7 +78,7 @@ type Decoded = Result<Vec<f32>, DatasetError>;
 
 /// An iterator over batches. The last one may be smaller, and one whose images are all left out is empty; that all images of
 /// all batches are left out is an error. After an error there are no more. Dropping it ends its workers.
-pub struct Loader {
+pub struct Loader<'a> {
     shared: Arc<Shared>,
     batch_size: usize,
     /// The first pick that has not been given out.
@@ -89,9 +89,11 @@ pub struct Loader {
     early: BTreeMap<usize, Decoded>,
     decoded: Receiver<(usize, Decoded)>,
     workers: Vec<JoinHandle<()>>,
+    /// Told what the set has to say.
+    progress: &'a dyn Progress,
 }
 
-impl Loader {
+impl<'a> Loader<'a> {
     /// Starts decoding. `elements` is the size of an image.
     pub fn new(
         samples: Arc<dyn Samples>,
@@ -113,7 +115,13 @@ impl Loader {
         };
         // Where the system allows fewer threads those do, and without any the images are decoded when they are asked for.
         let workers = (0..workers).map_while(start).collect();
-        Self { shared, batch_size, at: 0, any: false, early: BTreeMap::new(), decoded, workers }
+        Self { shared, batch_size, at: 0, any: false, early: BTreeMap::new(), decoded, workers, progress: &() }
+    }
+
+    /// The same, passing on what the set remarks on while its images are decoded.
+    pub fn telling(mut self, progress: &'a dyn Progress) -> Self {
+        self.progress = progress;
+        self
     }
 
     /// The same where other batches came before: that none of these can be read is no error then.
@@ -123,7 +131,7 @@ impl Loader {
     }
 
     /// The batches that have images.
-    pub fn filled(self) -> impl Iterator<Item = Result<Batch, DatasetError>> {
+    pub fn filled(self) -> impl Iterator<Item = Result<Batch, DatasetError>> + use<'a> {
         self.filter(|batch| batch.as_ref().map_or(true, |batch| !batch.labels.is_empty()))
     }
 
@@ -152,7 +160,7 @@ impl Loader {
     }
 }
 
-impl Iterator for Loader {
+impl Iterator for Loader<'_> {
     type Item = Result<Batch, DatasetError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -186,6 +194,7 @@ impl Iterator for Loader {
             }
         }
         self.shared.go_on(end);
+        self.shared.samples.remarks().iter().for_each(|remark| self.progress.remark(remark));
         self.any |= !batch.labels.is_empty();
         match left_out {
             // Nothing can be computed from no image at all.
@@ -198,7 +207,7 @@ impl Iterator for Loader {
     }
 }
 
-impl Drop for Loader {
+impl Drop for Loader<'_> {
     fn drop(&mut self) {
         self.shared.stop();
         for worker in self.workers.drain(..) {

@@ -2,7 +2,7 @@
 //! norm.
 
 use super::{
-    Network,
+    Network, StepSizeRate,
     kernels::total,
     recipe::{Optimizer, Recipe},
 };
@@ -43,9 +43,19 @@ pub(super) fn optimizer(network: &Network, recipe: &Recipe, device: &Device) -> 
 fn groups(network: &Network, recipe: &Recipe, device: &Device, rest: impl Rule, decayed: impl Rule) -> ModuleOptimizer {
     let clip = (recipe.clip_value > 0.0).then_some(GradientClipping::Value(recipe.clip_value as f32));
     // burn starts from a rule for all parameters, and of several groups that a parameter is in the last one counts.
-    ModuleOptimizer::from(rest.clone())
-        .with_group(ParamGroup::all(), Here { rule: rest, device: device.clone() }, clip.clone())
-        .with_group(ParamGroup::from_ids(network.decayed()), Here { rule: decayed, device: device.clone() }, clip)
+    let optimizer = ModuleOptimizer::from(rest.clone())
+        .with_group(ParamGroup::all(), Here::new(rest.clone(), device), clip.clone())
+        .with_group(ParamGroup::from_ids(network.decayed()), Here::new(decayed.clone(), device), clip.clone());
+    if recipe.step_size_learning_rate == StepSizeRate::Same {
+        return optimizer;
+    }
+    let factor = recipe.step_size_learning_rate.factor(recipe.learning_rate);
+    let all_decayed = network.decayed();
+    let (own_decayed, own): (Vec<_>, Vec<_>) =
+        network.quantization_parameters().into_iter().partition(|id| all_decayed.contains(id));
+    optimizer
+        .with_group(ParamGroup::from_ids(own), Here { factor, ..Here::new(rest, device) }, clip.clone())
+        .with_group(ParamGroup::from_ids(own_decayed), Here { factor, ..Here::new(decayed, device) }, clip)
 }
 
 /// A rule whose memory is read from a checkpoint onto the run's own device. burn reads it onto the default one, which in a
@@ -53,6 +63,14 @@ fn groups(network: &Network, recipe: &Recipe, device: &Device, rest: impl Rule, 
 struct Here<R> {
     rule: R,
     device: Device,
+    /// What the learning rate is multiplied by.
+    factor: f64,
+}
+
+impl<R> Here<R> {
+    fn new(rule: R, device: &Device) -> Self {
+        Self { rule, device: device.clone(), factor: 1.0 }
+    }
 }
 
 impl<R: Rule> DynOptimizer for Here<R> {
@@ -64,7 +82,7 @@ impl<R: Rule> DynOptimizer for Here<R> {
         gradient: BridgeTensor,
         memory: Option<DynState>,
     ) -> (BridgeTensor, Option<DynState>) {
-        self.rule.step_dyn(rank, learning_rate, tensor, gradient, memory)
+        self.rule.step_dyn(rank, learning_rate * self.factor, tensor, gradient, memory)
     }
 
     fn to_device_dyn(&self, memory: DynState, device: &Device) -> DynState {

@@ -1,4 +1,4 @@
-//! What training tells those who watch it, and asks of them.
+//! What a run tells those who watch it.
 
 use super::{Role, Score};
 use crate::search::BitWidth;
@@ -29,11 +29,6 @@ pub trait Progress {
     /// A checkpoint is about to be kept. A run that is killed goes on from there, so what was told up to here must not be lost
     /// any more.
     fn saving(&self) {}
-
-    /// Whether somebody wants the run to end. It then saves where it is and stops after the current step.
-    fn interrupted(&self) -> bool {
-        false
-    }
 }
 
 /// Nobody watches.

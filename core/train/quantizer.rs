@@ -1,5 +1,6 @@
 //! The quantizer kind: fake quantization of weights and activations, with learned parameters.
 
+use super::quant::AcrossBatches;
 use crate::search::BitWidth;
 use burn::tensor::{Device, Tensor};
 
@@ -72,31 +73,158 @@ pub struct NoIndicator {
     pub why: &'static str,
 }
 
-/// Fake quantization. Tensors come as `[channels, elements]`: one row for the whole tensor, or one for each output
-/// channel when [`Quantizer::per_channel`] says so.
+/// Which tensor a quantizer is given, and when.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TensorInfo<'a> {
+    /// The layer's name.
+    pub layer: &'a str,
+    /// Its weights or its input activations.
+    pub role: Role,
+    /// Whether the layer's bits are fixed, as those of stem and classifier are, and not searched.
+    pub fixed: bool,
+    /// The fraction of the stage's optimizer steps that are done, from 0; 1 outside training.
+    pub progress: f64,
+}
+
+/// Fake quantization. Tensors come as `[rows, elements]`: one row for the whole tensor, or one for each output channel when
+/// [`Quantizer::per_channel`] says so, or several for each when [`Quantizer::groups`] does.
+///
+/// [`Quantizer::start`], [`Quantizer::quantize`] and [`Quantizer::indicator`] are a quantizer; all else has a default. What they
+/// are made of is in [`super::quant`], and a kernel of one's own is a [`super::kernels::CustomOp`].
+///
+/// Logarithmic levels (Miyashita et al., arXiv:1603.01025), with a kernel of their own, as a plugin; in a crate outside this is all:
+///
+/// ```
+/// use burn::{backend::tensor::FloatTensor, tensor::{Device, Tensor}};
+/// use limpq_core::train::{
+///     Grid, NoIndicator, Quantizer, Role,
+///     kernels::{CustomOp, HostTensor, OpBackend, Outputs, Saved},
+/// };
+///
+/// /// Rounds magnitudes to powers of two, each 2^-k of the largest one with k below 2^(b-1), or to 0 below them.
+/// #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+/// #[serde(deny_unknown_fields, default)]
+/// pub struct Logarithmic {}
+///
+/// limpq_core::plugin!(Quantizer, "logarithmic", "powers of two (Miyashita et al., 2016)", Logarithmic);
+///
+/// impl Quantizer for Logarithmic {
+///     fn start(&self, _: Role, values: Tensor<2>, _: Grid) -> Vec<Tensor<1>> {
+///         let [rows, _] = values.dims();
+///         vec![values.abs().max_dim(1).clamp_min(1e-5).reshape([rows])]
+///     }
+///
+///     fn quantize(&self, _: Role, values: Tensor<2>, parameters: &[Tensor<1>], grid: Grid) -> Tensor<2> {
+///         let levels = 2f32.powi(grid.bits.get() as i32 - 1);
+///         // The largest magnitude is not learned.
+///         let largest = parameters[0].clone().inner().reshape([-1, 1]);
+///         PowerOfTwo { levels }.apply::<2>([(values / largest.clone()).into()]) * largest
+///     }
+///
+///     fn indicator(&self, role: Role, _: &[Vec<f32>], _: Grid) -> Result<f64, NoIndicator> {
+///         Err(NoIndicator { quantizer: "logarithmic", role, why: "its levels lie unevenly" })
+///     }
+/// }
+///
+/// /// The kernel: one pass over the values. Gradients go straight through, so nothing is saved for them.
+/// #[derive(Clone, Debug)]
+/// struct PowerOfTwo {
+///     levels: f32,
+/// }
+///
+/// impl CustomOp<1> for PowerOfTwo {
+///     fn forward<B: OpBackend>(&self, values: [FloatTensor<B>; 1], _: bool) -> Outputs<B> {
+///         Outputs::new(match HostTensor::<B>::all(values) {
+///             // In the processor's memory: a loop.
+///             Ok([mut values]) => {
+///                 for value in values.values_mut() {
+///                     let k = (-value.abs().log2()).round_ties_even().max(0.0);
+///                     *value = if k < self.levels { value.signum() * (-k).exp2() } else { 0.0 };
+///                 }
+///                 values.into_tensor()
+///             }
+///             // Elsewhere: burn's operations.
+///             Err([values]) => {
+///                 let values = B::tensor::<2>(values);
+///                 let k = (values.clone().abs().log() / -std::f64::consts::LN_2).round().clamp_min(0.0);
+///                 let too_small = k.clone().greater_equal_elem(self.levels);
+///                 let powers = (k * -std::f64::consts::LN_2).exp();
+///                 B::primitive((values.sign() * powers).mask_fill(too_small, 0.0))
+///             }
+///         })
+///     }
+///
+///     fn backward<B: OpBackend>(&self, _: Saved<B>, gradient: FloatTensor<B>, _: [bool; 1]) -> [Option<FloatTensor<B>>; 1] {
+///         [Some(gradient)]
+///     }
+/// }
+///
+/// // What runs do with its name.
+/// let quantizer = limpq_core::registry::build::<dyn Quantizer>("logarithmic", &toml::Table::new()).unwrap();
+/// let grid = Grid { bits: "3".parse().unwrap(), signed: true };
+/// let values = Tensor::<2>::from_floats([[4.0, -1.9, 0.7, 0.01]], &Device::flex().autodiff()).require_grad();
+/// let start = quantizer.start(Role::Weight, values.clone().inner(), grid);
+/// let quantized = quantizer.quantize(Role::Weight, values.clone(), &start, grid);
+/// assert_eq!(quantized.to_data().try_to_vec::<f32>().unwrap(), [4.0, -2.0, 0.5, 0.0]);
+/// let gradients = quantized.sum().backward();
+/// assert_eq!(values.grad(&gradients).unwrap().into_data().try_to_vec::<f32>().unwrap(), [1.0; 4]);
+/// ```
 pub trait Quantizer: Send + Sync {
     /// Whether this tensor gets parameters of its own for each output channel.
     fn per_channel(&self, _role: Role) -> bool {
         false
     }
 
-    /// Parameters to start from, each of shape `[channels]`, given the pre-trained weights or a first batch of
-    /// activations.
+    /// Into how many groups the `elements` weights of an output channel are divided, each of consecutive weights and with parameters
+    /// of its own; a divisor of `elements`. For tensors of [`Quantizer::per_channel`] weights.
+    fn groups(&self, _elements: usize) -> usize {
+        1
+    }
+
+    /// Parameters to start from, each of shape `[rows]`, given the pre-trained weights or a batch of activations.
     fn start(&self, role: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>>;
+
+    /// Parameters of activations to start from, given what [`Quantizer::start`] makes of each of several calibration batches, in
+    /// their order. By default the mean of each; [`super::quant::AcrossBatches`] has other ways.
+    fn start_from_batches(&self, starts: Vec<Vec<Tensor<1>>>) -> Vec<Tensor<1>> {
+        let parameters = starts.first().map_or(0, Vec::len);
+        (0..parameters)
+            .map(|place| AcrossBatches::Mean.combine(starts.iter().map(|start| start[place].clone()).collect()))
+            .collect()
+    }
 
     /// The values rounded to the grid, differentiable in values and parameters.
     fn quantize(&self, role: Role, values: Tensor<2>, parameters: &[Tensor<1>], grid: Grid) -> Tensor<2>;
 
-    /// Parameters brought back into their domain after an optimizer step. Done here and not in
-    /// [`Quantizer::quantize`], so that a parameter at its bound still gets a gradient and can leave it.
-    fn project(&self, parameters: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
-        parameters
+    /// The same for a method that depends on the layer, or on how far the training is; this is what networks call.
+    fn quantize_tensor(
+        &self,
+        tensor: &TensorInfo,
+        values: Tensor<2>,
+        parameters: &[Tensor<1>],
+        grid: Grid,
+    ) -> Tensor<2> {
+        self.quantize(tensor.role, values, parameters, grid)
     }
 
-    /// Parameters that an optimizer step took from `before` to `after`, in their domain. Limits how far a step may go; without
-    /// limits it is [`Quantizer::project`].
-    fn moved(&self, _before: &[Tensor<1>], after: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
-        self.project(after)
+    /// A term that is added to the training loss of each pass for each layer whose weights are quantized in it, of shape `[1]`:
+    /// regularisation such as KURE's, or dampening of oscillations. It may have gradients of the weights and of the parameters.
+    /// The losses that runs report are without it.
+    fn loss(
+        &self,
+        _weights: &TensorInfo,
+        _values: Tensor<2>,
+        _parameters: &[Tensor<1>],
+        _grid: Grid,
+    ) -> Option<Tensor<1>> {
+        None
+    }
+
+    /// Parameters that an optimizer step took from `before` to `after`, brought back into their domain, and no farther away than
+    /// a step may go. Done here and not in [`Quantizer::quantize`], so that a parameter at its bound still gets a gradient and can
+    /// leave it.
+    fn after_step(&self, _before: &[Tensor<1>], after: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
+        after
     }
 
     /// Whether the optimizer's weight decay applies to the parameters: `decay * p` is added to the gradient of p, an L2

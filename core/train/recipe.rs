@@ -1,5 +1,6 @@
 //! How a network is trained.
 
+use super::StepSizeRate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +71,11 @@ pub struct Recipe {
     pub learning_rate: f64,
     /// Learning rate at the end of the cosine, and at the start of the warm-up.
     pub final_learning_rate: f64,
+    /// Learning rate of quantization parameters such as step sizes: a number in the place of `learning_rate`, or a factor of it
+    /// such as "10x"; it rises and falls with that of the weights. Left out, it is that of the weights. In short trainings step
+    /// sizes of activations hardly move at that one.
+    #[serde(skip_serializing_if = "StepSizeRate::is_same")]
+    pub step_size_learning_rate: StepSizeRate,
     /// Epochs over which the learning rate rises linearly.
     pub warmup_epochs: f64,
     /// When the learning rate changes: "step", at every step, or "epoch", at the end of every epoch as timm does
@@ -118,6 +124,7 @@ impl Default for Recipe {
             optimizer: Optimizer::Sgd,
             learning_rate: 0.01,
             final_learning_rate: 1e-5,
+            step_size_learning_rate: StepSizeRate::Same,
             warmup_epochs: 0.0,
             schedule: Schedule::Step,
             momentum: 0.9,

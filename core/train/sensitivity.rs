@@ -1,7 +1,7 @@
 //! The sensitivity kind: the number for (layer, tensor, bit-width) that the search minimises.
 
 use super::{
-    ByLayer, Lab, TrainError,
+    ByLayer, SensitivityContext, State, TrainError,
     quantizer::{NoIndicator, Quantizer, try_indicators},
 };
 use crate::{
@@ -9,19 +9,38 @@ use crate::{
     search::DEFAULT_ALPHA,
 };
 
+/// What a sensitivity measured.
+#[derive(Clone, Debug, Default)]
+pub struct Measurement {
+    /// The number for every searchable layer, tensor and candidate.
+    pub indicators: ByLayer,
+    /// The network that the sensitivity trained, if it trains one. Refinement measures with it.
+    pub trained: Option<State>,
+    /// Where learned indicators started.
+    pub initial: Option<ByLayer>,
+    /// Standard deviation of each indicator, where it is a mean over several trainings.
+    pub spread: Option<ByLayer>,
+}
+
+impl From<ByLayer> for Measurement {
+    fn from(indicators: ByLayer) -> Self {
+        Self { indicators, ..Self::default() }
+    }
+}
+
 /// Measures how sensitive each layer is at each bit-width. The search minimises the sum of these numbers, so larger
 /// means more harm.
 pub trait Sensitivity: Send + Sync {
-    /// The indicators of every searchable layer at every candidate.
+    /// The indicators of every searchable layer at every candidate, with whatever else was made on the way.
     ///
-    /// [`Lab::each`] and [`Lab::by_layer`] refuse what is not finite at once, and a run refuses it in whatever is given back. So
+    /// [`SensitivityContext::each`] and [`SensitivityContext::by_layer`] refuse what is not finite at once, and a run refuses it in whatever is given back. So
     /// give NaN where a measurement fails; `NaN.max(0.0)` is 0, the most harmless number there is.
     ///
     /// # Errors
     /// Training that diverges; a quantizer that has no indicator; [`TrainError::NotMeasurable`].
-    fn measure(&self, lab: &Lab) -> Result<ByLayer, TrainError>;
+    fn measure(&self, context: &SensitivityContext) -> Result<Measurement, TrainError>;
 
-    /// Whether it asks the quantizer for importance indicators ([`Lab::indicators`]). Then a quantizer that has none is
+    /// Whether it asks the quantizer for importance indicators ([`SensitivityContext::indicators`]). Then a quantizer that has none is
     /// refused with the config instead of after the training.
     fn asks_for_indicators(&self) -> bool {
         false

@@ -1,7 +1,7 @@
 //! Parts of a training set: some held out for validation, some left unused, every class in proportion.
 
 use super::{Data, DatasetError, Samples, default_workers};
-use crate::hash;
+use crate::store::hash;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use schemars::JsonSchema;
@@ -114,6 +114,10 @@ impl Samples for Part {
 
     fn image(&self, index: usize, draw: Option<u64>, pixels: &mut [f32]) -> Result<(), DatasetError> {
         self.of.image(self.places[index], draw, pixels)
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        self.of.remarks()
     }
 
     fn identity(&self, elements: usize) -> Result<String, DatasetError> {

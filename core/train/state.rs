@@ -1,9 +1,11 @@
 //! A network's numbers by state-dict name, outside any device: what is saved, loaded and handed from stage to stage.
 
-use crate::graph::{Graph, Layer, LayerKind, Op};
+use crate::{
+    graph::{Graph, NodeId},
+    ops::Parameter,
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal, Uniform};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::BTreeMap;
 
@@ -49,57 +51,17 @@ pub enum StateError {
 impl State {
     /// Names and shapes of a graph's tensors, as in PyTorch.
     pub fn shapes(graph: &Graph) -> BTreeMap<String, Vec<usize>> {
-        let mut shapes = BTreeMap::new();
-        for layer in graph.layers() {
-            shapes.insert(format!("{}.weight", layer.name), weight_shape(graph, &layer));
-            if has_bias(graph, &layer) {
-                shapes.insert(format!("{}.bias", layer.name), vec![layer.out_shape.channels]);
-            }
-        }
-        for node in graph.nodes.iter().filter(|node| node.op == Op::BatchNorm) {
-            for part in ["weight", "bias", "running_mean", "running_var"] {
-                shapes.insert(format!("{}.{part}", node.name), vec![node.shape.channels]);
-            }
-        }
-        shapes
+        tensors(graph).into_iter().map(|(name, parameter)| (name, parameter.shape)).collect()
     }
 
-    /// Starting values drawn from a seed: Kaiming normal (fan out) for convolutions, uniform within 1/sqrt(inputs) for the
-    /// classifier, as torchvision does; batch-norm starts as the identity.
+    /// Initial values drawn from a seed, each as its operator says.
     pub fn random(graph: &Graph, seed: u64) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let mut state = BTreeMap::new();
-        for layer in graph.layers() {
-            let shape = weight_shape(graph, &layer);
-            let count = shape.iter().product();
-            let values: Vec<f32> = match layer.kind {
-                LayerKind::Conv => {
-                    let fan_out = layer.weights / (layer.in_shape.channels as u64).max(1) * groups(graph, &layer);
-                    let deviation = (2.0 / fan_out as f32).sqrt();
-                    let normal = StandardNormal.sample_iter(&mut random);
-                    normal.take(count).map(|value: f32| value * deviation).collect()
-                }
-                LayerKind::Linear => {
-                    let limit = 1.0 / (layer.in_shape.elements() as f32).sqrt();
-                    let uniform = Uniform::new_inclusive(-limit, limit).expect("the limit is positive and finite");
-                    uniform.sample_iter(&mut random).take(count).collect()
-                }
-            };
-            state.insert(format!("{}.weight", layer.name), Array { shape, values });
-            if has_bias(graph, &layer) {
-                let zeros =
-                    Array { shape: vec![layer.out_shape.channels], values: vec![0.0; layer.out_shape.channels] };
-                state.insert(format!("{}.bias", layer.name), zeros);
-            }
-        }
-        for node in graph.nodes.iter().filter(|node| node.op == Op::BatchNorm) {
-            let channels = node.shape.channels;
-            for (part, value) in [("weight", 1.0), ("bias", 0.0), ("running_mean", 0.0), ("running_var", 1.0)] {
-                let array = Array { shape: vec![channels], values: vec![value; channels] };
-                state.insert(format!("{}.{part}", node.name), array);
-            }
-        }
-        Self(state)
+        let tensor = |(name, parameter): (String, Parameter)| {
+            let values = parameter.init.sample(parameter.count(), &mut random);
+            (name, Array { shape: parameter.shape, values })
+        };
+        Self(tensors(graph).into_iter().map(tensor).collect())
     }
 
     /// A tensor of a known shape.
@@ -169,26 +131,17 @@ impl State {
     }
 }
 
-/// Shape of a layer's weights as PyTorch keeps them.
-pub(super) fn weight_shape(graph: &Graph, layer: &Layer) -> Vec<usize> {
-    match &graph.nodes[layer.node].op {
-        Op::Conv(conv) => vec![conv.out, layer.in_shape.channels / conv.groups, conv.kernel, conv.kernel],
-        _ => vec![layer.out_shape.channels, layer.in_shape.elements()],
-    }
+/// State-dict name of a parameter of a node.
+pub(super) fn tensor_name(graph: &Graph, node: NodeId, parameter: &Parameter) -> String {
+    format!("{}.{}", graph.nodes[node].name, parameter.name)
 }
 
-/// Whether a layer adds a bias.
-pub(super) fn has_bias(graph: &Graph, layer: &Layer) -> bool {
-    match &graph.nodes[layer.node].op {
-        Op::Conv(conv) => conv.bias,
-        Op::Linear { bias, .. } => *bias,
-        _ => false,
-    }
-}
-
-fn groups(graph: &Graph, layer: &Layer) -> u64 {
-    match &graph.nodes[layer.node].op {
-        Op::Conv(conv) => conv.groups as u64,
-        _ => 1,
-    }
+/// All parameters of a graph with their state-dict names: those of layers first, then the others, each in execution order.
+fn tensors(graph: &Graph) -> Vec<(String, Parameter)> {
+    let (layers, others): (Vec<_>, Vec<_>) = (0..graph.nodes.len()).partition(|&node| graph.is_layer(node));
+    let of = |node: NodeId| {
+        let named = move |parameter| (tensor_name(graph, node, &parameter), parameter);
+        graph.parameters(node).into_iter().map(named)
+    };
+    layers.into_iter().chain(others).flat_map(of).collect()
 }

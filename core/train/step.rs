@@ -105,6 +105,10 @@ impl Passes<'_> {
             scored.add(scores.inner(), loss.clone().inner());
             let of_pass = loss.mul_scalar(self.weight * size).backward();
             branch.backward(of_pass, &mut trunk, &mut take);
+            // Of the network itself and not of what ran, which gradient checkpointing runs in parts.
+            if let Some(terms) = network.regularisation(bits) {
+                take(terms.mul_scalar(self.weight * size).backward());
+            }
         }
         if let Some(of_trunk) = trunk.backward() {
             take(of_trunk);

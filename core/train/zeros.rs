@@ -1,19 +1,19 @@
 //! Which tensors of a pre-trained network are all zero: pruned weights, dead activations. There is nothing to quantize in them,
 //! and what a quantizer starts from there stands for nothing.
 
-use super::{Lab, Network, Plan, Role, TrainError};
+use super::{Network, Plan, Role, SensitivityContext, TrainError};
 use burn::tensor::Tensor;
 
-impl Lab<'_> {
+impl SensitivityContext<'_> {
     /// The searchable layers whose weights are all zero, or that read only zeros on the first batch of training images, in the
     /// network's order.
     ///
     /// # Errors
-    /// When the pre-trained numbers do not fit or a sample cannot be read.
+    /// When the pre-trained parameters do not fit or a sample cannot be read.
     pub fn zeros(&self) -> Result<Vec<(String, Role)>, TrainError> {
         let plan = Plan::full_precision(self.graph.clone(), self.quantizer.clone());
-        let network = Network::new(&plan, self.pretrained, self.bench.device)?;
-        let images = self.bench.first_batch(self.recipe.batch_size)?;
+        let network = Network::new(&plan, self.pretrained, self.train.device)?;
+        let images = self.train.first_batch(self.recipe.batch_size)?;
         let layers = self.graph.layers();
         let mut zeros = vec![];
         network.forward_with(images, &mut |layer, input, kernel| {

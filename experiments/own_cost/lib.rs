@@ -1,4 +1,7 @@
-//! Weights that must be fetched from memory because a layer's weights do not fit into the cache: all of them, or none.
+//! Two costs of one's own. The first: weights that must be fetched from memory because a layer's weights do not fit
+//! into the cache: all of them, or none. The second, in a unit of its own, is [`brick_cycles`].
+
+pub mod brick_cycles;
 
 use limpq_core::graph::Layer;
 use limpq_core::search::{Accounting, CostModel, Precision, Unit};

@@ -1,52 +1,17 @@
 //! Energy as measured on a device or simulated for one: the sum over layers of what a file says for each at its bits, in
 //! picojoules. The file's columns are described in [`super::measured`].
 
-use super::measured::{FileError, Measured, MeasuredOptions, Quantity};
-use limpq_core::graph::{Graph, Layer};
-use limpq_core::search::{Accounting, CostError, CostModel, Precision, Unit};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use super::measured::{MeasuredCost, Measures, Quantity};
+
+/// A file of energies.
+pub struct EnergyFile;
+
+impl Measures for EnergyFile {
+    const QUANTITY: Quantity = Quantity::Picojoules;
+}
 
 /// Picojoules for one image as measured, layer by layer.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "MeasuredOptions", into = "MeasuredOptions")]
-pub struct Energy(Measured);
-
-impl TryFrom<MeasuredOptions> for Energy {
-    type Error = FileError;
-
-    fn try_from(options: MeasuredOptions) -> Result<Self, FileError> {
-        Measured::read(options, Quantity::Picojoules).map(Self)
-    }
-}
-
-impl From<Energy> for MeasuredOptions {
-    fn from(Energy(measured): Energy) -> Self {
-        measured.into_options()
-    }
-}
-
-impl CostModel for Energy {
-    fn unit(&self) -> Unit {
-        Unit::Picojoules
-    }
-
-    fn cost(&self, layer: &Layer, bits: Precision, _: Accounting) -> u64 {
-        self.0.value(layer, bits).unwrap_or_default()
-    }
-
-    fn counts_fixed_layers(&self, _: Accounting) -> bool {
-        self.0.counts_fixed_layers()
-    }
-
-    fn covers(&self, layer: &Layer, bits: Precision) -> bool {
-        self.0.value(layer, bits).is_some()
-    }
-
-    fn check(&self, graph: &Graph) -> Result<(), CostError> {
-        self.0.check(graph).map_err(|error| CostError(error.into()))
-    }
-}
+pub type Energy = MeasuredCost<EnergyFile>;
 
 limpq_core::plugin!(
     limpq_core::search::CostModel,
@@ -57,9 +22,9 @@ limpq_core::plugin!(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::models::{ResNet20, reference::imagenet};
     use limpq_core::registry;
+    use limpq_core::search::{Accounting, CostModel};
 
     #[test]
     fn counts_whole_picojoules() {

@@ -4,52 +4,17 @@
 //! of it runs is not in it (Cai et al., ProxylessNAS, ICLR 2019, sec. 3.3, use and test such sums). The file's columns are
 //! described in [`super::measured`].
 
-use super::measured::{FileError, Measured, MeasuredOptions, Quantity};
-use limpq_core::graph::{Graph, Layer};
-use limpq_core::search::{Accounting, CostError, CostModel, Precision, Unit};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use super::measured::{MeasuredCost, Measures, Quantity};
+
+/// A file of latencies.
+pub struct LatencyFile;
+
+impl Measures for LatencyFile {
+    const QUANTITY: Quantity = Quantity::Microseconds;
+}
 
 /// Nanoseconds for one image as measured, layer by layer.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "MeasuredOptions", into = "MeasuredOptions")]
-pub struct LatencyTable(Measured);
-
-impl TryFrom<MeasuredOptions> for LatencyTable {
-    type Error = FileError;
-
-    fn try_from(options: MeasuredOptions) -> Result<Self, FileError> {
-        Measured::read(options, Quantity::Microseconds).map(Self)
-    }
-}
-
-impl From<LatencyTable> for MeasuredOptions {
-    fn from(LatencyTable(measured): LatencyTable) -> Self {
-        measured.into_options()
-    }
-}
-
-impl CostModel for LatencyTable {
-    fn unit(&self) -> Unit {
-        Unit::Nanoseconds
-    }
-
-    fn cost(&self, layer: &Layer, bits: Precision, _: Accounting) -> u64 {
-        self.0.value(layer, bits).unwrap_or_default()
-    }
-
-    fn counts_fixed_layers(&self, _: Accounting) -> bool {
-        self.0.counts_fixed_layers()
-    }
-
-    fn covers(&self, layer: &Layer, bits: Precision) -> bool {
-        self.0.value(layer, bits).is_some()
-    }
-
-    fn check(&self, graph: &Graph) -> Result<(), CostError> {
-        self.0.check(graph).map_err(|error| CostError(error.into()))
-    }
-}
+pub type LatencyTable = MeasuredCost<LatencyFile>;
 
 limpq_core::plugin!(
     limpq_core::search::CostModel,
@@ -60,11 +25,11 @@ limpq_core::plugin!(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::costs::measured::{Measured, MeasuredOptions, Quantity};
     use crate::models::{ResNet20, reference::imagenet};
-    use limpq_core::graph::Model;
+    use limpq_core::graph::{Graph, Model};
     use limpq_core::registry;
-    use limpq_core::search::CostTable;
+    use limpq_core::search::{Accounting, CostModel, CostTable};
 
     const HEADER: &str = "layer,kind,in_shape,out_shape,kernel,stride,groups,w_bits,a_bits,microseconds";
     /// A signature of layer1 in ResNet-20 on 32x32 images.

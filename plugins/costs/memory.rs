@@ -12,7 +12,7 @@
 //! "Highest" is a maximum over readers, and a peak is the maximum over steps of a sum of them. Both are taken apart exactly:
 //! one sum for each step and each choice of one reader for each of its tensors; the largest of these sums is the peak.
 
-use limpq_core::graph::{Graph, Layer, NodeId, Op};
+use limpq_core::graph::{Graph, Layer, NodeId};
 use limpq_core::search::{BitWidth, Precision};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -93,15 +93,17 @@ impl Schedule {
         for (id, node) in graph.nodes.iter().enumerate() {
             let last = node.inputs.iter().copied().max_by_key(|&input| tensors[place[input]].written);
             let fused = last.filter(|&input| {
-                matches!(node.op, Op::BatchNorm | Op::Relu | Op::Add)
+                let source = &graph.nodes[input];
+                node.op.in_place()
                     && readers[input].len() == 1
-                    && !matches!(graph.nodes[input].op, Op::Input)
+                    && !source.inputs.is_empty()
+                    && source.shape.elements() == node.shape.elements()
             });
             let step = match fused {
                 Some(input) => tensors[place[input]].written,
                 None => {
                     // The image is there before the first step.
-                    if node.op != Op::Input {
+                    if !node.inputs.is_empty() {
                         steps.push(name(graph, id));
                     }
                     steps.len().saturating_sub(1)
@@ -179,12 +181,12 @@ fn read_by(graph: &Graph, readers: &[Vec<NodeId>], id: NodeId) -> (Vec<String>, 
     let (mut layers, mut others) = (BTreeSet::new(), readers[id].is_empty());
     let mut open = readers[id].clone();
     while let Some(reader) = open.pop() {
-        match graph.nodes[reader].op {
-            Op::Conv(_) | Op::Linear { .. } => {
-                layers.insert(reader);
-            }
-            Op::MaxPool { .. } | Op::Concat if !readers[reader].is_empty() => open.extend(&readers[reader]),
-            _ => others = true,
+        if graph.is_layer(reader) {
+            layers.insert(reader);
+        } else if graph.nodes[reader].op.selects() && !readers[reader].is_empty() {
+            open.extend(&readers[reader]);
+        } else {
+            others = true;
         }
     }
     (layers.into_iter().map(|layer| graph.nodes[layer].name.clone()).collect(), others)
@@ -193,14 +195,10 @@ fn read_by(graph: &Graph, readers: &[Vec<NodeId>], id: NodeId) -> (Vec<String>, 
 /// What a step is called in reports.
 fn name(graph: &Graph, id: NodeId) -> String {
     let node = &graph.nodes[id];
-    let what = match node.op {
-        Op::MaxPool { .. } => "max pool",
-        Op::GlobalAvgPool => "average pool",
-        Op::Concat => "concatenation",
-        Op::Add => "sum",
-        Op::Relu => "activation function",
-        _ => return node.name.clone(),
-    };
+    if !node.name.is_empty() {
+        return node.name.clone();
+    }
+    let what = node.op.label();
     let before = graph.nodes[..id].iter().rev().find(|node| !node.name.is_empty());
     before.map_or_else(|| what.to_owned(), |node| format!("{what} after {}", node.name))
 }

@@ -12,14 +12,12 @@
 //! Images are decoded when they are needed. What a run records of them is the hash of their names and sizes in bytes.
 
 use super::files;
-use limpq_core::escape::Escaped;
 use limpq_core::graph::Shape;
-use limpq_core::hash;
+use limpq_core::store::hash;
 use limpq_core::train::{Data, Dataset, DatasetError, Samples};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeSet,
-    io::{self, Write},
     num::{NonZeroU32, NonZeroU64},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -55,7 +53,7 @@ pub struct ImageFolder {
     pub limit: usize,
     /// Use only this many images of each class for evaluation, the first ones; 0 is all.
     pub val_limit: usize,
-    /// What to do about an image that cannot be decoded: "stop", or "skip" to leave it out with a warning.
+    /// What to do about an image that cannot be decoded: "stop", or "skip" to leave it out and say so.
     pub unreadable: Unreadable,
     /// An image of more pixels cannot be decoded, which bounds the memory: up to 3 to 12 bytes a pixel for each worker. The
     /// default is what Pillow refuses as a decompression bomb.
@@ -128,8 +126,8 @@ impl Dataset for ImageFolder {
         let samples = |root: PathBuf, images| {
             let normal = normal(self.mean, self.deviation);
             let (classes, unreadable) = (classes.clone(), self.unreadable);
-            let (most, warned) = (self.max_pixels.get(), Mutex::default());
-            Arc::new(Photographs { root, classes, images, size, resize, normal, unreadable, most, warned })
+            let (most, left_out) = (self.max_pixels.get(), Mutex::default());
+            Arc::new(Photographs { root, classes, images, size, resize, normal, unreadable, most, left_out })
         };
         let (train, test) = (samples(train_root, train), samples(val_root, val));
         let remarks = [of_train.remarks(), of_val.remarks(), train.deep_greys(), test.deep_greys()].concat();
@@ -165,8 +163,15 @@ struct Photographs {
     unreadable: Unreadable,
     /// Pixels that an image may have.
     most: u64,
-    /// Images that were warned of.
-    warned: Mutex<BTreeSet<usize>>,
+    left_out: Mutex<LeftOut>,
+}
+
+/// Images that cannot be decoded and are left out.
+#[derive(Default)]
+struct LeftOut {
+    known: BTreeSet<usize>,
+    /// What nobody has been told yet.
+    untold: Vec<String>,
 }
 
 impl Photographs {
@@ -200,7 +205,7 @@ impl Photographs {
         )]
     }
 
-    /// Stops, or warns once.
+    /// Stops, or leaves a remark the first time.
     fn undecodable(&self, index: usize, path: &Path, why: String) -> DatasetError {
         let path = path.display().to_string();
         match self.unreadable {
@@ -209,9 +214,9 @@ impl Photographs {
                 DatasetError::Content { path, why }
             }
             Unreadable::Skip => {
-                if self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert(index) {
-                    // There may be no stderr any more.
-                    let _ = writeln!(Escaped(io::stderr()), "warning: {path} is left out: {why}");
+                let mut left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+                if left_out.known.insert(index) {
+                    left_out.untold.push(format!("{path} is left out: {why}"));
                 }
                 DatasetError::LeftOut { path, why }
             }
@@ -246,6 +251,10 @@ impl Samples for Photographs {
             }
         }
         Ok(())
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        std::mem::take(&mut self.left_out.lock().unwrap_or_else(PoisonError::into_inner).untold)
     }
 
     fn identity(&self, _: usize) -> Result<String, DatasetError> {

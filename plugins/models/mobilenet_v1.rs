@@ -6,7 +6,8 @@
 //! read.
 //!
 //! A stage's stride belongs to its first block alone: the paper's table prints "s2" for the last depthwise layer too,
-//! but its 7x7 output shows stride 1. Rectifiers are plain ReLUs as in the paper; timm's clip at 6.
+//! but its 7x7 output shows stride 1. Rectifiers are plain ReLUs as in the paper; timm's clip at 6, for which there is the
+//! option `activation`.
 
 use limpq_core::graph::{Builder, Conv, Graph, GraphError, Model, NodeId, Shape};
 use schemars::JsonSchema;
@@ -25,11 +26,13 @@ const MAX_WIDTH: f64 = 16.0;
 pub struct MobileNetV1 {
     /// Multiplier on the channels of every layer, above 0 and at most 16; the paper has 1.0, 0.75, 0.5 and 0.25.
     pub width: f64,
+    /// The operator after each batch-norm (see `limpq list operator`): "relu" as in the paper, or "relu6" for weights of timm.
+    pub activation: String,
 }
 
 impl Default for MobileNetV1 {
     fn default() -> Self {
-        Self { width: 1.0 }
+        Self { width: 1.0, activation: "relu".to_owned() }
     }
 }
 
@@ -44,13 +47,14 @@ impl Model for MobileNetV1 {
         let stem = Conv::new(thinned(STEM, self.width), 3).stride(2);
         let x = b.fixed_conv("conv_stem", x, stem);
         let x = b.batch_norm("bn1", x);
-        let mut x = b.relu(x);
+        let mut x = b.named("", &self.activation, &[x]);
         for (stage, &(blocks, stride, channels)) in STAGES.iter().enumerate() {
             for i in 0..blocks {
                 let stride = if i == 0 { stride } else { 1 };
                 let (own, limpq) =
                     (format!("blocks.{stage}.{i}"), format!("features.stage{}.unit{}", stage + 1, i + 1));
-                x = separable(&mut b, [&own, &limpq], x, thinned(channels, self.width), stride);
+                let block = Separable { name: &own, limpq: &limpq, activation: &self.activation, stride };
+                x = block.describe(&mut b, x, thinned(channels, self.width));
             }
         }
         let x = b.global_avg_pool(x);
@@ -60,23 +64,33 @@ impl Model for MobileNetV1 {
 
     fn weights_remark(&self) -> Option<String> {
         let remark = "mobilenet_v1 has plain ReLUs, and timm's MobileNetV1 clips them at 6 (ReLU6): weights that timm trained \
-                      fit by name and shape, but compute something else here and may be far less accurate. Train them on \
-                      ([pretrain] epochs), or compare the full-precision accuracy with theirs first";
-        Some(remark.to_owned())
+                      fit by name and shape, but compute something else here and may be far less accurate. For such weights \
+                      set activation = \"relu6\" in [model]";
+        (self.activation == "relu").then(|| remark.to_owned())
     }
 }
 
-/// Depthwise 3x3, then pointwise 1x1, each with batch norm and rectifier (fig. 3); under its own name and LIMPQ's.
-fn separable(b: &mut Builder, [name, limpq]: [&str; 2], x: NodeId, channels: usize, stride: usize) -> NodeId {
-    let depth = b.channels(x);
-    let x = b.conv(&format!("{name}.conv_dw"), x, Conv::new(depth, 3).stride(stride).groups(depth));
-    b.alias(x, &format!("{limpq}.dw_conv.conv"));
-    let x = b.batch_norm(&format!("{name}.bn1"), x);
-    let x = b.relu(x);
-    let x = b.conv(&format!("{name}.conv_pw"), x, Conv::new(channels, 1));
-    b.alias(x, &format!("{limpq}.pw_conv.conv"));
-    let x = b.batch_norm(&format!("{name}.bn2"), x);
-    b.relu(x)
+/// Depthwise 3x3, then pointwise 1x1, each with batch norm and activation (fig. 3); under its own name and LIMPQ's.
+struct Separable<'a> {
+    name: &'a str,
+    limpq: &'a str,
+    activation: &'a str,
+    stride: usize,
+}
+
+impl Separable<'_> {
+    fn describe(&self, b: &mut Builder, x: NodeId, channels: usize) -> NodeId {
+        let Self { name, limpq, activation, stride } = *self;
+        let depth = b.channels(x);
+        let x = b.conv(&format!("{name}.conv_dw"), x, Conv::new(depth, 3).stride(stride).groups(depth));
+        b.alias(x, &format!("{limpq}.dw_conv.conv"));
+        let x = b.batch_norm(&format!("{name}.bn1"), x);
+        let x = b.named("", activation, &[x]);
+        let x = b.conv(&format!("{name}.conv_pw"), x, Conv::new(channels, 1));
+        b.alias(x, &format!("{limpq}.pw_conv.conv"));
+        let x = b.batch_norm(&format!("{name}.bn2"), x);
+        b.named("", activation, &[x])
+    }
 }
 
 /// The multiple of 8 nearest to `width * channels`, at least 8, and never below nine tenths of it.
@@ -140,14 +154,40 @@ mod tests {
         assert_eq!([1.0, 0.75, 0.5, 0.25, 0.01].map(|width| thinned(32, width)), [32, 24, 16, 8, 8]);
         // 0.35 * 32 = 11.2 rounds to 8, which is less than nine tenths of it.
         assert_eq!(thinned(32, 0.35), 16);
-        let graph = MobileNetV1 { width: 0.25 }.graph("1x28x28".parse().unwrap(), 10).unwrap();
+        let graph =
+            MobileNetV1 { width: 0.25, ..MobileNetV1::default() }.graph("1x28x28".parse().unwrap(), 10).unwrap();
         assert_eq!(graph.layers().last().unwrap().in_shape.to_string(), "256x1x1");
+    }
+
+    #[test]
+    fn activations_are_any_registered_operator() {
+        let graph = |activation: &str| {
+            MobileNetV1 { activation: activation.to_owned(), ..MobileNetV1::default() }
+                .graph("3x32x32".parse().unwrap(), 10)
+        };
+        let kinds = |activation: &str| {
+            let graph = graph(activation).unwrap();
+            graph.nodes.iter().filter(|node| node.op.name() == "clip").count()
+        };
+        assert_eq!((kinds("relu"), kinds("relu6")), (0, 27));
+        let clip = graph("relu6").unwrap().nodes.into_iter().find(|node| node.op.name() == "clip").unwrap();
+        assert_eq!(clip.op.attributes(), &"min = 0.0\nmax = 6.0".parse().unwrap());
+        let error = graph("relu7").unwrap_err().to_string();
+        assert!(
+            error.contains("no operator is called \"relu7\"") && error.contains("did you mean \"relu6\""),
+            "{error}"
+        );
+        let relu6 = MobileNetV1 { activation: "relu6".to_owned(), ..MobileNetV1::default() };
+        assert!(MobileNetV1::default().weights_remark().is_some() && relu6.weights_remark().is_none());
     }
 
     #[test]
     fn refuses_widths_that_are_none() {
         for width in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e300] {
-            let error = MobileNetV1 { width }.graph("3x224x224".parse().unwrap(), 1000).unwrap_err().to_string();
+            let error = MobileNetV1 { width, ..MobileNetV1::default() }
+                .graph("3x224x224".parse().unwrap(), 1000)
+                .unwrap_err()
+                .to_string();
             assert_eq!(error, format!("option width: must be above 0 and at most 16, got {width}"));
         }
     }

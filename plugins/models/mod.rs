@@ -41,7 +41,7 @@ pub(crate) mod reference {
 
     /// Parameters as PyTorch counts them: without the running mean and variance of batch norms.
     pub fn trainable(graph: &Graph) -> u64 {
-        weights(graph) + graph.biases() + graph.batch_norm_numbers() / 2
+        weights(graph) + graph.biases() + graph.other_parameters() / 2
     }
 
     /// Weights of all convolutions and of the classifier.

@@ -17,9 +17,8 @@
 //! When to use it: as the classic without learned grids, with enough fine-tuning. It has no step size to read, so indicators
 //! must come from elsewhere (the sensitivity `random`, or one that reads no step sizes).
 
-use super::gradient;
 use burn::tensor::Tensor;
-use limpq_core::train::{Grid, NoIndicator, Quantizer, Role};
+use limpq_core::train::{Grid, NoIndicator, Quantizer, Role, quant::round_straight_through};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -42,7 +41,7 @@ pub(super) fn weights(values: Tensor<2>, grid: Grid) -> Tensor<2> {
     let bent = values.tanh();
     let largest = bent.clone().abs().max_dim(1).clamp_min(SMALLEST);
     let normalised = (bent / largest).div_scalar(2.0).add_scalar(0.5);
-    gradient::straight_through_round(normalised.mul_scalar(grid.steps())).mul_scalar(2.0 / grid.steps()).sub_scalar(1.0)
+    round_straight_through(normalised.mul_scalar(grid.steps())).mul_scalar(2.0 / grid.steps()).sub_scalar(1.0)
 }
 
 impl Quantizer for Dorefa {
@@ -56,7 +55,7 @@ impl Quantizer for Dorefa {
             Role::Weight => weights(values, grid),
             Role::Act => {
                 let clipped = values.clamp(lowest, 1.0).mul_scalar(grid.qp());
-                gradient::straight_through_round(clipped).div_scalar(grid.qp())
+                round_straight_through(clipped).div_scalar(grid.qp())
             }
         }
     }

@@ -23,26 +23,13 @@
 //! When to use it: against LSQ at 2-4 bits, to see what a better estimator than straight-through brings.
 //! Zero need not be a level.
 
-#![cfg_attr(
-    feature = "tch",
-    expect(deprecated, reason = "burn 0.22 is the last one with libtorch; Cargo.toml pins it")
-)]
-
-use super::{gradient, least_error, numbers};
-use burn::{
-    backend::{
-        Autodiff, Backend, Dispatch, Flex,
-        autodiff::{
-            checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
-            grads::Gradients,
-            ops::{Backward, Ops, OpsKind, unary},
-        },
-        backend_extension,
-        tensor::FloatTensor,
-    },
-    tensor::Tensor,
+use super::{least_error, numbers};
+use burn::{backend::tensor::FloatTensor, tensor::Tensor};
+use limpq_core::train::{
+    Grid, NoIndicator, Quantizer, Role,
+    kernels::{CustomOp, OpBackend, Outputs, Saved},
+    quant::{at_least_half, scale_gradient},
 };
-use limpq_core::train::{Grid, NoIndicator, Quantizer, Role};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -76,29 +63,23 @@ impl Quantizer for Ewgs {
         let [channels, _] = values.dims();
         let [step, low] = least_error::levels(values, grid.steps(), self.min_width / grid.steps());
         let high = low.clone() + step.mul_scalar(grid.steps());
-        self.project([low, high].map(|ends| ends.reshape([channels])).to_vec())
+        self.wide_enough([low, high].map(|ends| ends.reshape([channels])).to_vec())
     }
 
     fn quantize(&self, _: Role, values: Tensor<2>, parameters: &[Tensor<1>], grid: Grid) -> Tensor<2> {
         let [channels, elements] = values.dims();
         let scale = 1.0 / (elements as f64 * grid.steps()).sqrt();
-        let [low, high] = [0, 1].map(|end| gradient::scaled(parameters[end].clone(), scale).reshape([channels, 1]));
+        let [low, high] = [0, 1].map(|end| scale_gradient(parameters[end].clone(), scale).reshape([channels, 1]));
         let step = (high - low.clone()).div_scalar(grid.steps());
         let clipped = ((values - low.clone()) / step.clone()).clamp(0.0, grid.steps());
         // k x_n is rounded, whose error is k times that of x_n.
         scaled_round(clipped, self.delta / grid.steps()) * step + low
     }
 
-    fn project(&self, mut parameters: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
-        let lowest_high = parameters[0].clone().add_scalar(self.min_width);
-        parameters[1] = parameters[1].clone().max_pair(lowest_high);
-        parameters
-    }
-
-    fn moved(&self, before: &[Tensor<1>], mut after: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
+    fn after_step(&self, before: &[Tensor<1>], mut after: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
         let [before, width] = [before, &after[..]].map(|ends| ends[1].clone() - ends[0].clone());
-        after[1] = after[0].clone() + gradient::at_least_half(&before, &width);
-        self.project(after)
+        after[1] = after[0].clone() + at_least_half(&before, &width);
+        self.wide_enough(after)
     }
 
     fn indicator(&self, _: Role, parameters: &[Vec<f32>], grid: Grid) -> Result<f64, NoIndicator> {
@@ -106,55 +87,48 @@ impl Quantizer for Ewgs {
     }
 }
 
+impl Ewgs {
+    /// The interval, no narrower than it may be.
+    fn wide_enough(&self, mut ends: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
+        let lowest_high = ends[0].clone().add_scalar(self.min_width);
+        ends[1] = ends[1].clone().max_pair(lowest_high);
+        ends
+    }
+}
+
 /// Rounds half to even; the gradient g of an element t becomes g + factor |g| (t - round(t)).
-fn scaled_round(values: Tensor<2>, factor: f64) -> Tensor<2> {
-    Tensor::from_dispatch(<Dispatch as ScaledRound>::scaled_round(values.into_dispatch(), factor))
-}
-
+///
 /// Backward passes of burn's own operations are linear in the gradient, and so is what they compose to. This one is not, as the
-/// sign of g counts: it is an operation of its own, on each backend that runs are made on.
-#[backend_extension(Flex, Cube: cfg(feature = "cuda-untuned"), LibTorch: cfg(feature = "tch"), Autodiff)]
-trait ScaledRound: Backend {
-    /// The forward pass, which knows nothing of the factor.
-    fn scaled_round(values: FloatTensor<Self>, _factor: f64) -> FloatTensor<Self> {
-        Self::float_round(values)
-    }
+/// sign of g counts: it is an operation of its own.
+#[derive(Clone, Debug)]
+struct ScaledRound {
+    factor: f64,
 }
 
-impl ScaledRound for Flex {}
-#[cfg(feature = "cuda-untuned")]
-impl ScaledRound for burn::backend::Cube {}
-#[cfg(feature = "tch")]
-impl ScaledRound for burn::backend::LibTorch {}
-
-impl<B: ScaledRound, C: CheckpointStrategy> ScaledRound for Autodiff<B, C> {
-    fn scaled_round(values: FloatTensor<Self>, factor: f64) -> FloatTensor<Self> {
-        let (values, node) = values.into_parts();
+impl CustomOp<1> for ScaledRound {
+    fn forward<B: OpBackend>(&self, [values]: [FloatTensor<B>; 1], saves: bool) -> Outputs<B> {
         let rounded = B::float_round(values.clone());
-        match ScaledByError.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => {
-                let error = B::float_sub(values, rounded.clone());
-                prepared.finish(B::float_mul_scalar(error, factor.into()), rounded)
-            }
-            OpsKind::UnTracked(prepared) => prepared.finish(rounded),
-        }
+        let errors = saves.then(|| {
+            let error = B::float_sub(values, rounded.clone());
+            B::float_mul_scalar(error, self.factor.into())
+        });
+        Outputs::new(rounded).saving(errors)
+    }
+
+    fn backward<B: OpBackend>(
+        &self,
+        saved: Saved<B>,
+        gradient: FloatTensor<B>,
+        _: [bool; 1],
+    ) -> [Option<FloatTensor<B>>; 1] {
+        let [errors] = saved.unpack();
+        let scaled = B::float_mul(B::float_abs(gradient.clone()), errors);
+        [Some(B::float_add(gradient, scaled))]
     }
 }
 
-/// The backward pass: g + |g| e, with the scaled errors e of the forward pass.
-#[derive(Debug)]
-struct ScaledByError;
-
-impl<B: Backend> Backward<B, 1> for ScaledByError {
-    type State = FloatTensor<B>;
-
-    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let errors = ops.state;
-        unary::<B, _>(ops.parents, ops.node, grads, |grad| {
-            let scaled = B::float_mul(B::float_abs(grad.clone()), errors);
-            B::float_add(grad, scaled)
-        });
-    }
+fn scaled_round(values: Tensor<2>, factor: f64) -> Tensor<2> {
+    ScaledRound { factor }.apply([values.into()])
 }
 
 #[cfg(test)]
@@ -192,7 +166,7 @@ mod tests {
             let grads = (y.clone() * y.clone() * weights).sum().backward();
             (y.into_data(), t.grad(&grads).unwrap().into_data())
         };
-        let straight = gradient(&gradient::straight_through_round);
+        let straight = gradient(&limpq_core::train::quant::round_straight_through);
         assert_eq!(gradient(&|t| scaled_round(t, 0.0)), straight);
         assert_ne!(gradient(&|t| scaled_round(t, 0.5)).1, straight.1);
         // Without autodiff it rounds all the same.
@@ -222,7 +196,7 @@ mod tests {
     #[test]
     fn an_interval_cannot_turn_over() {
         let ends = [[2.0], [1.0]].map(|end: [f32; 1]| Tensor::<1>::from_floats(end, &device()));
-        let ends = Ewgs { min_width: 0.5, ..Ewgs::default() }.project(ends.to_vec());
+        let ends = Ewgs { min_width: 0.5, ..Ewgs::default() }.wide_enough(ends.to_vec());
         assert_eq!(ends[0].to_data().try_to_vec::<f32>().unwrap(), [2.0]);
         assert_eq!(ends[1].to_data().try_to_vec::<f32>().unwrap(), [2.5]);
     }

@@ -23,10 +23,13 @@
 
 use super::{
     fused::{Bounds, Kernel, fake_quantize},
-    gradient, numbers,
+    numbers,
 };
 use burn::tensor::Tensor;
-use limpq_core::train::{Grid, NoIndicator, Quantizer, Role};
+use limpq_core::train::{
+    Grid, NoIndicator, Quantizer, Role,
+    quant::{at_least_half, round_straight_through, scale_gradient},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -112,24 +115,17 @@ impl Quantizer for Lsq {
         if self.kernel == Kernel::Fused {
             return fake_quantize(values, [step], Bounds { low: -grid.qn(), high: grid.qp(), gradient_scale });
         }
-        let step = gradient::scaled(step, gradient_scale);
+        let step = scale_gradient(step, gradient_scale);
         let step = step.reshape([channels, 1]);
         let clipped = (values / step.clone()).clamp(-grid.qn(), grid.qp());
-        gradient::straight_through_round(clipped) * step
+        round_straight_through(clipped) * step
     }
 
-    fn project(&self, parameters: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
-        match self.clamp_in_forward {
-            true => parameters,
-            false => parameters.into_iter().map(|step| step.clamp_min(self.min_step)).collect(),
+    fn after_step(&self, before: &[Tensor<1>], after: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
+        if self.clamp_in_forward {
+            return after;
         }
-    }
-
-    fn moved(&self, before: &[Tensor<1>], mut after: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
-        if !self.clamp_in_forward {
-            after[0] = gradient::at_least_half(&before[0], &after[0]);
-        }
-        self.project(after)
+        vec![at_least_half(&before[0], &after[0]).clamp_min(self.min_step)]
     }
 
     fn indicator(&self, _: Role, parameters: &[Vec<f32>], _: Grid) -> Result<f64, NoIndicator> {
@@ -256,7 +252,8 @@ mod tests {
     fn a_step_size_at_its_bound_is_not_frozen() {
         let lsq = Lsq { min_step: 0.5, ..Lsq::default() };
         let device = Device::flex();
-        let projected = lsq.project(vec![Tensor::from_floats([-1.0, 0.2, 3.0], &device)]).remove(0);
+        let [before, after] = [[0.5; 3], [-1.0, 0.2, 3.0]].map(|step| Tensor::from_floats(step, &device));
+        let projected = lsq.after_step(&[before], vec![after]).remove(0);
         assert_eq!(projected.into_data().try_to_vec::<f32>().unwrap(), [0.5, 0.5, 3.0]);
         // Steps at and far above any bound still get gradients.
         for step in [0.5, 40.0] {
@@ -283,7 +280,7 @@ mod tests {
         }
         let lsq = Lsq { clamp_in_forward: true, ..Lsq::default() };
         let step = |value: f32| Tensor::from_floats([value], &Device::flex());
-        assert_eq!(host(lsq.moved(&[step(0.5)], vec![step(-0.1)]).remove(0)), [-0.1], "nothing moves it back");
+        assert_eq!(host(lsq.after_step(&[step(0.5)], vec![step(-0.1)]).remove(0)), [-0.1], "nothing moves it back");
         // 2 * 9 / sqrt(3)
         let start = lsq.start(Role::Act, rows(&[9.0, -9.0], 1, &Device::flex()), grid(2, false)).remove(0);
         near(&host(start), &[18.0 / 3f64.sqrt()]);

@@ -24,12 +24,15 @@
 
 use super::{
     fused::{Bounds, Kernel, fake_quantize},
-    gradient, least_error,
+    least_error,
     lsq::{Lsq, Start},
     numbers,
 };
 use burn::tensor::Tensor;
-use limpq_core::train::{Grid, NoIndicator, Quantizer, Role};
+use limpq_core::train::{
+    Grid, NoIndicator, Quantizer, Role,
+    quant::{at_least_half, round_straight_through, scale_gradient},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -94,21 +97,16 @@ impl Quantizer for LsqPlus {
         if self.kernel == Kernel::Fused {
             return fake_quantize(values, [step, offset], Bounds { low: 0.0, high: grid.steps(), gradient_scale });
         }
-        let scaled = |numbers| gradient::scaled(numbers, gradient_scale).reshape([channels, 1]);
+        let scaled = |numbers| scale_gradient(numbers, gradient_scale).reshape([channels, 1]);
         let [step, offset] = [step, offset].map(scaled);
         let clipped = ((values - offset.clone()) / step.clone()).clamp(0.0, grid.steps());
-        gradient::straight_through_round(clipped) * step + offset
+        round_straight_through(clipped) * step + offset
     }
 
-    fn project(&self, mut parameters: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
+    fn after_step(&self, before: &[Tensor<1>], mut after: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
         // The step size; an offset may be any number.
-        parameters[0] = parameters[0].clone().clamp_min(self.min_step);
-        parameters
-    }
-
-    fn moved(&self, before: &[Tensor<1>], mut after: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
-        after[0] = gradient::at_least_half(&before[0], &after[0]);
-        self.project(after)
+        after[0] = at_least_half(&before[0], &after[0]).clamp_min(self.min_step);
+        after
     }
 
     fn indicator(&self, _: Role, parameters: &[Vec<f32>], _: Grid) -> Result<f64, NoIndicator> {

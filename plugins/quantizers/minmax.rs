@@ -9,7 +9,8 @@
 //! dx = g where 0 <= x/s + z <= 2^b - 1, else 0
 //! ```
 //!
-//! l and h come from the pre-trained weights and from the first batch of activations, and stay: they get no gradient. Weights
+//! l and h come from the pre-trained weights and from calibration batches of activations, of which outliers can be left out, and
+//! stay: they get no gradient. Weights
 //! that training moves out of the range are clipped.
 //!
 //! Its importance indicator is s, though no training moves it: `learned_step` with this quantizer gives what `static_step`
@@ -20,10 +21,13 @@
 
 use super::{
     fused::{Bounds, Kernel, fake_quantize},
-    gradient, numbers,
+    numbers,
 };
 use burn::tensor::Tensor;
-use limpq_core::train::{Grid, NoIndicator, Quantizer, Role};
+use limpq_core::train::{
+    Grid, NoIndicator, Quantizer, Role,
+    quant::{AcrossBatches, Observer, round_straight_through},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -36,9 +40,30 @@ const NARROWEST: f64 = 1e-5;
 pub struct MinMax {
     /// One range for each output channel of the weights, instead of one for the whole tensor.
     pub per_channel: bool,
+    /// One range for each group of so many consecutive weights of an output channel; 0: no groups. Where it does not divide the
+    /// number of a channel's weights, the channel has one range.
+    pub group_size: usize,
+    /// The range of a batch of activations: "min_max", "percentile" (without the thousandth of values that is outermost at either
+    /// end), or "mse" (the one of least squared error).
+    pub observer: Observer,
+    /// Several calibration batches: "mean" of their ranges, the "whole" range of all of them, or their "moving_average".
+    pub batches: Batches,
     /// What computes it: "fused", one operation with a backward pass of its own, or "composed", the reference made of burn's
     /// operations.
     pub kernel: Kernel,
+}
+
+/// What the ranges of several batches make together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Batches {
+    /// Their mean.
+    #[default]
+    Mean,
+    /// From the smallest to the largest value of all.
+    Whole,
+    /// Their moving average, in the batches' order.
+    MovingAverage,
 }
 
 limpq_core::plugin!(
@@ -50,14 +75,36 @@ limpq_core::plugin!(
 
 impl Quantizer for MinMax {
     fn per_channel(&self, role: Role) -> bool {
-        self.per_channel && role == Role::Weight
+        (self.per_channel || self.group_size > 0) && role == Role::Weight
     }
 
-    fn start(&self, _: Role, values: Tensor<2>, _: Grid) -> Vec<Tensor<1>> {
+    fn groups(&self, elements: usize) -> usize {
+        match self.group_size {
+            0 => 1,
+            size if elements.is_multiple_of(size) => elements / size,
+            _ => 1,
+        }
+    }
+
+    fn start_from_batches(&self, starts: Vec<Vec<Tensor<1>>>) -> Vec<Tensor<1>> {
+        let across = match self.batches {
+            Batches::Mean => [AcrossBatches::Mean; 2],
+            Batches::Whole => [AcrossBatches::Min, AcrossBatches::Max],
+            Batches::MovingAverage => [AcrossBatches::MovingAverage; 2],
+        };
+        if starts.iter().all(Vec::is_empty) {
+            return vec![];
+        }
+        let end = |place: usize| across[place].combine(starts.iter().map(|start| start[place].clone()).collect());
+        vec![end(0), end(1)]
+    }
+
+    fn start(&self, role: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>> {
         let [channels, _] = values.dims();
-        let low = values.clone().min_dim(1).clamp_max(0.0);
-        let high = values.max_dim(1).clamp_min(0.0);
-        let high = high.max_pair(low.clone().add_scalar(NARROWEST));
+        let observer = if role == Role::Act { self.observer } else { Observer::MinMax };
+        let [low, high] = observer.range(values, grid.steps());
+        let low = low.clamp_max(0.0);
+        let high = high.clamp_min(0.0).max_pair(low.clone().add_scalar(NARROWEST));
         [low, high].map(|ends| ends.reshape([channels])).to_vec()
     }
 
@@ -73,7 +120,7 @@ impl Quantizer for MinMax {
         }
         let [step, zero] = [step, zero].map(|numbers| numbers.reshape([channels, 1]));
         let clipped = (values / step.clone() + zero.clone()).clamp(0.0, grid.steps());
-        (gradient::straight_through_round(clipped) - zero) * step
+        (round_straight_through(clipped) - zero) * step
     }
 
     fn indicator(&self, _: Role, parameters: &[Vec<f32>], grid: Grid) -> Result<f64, NoIndicator> {
@@ -83,7 +130,7 @@ impl Quantizer for MinMax {
 
 #[cfg(test)]
 mod tests {
-    use super::super::worked::{Golden, grid, start, work};
+    use super::super::worked::{Golden, device, grid, host, near, start, work};
     use super::*;
 
     #[test]
@@ -119,5 +166,43 @@ mod tests {
         assert_eq!(range(&[-0.5, -3.0]), [[-3.0], [0.0]]);
         assert_eq!(range(&[0.0, 0.0]), [[0.0], [1e-5]]);
         assert_eq!(MinMax::default().indicator(Role::Act, &[vec![-1.0], vec![2.0]], grid(2, true)), Ok(1.0));
+    }
+
+    #[test]
+    fn several_batches_give_one_range() {
+        let ends = |batches| {
+            let quantizer = MinMax { batches, ..MinMax::default() };
+            let batch = |values: [f32; 2]| start(&quantizer, Role::Act, grid(4, true), &values);
+            let starts = [[-1.0, 2.0], [-3.0, 1.0]]
+                .map(batch)
+                .map(|ends| ends.iter().map(|end| Tensor::<1>::from_floats(&end[..], &device())).collect());
+            quantizer.start_from_batches(starts.to_vec()).into_iter().map(|end| host(end)[0]).collect::<Vec<_>>()
+        };
+        assert_eq!(ends(Batches::Mean), [-2.0, 1.5]);
+        assert_eq!(ends(Batches::Whole), [-3.0, 2.0]);
+        // A tenth of the way from the first to the second.
+        near(&ends(Batches::MovingAverage), &[-1.2, 1.9]);
+    }
+
+    #[test]
+    fn outliers_of_activations_are_left_out_where_asked() {
+        let mut values: Vec<f32> = (0..4000).map(|place| place as f32 / 3999.0).collect();
+        values[7] = 20.0;
+        let high = |observer, role| {
+            let quantizer = MinMax { observer, ..MinMax::default() };
+            start(&quantizer, role, grid(4, false), &values)[1][0]
+        };
+        assert_eq!(high(Observer::MinMax, Role::Act), 20.0);
+        assert!((high(Observer::Percentile, Role::Act) - 0.999).abs() < 1e-3);
+        let mse = high(Observer::Mse, Role::Act);
+        assert!((1.0..15.0).contains(&mse), "{mse}");
+        assert_eq!(high(Observer::Mse, Role::Weight), 20.0, "weights keep theirs");
+    }
+
+    #[test]
+    fn groups_divide_the_weights_of_a_channel_or_there_are_none() {
+        let of = |group_size| MinMax { group_size, ..MinMax::default() };
+        assert_eq!([0, 4, 5, 12].map(|size| of(size).groups(12)), [1, 3, 1, 1]);
+        assert!(of(4).per_channel(Role::Weight) && !of(4).per_channel(Role::Act) && !of(0).per_channel(Role::Weight));
     }
 }

@@ -3,9 +3,9 @@
 pub mod dorefa;
 pub mod ewgs;
 pub mod fused;
-mod gradient;
 mod least_error;
 pub mod lsq;
+pub mod lsq_dampened;
 pub mod lsq_plus;
 pub mod minmax;
 mod numbers;

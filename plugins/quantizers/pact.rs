@@ -12,18 +12,20 @@
 //! x <= -a.
 //!
 //! The paper adds an L2 penalty on a to the loss. Here the optimizer's weight decay does it, with the coefficient of the
-//! weights ([`Quantizer::decayed`]): the gradient of a penalty cannot come out of [`Quantizer::quantize`], whose gradients are
-//! all multiples of the one that comes in. It pulls a down until clipping costs as much. The paper starts a where hardly
-//! anything is clipped; here that is the largest magnitude in the first batch.
+//! weights ([`Quantizer::decayed`]). It pulls a down until clipping costs as much. The paper starts a where hardly anything is
+//! clipped; here that is the largest magnitude in the first batch.
 //!
 //! Weights are quantized as in DoReFa-Net ([`super::dorefa`]), as in the paper. They have no step size of their own and hence no
 //! importance indicator, so PACT cannot serve the sensitivities that read step sizes.
 //!
 //! When to use it: for comparison with results from before LSQ, and where activations have outliers that should be cut.
 
-use super::{dorefa, gradient, numbers};
+use super::{dorefa, numbers};
 use burn::tensor::Tensor;
-use limpq_core::train::{Grid, NoIndicator, Quantizer, Role};
+use limpq_core::train::{
+    Grid, NoIndicator, Quantizer, Role,
+    quant::{at_least_half, straight_through},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -73,15 +75,12 @@ impl Quantizer for Pact {
             false => clipped.mask_fill(values.lower_elem(0.0), 0.0),
         };
         let rounded = (clipped.clone().inner() / step.clone()).round() * step;
-        gradient::straight_through(clipped, rounded)
+        straight_through(clipped, rounded)
     }
 
-    fn project(&self, parameters: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
-        parameters.into_iter().map(|clip| clip.clamp_min(self.min_clip)).collect()
-    }
-
-    fn moved(&self, before: &[Tensor<1>], after: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
-        self.project(before.iter().zip(&after).map(|(before, after)| gradient::at_least_half(before, after)).collect())
+    fn after_step(&self, before: &[Tensor<1>], after: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
+        let clips = before.iter().zip(&after).map(|(before, after)| at_least_half(before, after));
+        clips.map(|clip| clip.clamp_min(self.min_clip)).collect()
     }
 
     fn decayed(&self, role: Role) -> bool {

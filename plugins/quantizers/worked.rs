@@ -17,7 +17,7 @@ pub(super) struct Worked {
 /// The device that tests run on: that of the environment variable `LIMPQ_TEST_DEVICE`, or the CPU.
 pub(crate) fn device() -> Device {
     let name = std::env::var("LIMPQ_TEST_DEVICE").unwrap_or_else(|_| "flex".to_owned());
-    let device: limpq_core::run::Device = name.parse().unwrap_or_else(|error| panic!("{error}"));
+    let device: limpq_core::device::Device = name.parse().unwrap_or_else(|error| panic!("{error}"));
     device.open().unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -21,7 +21,7 @@
 use burn::tensor::Tensor;
 use limpq_core::{
     search::BitWidth,
-    train::{ByLayer, Lab, Role, Sensitivity, TrainError, cross_entropy, kernels::total, smoothed},
+    train::{Measurement, Role, Sensitivity, SensitivityContext, TrainError, cross_entropy, kernels::total, smoothed},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -55,14 +55,14 @@ limpq_core::plugin!(
 type Place = (usize, Role);
 
 impl Sensitivity for Fisher {
-    fn measure(&self, lab: &Lab) -> Result<ByLayer, TrainError> {
-        let network = lab.untrained()?;
-        let measuring = lab.calibrated(lab.candidates.iter())?;
-        let batches = lab.batches("fisher", self.batches.get(), self.batch_size.get())?;
+    fn measure(&self, context: &SensitivityContext) -> Result<Measurement, TrainError> {
+        let network = context.untrained()?;
+        let measuring = context.calibrated(context.candidates.iter())?;
+        let batches = context.batches("fisher", self.batches.get(), self.batch_size.get())?;
         let mut sums: BTreeMap<(Place, BitWidth), f64> = BTreeMap::new();
-        lab.bench.progress.start("fisher", batches.len(), 0);
+        context.train.progress.start("fisher", batches.len(), 0);
         for (batch, (images, labels)) in batches.iter().enumerate() {
-            lab.bench.stop_if_asked("measuring fisher")?;
+            context.train.stop_if_asked("measuring fisher")?;
             // Gradients can be had of what is added, 0, and are those of the sum.
             let mut probes: Vec<(Place, Tensor<4>, Tensor<4>)> = vec![];
             let mut probed = |place: Place, values: Tensor<4>| {
@@ -73,23 +73,23 @@ impl Sensitivity for Fisher {
             let scores = network.forward_with(Tensor::from_inner(images.clone()), &mut |layer, input, kernel| {
                 (probed((layer, Role::Act), input), probed((layer, Role::Weight), kernel))
             });
-            let targets = smoothed(labels, lab.graph.classes, 0.0, &scores.device());
+            let targets = smoothed(labels, context.graph.classes, 0.0, &scores.device());
             let gradients = cross_entropy(scores, targets).backward();
             for ((layer, role), values, probe) in probes {
                 if network.plan().layers[layer].fixed {
                     continue;
                 }
                 let gradient = probe.grad(&gradients).expect("every layer leads to the scores");
-                for bits in lab.candidates.iter() {
+                for bits in context.candidates.iter() {
                     let quantized = measuring.quantized(layer, role, values.clone(), bits);
                     let score = score(gradient.clone(), values.clone(), quantized);
                     *sums.entry(((layer, role), bits)).or_default() += score / batches.len() as f64;
                 }
             }
-            lab.bench.progress.note(&format!("batch {} of {}", batch + 1, batches.len()));
+            context.train.progress.note(&format!("batch {} of {}", batch + 1, batches.len()));
         }
-        lab.bench.progress.finish();
-        lab.by_layer(&mut |layer, role, bits| Ok(sums[&((layer, role), bits)]))
+        context.train.progress.finish();
+        Ok(context.by_layer(&mut |layer, role, bits| Ok(sums[&((layer, role), bits)]))?.into())
     }
 
     fn alpha(&self) -> f64 {

@@ -28,7 +28,7 @@ use burn::tensor::Tensor;
 use limpq_core::{
     graph::FIXED_BITS,
     search::{BitWidth, Precision, uniform_precisions},
-    train::{ByLayer, Lab, Network, Plan, Role, Sensitivity, TrainError},
+    train::{Measurement, Network, Plan, Role, Sensitivity, SensitivityContext, TrainError},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -64,33 +64,35 @@ limpq_core::plugin!(
 const BASE: u64 = FIXED_BITS as u64;
 
 impl Sensitivity for Infoq {
-    fn measure(&self, lab: &Lab) -> Result<ByLayer, TrainError> {
+    fn measure(&self, context: &SensitivityContext) -> Result<Measurement, TrainError> {
         let base = BitWidth::new(BASE).expect("8 is a bit-width");
-        let network = network(lab, base)?;
+        let network = network(context, base)?;
         // One batch: bins are over all images.
-        let (images, labels) = lab.batches("infoq", 1, self.images.get())?.remove(0);
-        let random = lab.bench.random("infoq directions");
-        let mut information = SlicedInformation::new(labels, lab.graph.classes, self.projections, self.bins, random);
+        let (images, labels) = context.batches("infoq", 1, self.images.get())?.remove(0);
+        let random = context.train.random("infoq directions");
+        let mut information =
+            SlicedInformation::new(labels, context.graph.classes, self.projections, self.bins, random);
         let mut flows = |at: Option<(usize, Role, BitWidth)>| -> Vec<(usize, f64)> {
             let seen = observed(&network, images.clone(), base, at);
             seen.into_iter().map(|(layer, values)| (layer, information.of(layer, values))).collect()
         };
         let all = flows(None);
         if let Some((place, _)) = all.iter().find(|(_, information)| !information.is_finite()) {
-            let layer = lab.graph.layers().into_iter().nth(*place);
+            let layer = context.graph.layers().into_iter().nth(*place);
             let what = layer
                 .map_or("the logits".to_owned(), |layer| format!("the activations that layer {} reads", layer.name));
             let (network, why) =
                 ("the network with every layer at 8 bits", format!("the first values that are not are {what}"));
             return Err(TrainError::NotFinite { network: network.to_owned(), why });
         }
-        lab.each("infoq", &mut |layer, role, bits| {
+        let measured = context.each("infoq", &mut |layer, role, bits| {
             let behind = |flows: &[(usize, f64)]| -> Vec<f64> {
                 flows.iter().filter(|(place, _)| *place > layer).map(|(_, information)| *information).collect()
             };
             let now = if bits == base { behind(&all) } else { behind(&flows(Some((layer, role, bits)))) };
             Ok(score(&behind(&all), &now, bits))
-        })
+        })?;
+        Ok(measured.into())
     }
 
     fn alpha(&self) -> f64 {
@@ -99,14 +101,14 @@ impl Sensitivity for Infoq {
 }
 
 /// The calibrated network with every searched layer at 8 bits and at the candidates, and the others at their fixed bits.
-fn network(lab: &Lab, base: BitWidth) -> Result<Network, TrainError> {
-    let others = lab.candidates.iter().filter(|&bits| bits != base);
+fn network(context: &SensitivityContext, base: BitWidth) -> Result<Network, TrainError> {
+    let others = context.candidates.iter().filter(|&bits| bits != base);
     let searched: Vec<Precision> = uniform_precisions(std::iter::once(base).chain(others)).collect();
-    let layers = lab.graph.layers().into_iter();
+    let layers = context.graph.layers().into_iter();
     let slots = layers.map(|layer| if layer.fixed { vec![searched[0]] } else { searched.clone() });
-    let plan = Plan::new(lab.graph.clone(), slots.collect(), lab.quantizer.clone());
-    let full = Network::new(&plan, lab.pretrained, lab.bench.device)?;
-    Ok(full.calibrate(lab.bench.first_batch(lab.recipe.batch_size)?))
+    let plan = Plan::new(context.graph.clone(), slots.collect(), context.quantizer.clone());
+    let full = Network::new(&plan, context.pretrained, context.train.device)?;
+    Ok(full.calibrate(context.train.first_batch(context.recipe.batch_size)?))
 }
 
 /// What each layer reads, by its place, and behind the last one's the logits; all at 8 bits but for one tensor.

@@ -26,7 +26,9 @@
 use burn::tensor::Tensor;
 use limpq_core::{
     search::BitWidth,
-    train::{ByLayer, Lab, Network, Role, Sensitivity, TrainError, cross_entropy, distillation, smoothed},
+    train::{
+        Measurement, Network, Role, Sensitivity, SensitivityContext, TrainError, cross_entropy, distillation, smoothed,
+    },
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -70,21 +72,21 @@ limpq_core::plugin!(
 );
 
 impl Sensitivity for LossDrop {
-    fn measure(&self, lab: &Lab) -> Result<ByLayer, TrainError> {
-        let network = lab.calibrated(lab.candidates.iter())?;
+    fn measure(&self, context: &SensitivityContext) -> Result<Measurement, TrainError> {
+        let network = context.calibrated(context.candidates.iter())?;
         let batch = self.images.get().min(BATCH);
-        let batches = lab.batches("loss_drop", self.images.get().div_ceil(batch), batch)?;
+        let batches = context.batches("loss_drop", self.images.get().div_ceil(batch), batch)?;
         let full: Vec<Tensor<2>> = batches.iter().map(|(images, _)| alone(&network, images.clone(), None)).collect();
         let compared = |tensor: (usize, Role, BitWidth)| {
             let rises = batches.iter().zip(&full).map(|((images, labels), full)| {
                 let scores = alone(&network, images.clone(), Some(tensor));
-                self.rise(scores, full.clone(), labels, lab.graph.classes)
+                self.rise(scores, full.clone(), labels, context.graph.classes)
             });
             rises.sum::<f64>() / batches.len() as f64
         };
-        let mut measured = lab.each("loss drop", &mut |layer, role, bits| Ok(compared((layer, role, bits))))?;
+        let mut measured = context.each("loss drop", &mut |layer, role, bits| Ok(compared((layer, role, bits))))?;
         measured.values_mut().flat_map(|layer| [&mut layer.weight, &mut layer.act]).for_each(raise);
-        Ok(measured)
+        Ok(measured.into())
     }
 
     fn alpha(&self) -> f64 {

@@ -20,7 +20,7 @@ use super::sliced_information::SlicedInformation;
 use burn::tensor::Tensor;
 use limpq_core::{
     search::BitWidth,
-    train::{ByLayer, Lab, Network, Role, Sensitivity, TrainError},
+    train::{Measurement, Network, Role, Sensitivity, SensitivityContext, TrainError},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -56,20 +56,21 @@ limpq_core::plugin!(
 const BASE: u64 = 8;
 
 impl Sensitivity for MutualInformationDrop {
-    fn measure(&self, lab: &Lab) -> Result<ByLayer, TrainError> {
+    fn measure(&self, context: &SensitivityContext) -> Result<Measurement, TrainError> {
         let base = BitWidth::new(BASE).expect("8 is a bit-width");
-        let others = lab.candidates.iter().filter(|&bits| bits != base);
-        let network = lab.calibrated(std::iter::once(base).chain(others))?;
+        let others = context.candidates.iter().filter(|&bits| bits != base);
+        let network = context.calibrated(std::iter::once(base).chain(others))?;
         // One batch: bins are over all images. It is called as it was when this was `infoq`, for the same numbers.
-        let (images, labels) = lab.batches("infoq", 1, self.images.get())?.remove(0);
-        let random = lab.bench.random("infoq directions");
-        let mut information = SlicedInformation::new(labels, lab.graph.classes, self.projections, self.bins, random);
+        let (images, labels) = context.batches("infoq", 1, self.images.get())?.remove(0);
+        let random = context.train.random("infoq directions");
+        let mut information =
+            SlicedInformation::new(labels, context.graph.classes, self.projections, self.bins, random);
         let mut behind = |tensor| -> Vec<f64> {
             let seen = behind(&network, images.clone(), tensor);
             seen.into_iter().map(|(layer, values)| information.of(layer, values)).collect()
         };
         let mut before: Option<((usize, Role), Vec<f64>)> = None;
-        lab.each("mutual information drop", &mut |layer, role, bits| {
+        let measured = context.each("mutual information drop", &mut |layer, role, bits| {
             let at_base = match before.take() {
                 Some((place, flows)) if place == (layer, role) => flows,
                 _ => behind((layer, role, base)),
@@ -80,7 +81,8 @@ impl Sensitivity for MutualInformationDrop {
             };
             before = Some(((layer, role), at_base));
             Ok(change)
-        })
+        })?;
+        Ok(measured.into())
     }
 
     fn alpha(&self) -> f64 {

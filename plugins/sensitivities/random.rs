@@ -3,7 +3,7 @@
 
 use limpq_core::{
     search::LayerIndicators,
-    train::{ByLayer, Lab, Sensitivity, TrainError},
+    train::{ByLayer, Measurement, Sensitivity, SensitivityContext, TrainError},
 };
 use rand::RngExt;
 use schemars::JsonSchema;
@@ -18,17 +18,19 @@ pub struct Random {}
 limpq_core::plugin!(Sensitivity, "random", "control: seeded random numbers", Random);
 
 impl Sensitivity for Random {
-    fn measure(&self, lab: &Lab) -> Result<ByLayer, TrainError> {
-        let mut random = lab.bench.random("random sensitivity");
+    fn measure(&self, context: &SensitivityContext) -> Result<Measurement, TrainError> {
+        let mut random = context.train.random("random sensitivity");
         let mut draw = || {
             let factor: f64 = random.random_range(0.05..1.0);
             // Halved by every further bit, as a rounding error is.
-            lab.candidates
+            context
+                .candidates
                 .iter()
                 .map(|bits| (bits, factor * 0.5f64.powi(bits.get() as i32)))
                 .collect::<BTreeMap<_, _>>()
         };
-        let layers = lab.graph.searchable().into_iter();
-        Ok(layers.map(|layer| (layer.name, LayerIndicators { weight: draw(), act: draw() })).collect())
+        let layers = context.graph.searchable().into_iter();
+        let drawn = layers.map(|layer| (layer.name, LayerIndicators { weight: draw(), act: draw() }));
+        Ok(drawn.collect::<ByLayer>().into())
     }
 }

@@ -1,9 +1,10 @@
 //! Control (LIMPQ's own ablation): the learned indicators with the ranking of layers turned around, so that the most
 //! sensitive layer is treated as the least sensitive one. A search that profits from indicators must lose by this.
 
+use super::learned_step::{Joint, learned};
 use limpq_core::{
     search::BitWidth,
-    train::{ByLayer, Joint, Lab, Sensitivity, TrainError},
+    train::{Measurement, Sensitivity, SensitivityContext, TrainError},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,8 +23,9 @@ limpq_core::plugin!(
 );
 
 impl Sensitivity for Reversed {
-    fn measure(&self, lab: &Lab) -> Result<ByLayer, TrainError> {
-        let mut by_layer = lab.learned(&self.0)?.0;
+    fn measure(&self, context: &SensitivityContext) -> Result<Measurement, TrainError> {
+        let learned = learned(context, &self.0)?;
+        let mut by_layer = learned.indicators;
         let (weights, acts) = (by_layer.iter(), by_layer.iter());
         let weights = mirrored(weights.map(|(name, layer)| (name.clone(), layer.weight.clone())).collect());
         let acts = mirrored(acts.map(|(name, layer)| (name.clone(), layer.act.clone())).collect());
@@ -31,7 +33,7 @@ impl Sensitivity for Reversed {
             layer.weight = weights[name].clone();
             layer.act = acts[name].clone();
         }
-        Ok(by_layer)
+        Ok(Measurement { indicators: by_layer, spread: None, ..learned })
     }
 
     fn asks_for_indicators(&self) -> bool {

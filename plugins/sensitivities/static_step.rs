@@ -2,7 +2,7 @@
 //! training. What learning adds is the difference to this, where `learned_step` starts from the same, with `activation_init =
 //! "full_precision"`. By default its activations start in quantized passes.
 
-use limpq_core::train::{ByLayer, Lab, Sensitivity, TrainError};
+use limpq_core::train::{Measurement, Sensitivity, SensitivityContext, TrainError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +14,8 @@ pub struct StaticStep {}
 limpq_core::plugin!(Sensitivity, "static_step", "control: step sizes before any training", StaticStep);
 
 impl Sensitivity for StaticStep {
-    fn measure(&self, lab: &Lab) -> Result<ByLayer, TrainError> {
-        lab.indicators(&lab.untrained()?)
+    fn measure(&self, context: &SensitivityContext) -> Result<Measurement, TrainError> {
+        Ok(context.indicators(&context.untrained()?)?.into())
     }
 
     fn asks_for_indicators(&self) -> bool {

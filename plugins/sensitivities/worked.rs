@@ -5,11 +5,11 @@ use limpq_core::{
     graph::{Builder, Conv, Graph, Shape},
     search::{BitWidth, Candidates},
     train::{
-        Array, Bench, ByLayer, Data, DatasetError, Grid, Lab, NoIndicator, Nowhere, Progress, Quantizer, Recipe, Role,
-        Samples, Sensitivity, State, TrainError,
+        Array, ByLayer, Data, DatasetError, Grid, NoIndicator, Nowhere, Progress, Quantizer, Recipe, Role, Samples,
+        Sensitivity, SensitivityContext, State, TrainContext, TrainError,
     },
 };
-use std::{cell::OnceCell, collections::BTreeMap, num::NonZeroUsize, sync::Arc};
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 
 /// Scores (wx, -wx) of images x of one pixel, with w = 0.6: the layer `body` holds w, the classifier 1 and -1.
 pub(super) struct Lamp {
@@ -103,26 +103,24 @@ impl Lamp {
     fn run(&self, sensitivity: &dyn Sensitivity, bits: &[u64]) -> Result<ByLayer, TrainError> {
         let candidates = Candidates::of(bits).unwrap();
         let device = crate::quantizers::worked::device();
-        let lab = Lab {
+        let context = SensitivityContext {
             graph: self.graph.clone(),
             pretrained: &self.state,
             candidates: &candidates,
             quantizer: Arc::new(Rounding),
             recipe: &Recipe::default(),
-            bench: Bench {
+            train: TrainContext {
                 data: &self.data,
                 device: &device,
                 others: &[],
                 seed: 0,
                 workers: NonZeroUsize::MIN,
                 progress: &Silent,
+                cancel: None,
                 checkpoints: &Nowhere,
             },
-            joint: OnceCell::new(),
-            initial: OnceCell::new(),
-            spread: OnceCell::new(),
         };
-        sensitivity.measure(&lab)
+        Ok(sensitivity.measure(&context)?.indicators)
     }
 }
 

@@ -3,7 +3,8 @@
 //! burn does not know of libtorch's graph. What enters an operation here is cut off from whatever made it, what leaves it is
 //! cut off from the operation; each operation is a graph of its own, kept until its gradients are asked for.
 
-use burn::backend::libtorch::TchTensor;
+use super::{Outputs, Saved};
+use burn::backend::{LibTorch, libtorch::TchTensor};
 use tch::{Device, Tensor};
 
 /// `[batch, channels, height, width]` as `[batch, height, width, channels]`, and the way back.
@@ -31,37 +32,38 @@ fn is_channels_last(tensor: &Tensor) -> bool {
     tensor.dim() == 4 && !tensor.is_contiguous() && tensor.permute(LAST).is_contiguous()
 }
 
-/// An operation that was run forward, and waits for the gradient of its output.
-#[derive(Clone, Debug)]
-pub(super) struct Recorded<const N: usize> {
-    /// What entered. burn writes into tensors that nobody else holds; these are still needed as they are.
-    _kept: [TchTensor; N],
-    /// The same memory, as leaves of the graph.
-    leaves: [TchTensor; N],
-    output: TchTensor,
+/// Runs an operation forward for [`gradients`].
+pub(super) fn record<const N: usize>(
+    inputs: [TchTensor; N],
+    operation: impl FnOnce(&[Tensor; N]) -> Tensor,
+) -> Outputs<LibTorch> {
+    // The same memory, as leaves of the graph.
+    let leaves = inputs.each_ref().map(|input| input.tensor.detach().set_requires_grad(true));
+    let output = tch::with_grad(|| operation(&leaves));
+    let outside = TchTensor::new(output.detach());
+    // burn writes into tensors that nobody else holds; the inputs are still needed as they are.
+    let graph = leaves.into_iter().chain([output]).map(TchTensor::new);
+    Outputs::new(outside).saving(inputs.into_iter().chain(graph))
 }
 
-impl<const N: usize> Recorded<N> {
-    /// Runs an operation.
-    pub fn run(inputs: [TchTensor; N], operation: impl FnOnce(&[Tensor; N]) -> Tensor) -> (TchTensor, Self) {
-        let leaves = inputs.each_ref().map(|input| input.tensor.detach().set_requires_grad(true));
-        let output = tch::with_grad(|| operation(&leaves));
-        let outside = TchTensor::new(output.detach());
-        (outside, Self { _kept: inputs, leaves: leaves.map(TchTensor::new), output: TchTensor::new(output) })
-    }
-
-    /// The gradients of those inputs that are wanted.
-    pub fn gradients(self, gradient: &TchTensor, wanted: [bool; N]) -> [Option<TchTensor>; N] {
-        let inputs: Vec<&Tensor> =
-            self.leaves.iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(leaf, _)| &leaf.tensor).collect();
-        // libtorch starts at a number. The dot product with g is one whose gradient is g, to the last bit.
-        let permuted = is_channels_last(&self.output.tensor);
-        let flat = |tensor: &Tensor| match permuted {
-            true => tensor.permute(LAST).reshape([-1]),
-            false => tensor.reshape([-1]),
-        };
-        let start = tch::with_grad(|| flat(&self.output.tensor).dot(&flat(&gradient.tensor)));
-        let mut gradients = Tensor::run_backward(&[start], &inputs, false, false).into_iter().map(TchTensor::new);
-        wanted.map(|wanted| if wanted { gradients.next() } else { None })
-    }
+/// The gradients of those inputs of [`record`] that are wanted; `SAVED` is 2 * N + 1.
+pub(super) fn gradients<const N: usize, const SAVED: usize>(
+    saved: Saved<LibTorch>,
+    gradient: &TchTensor,
+    wanted: [bool; N],
+) -> [Option<TchTensor>; N] {
+    const { assert!(SAVED == 2 * N + 1, "inputs, leaves and the output") };
+    let saved: [TchTensor; SAVED] = saved.unpack();
+    let (leaves, output) = (&saved[N..2 * N], &saved[2 * N].tensor);
+    let inputs: Vec<&Tensor> =
+        leaves.iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(leaf, _)| &leaf.tensor).collect();
+    // libtorch starts at a number. The dot product with g is one whose gradient is g, to the last bit.
+    let permuted = is_channels_last(output);
+    let flat = |tensor: &Tensor| match permuted {
+        true => tensor.permute(LAST).reshape([-1]),
+        false => tensor.reshape([-1]),
+    };
+    let start = tch::with_grad(|| flat(output).dot(&flat(&gradient.tensor)));
+    let mut gradients = Tensor::run_backward(&[start], &inputs, false, false).into_iter().map(TchTensor::new);
+    wanted.map(|wanted| if wanted { gradients.next() } else { None })
 }

@@ -50,7 +50,7 @@ fn count(number: usize) -> NonZeroUsize {
 }
 
 /// A loader whose images count as large, so that workers take them one by one.
-fn loader(samples: Numbered, picks: Vec<Pick>, batch_size: usize, workers: usize) -> Loader {
+fn loader(samples: Numbered, picks: Vec<Pick>, batch_size: usize, workers: usize) -> Loader<'static> {
     Loader::new(Arc::new(samples), AT_ONCE, picks, count(batch_size), count(workers))
 }
 

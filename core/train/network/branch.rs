@@ -8,9 +8,12 @@
 use super::{
     Bits, Network, Outputs, Trunk,
     trunk::{End, collect, slope},
-    walk::{MOMENTUM, flat},
+    walk::{TRAIN, flat},
 };
-use crate::graph::{Graph, NodeId, Op};
+use crate::{
+    graph::{Graph, NodeId},
+    ops::Statistics,
+};
 use burn::tensor::{Gradients, Tensor};
 
 /// A pass that was run forward.
@@ -41,7 +44,7 @@ impl Network {
                     let asked = read_behind(graph, &rest, part);
                     let mut outputs = Outputs::new(graph, part, &asked);
                     ends.iter().for_each(|end| outputs.put(end.node, end.output.clone().inner()));
-                    plain.pass(&mut outputs, part, bits, 0.0);
+                    plain.pass(&mut outputs, part, bits, Statistics::Batch);
                     let end = |node| End::new(node, Tensor::from_inner(outputs.read(node)));
                     ends.extend(asked.into_iter().map(end));
                 }
@@ -67,12 +70,12 @@ impl Network {
         let leaves: Vec<(usize, Tensor<4>)> = read.map(|(place, end)| (place, end.leaf())).collect();
         let mut outputs = Outputs::new(graph, part, asked);
         leaves.iter().for_each(|(place, leaf)| outputs.put(ends[*place].node, leaf.clone()));
-        self.pass(&mut outputs, part, bits, MOMENTUM);
+        self.pass(&mut outputs, part, bits, TRAIN);
         (asked.iter().map(|&node| outputs.read(node)).collect(), leaves)
     }
 
-    fn pass(&self, outputs: &mut Outputs, nodes: &[bool], bits: &Bits, momentum: f64) {
-        self.run(outputs, nodes, bits, Some(momentum), &mut |layer, input, kernel| {
+    fn pass(&self, outputs: &mut Outputs, nodes: &[bool], bits: &Bits, statistics: Statistics) {
+        self.run(outputs, nodes, bits, statistics, &mut |layer, input, kernel| {
             self.prepared(layer, bits[layer], input, kernel)
         });
     }
@@ -106,7 +109,7 @@ fn parts(graph: &Graph, nodes: &[bool]) -> Vec<Vec<bool>> {
     for (id, node) in graph.nodes.iter().enumerate().filter(|&(id, _)| nodes[id]) {
         node.inputs.iter().for_each(|&input| last_read[input] = id);
     }
-    let is_layer = |id: NodeId| nodes[id] && matches!(graph.nodes[id].op, Op::Conv(_) | Op::Linear { .. });
+    let is_layer = |id: NodeId| nodes[id] && graph.is_layer(id);
     let layers = (0..nodes.len()).filter(|&id| is_layer(id)).count();
     let size = (layers as f64).sqrt().round().max(1.0) as usize;
     let (mut parts, mut from, mut seen) = (vec![], 0, 0);
@@ -159,7 +162,7 @@ mod tests {
         let parts = parts(&graph, &nodes);
         // Ten layers; a part has three, and the rest of the block that they end in.
         let layers = |part: &Vec<bool>| {
-            let layer = |id: &NodeId| part[*id] && matches!(graph.nodes[*id].op, Op::Conv(_) | Op::Linear { .. });
+            let layer = |id: &NodeId| part[*id] && graph.is_layer(*id);
             (0..part.len()).filter(layer).count()
         };
         assert_eq!(parts.iter().map(layers).collect::<Vec<_>>(), [3, 4, 3]);

@@ -4,16 +4,18 @@
 mod branch;
 mod outputs;
 mod plan;
+mod regularisation;
 mod start;
 mod trunk;
 mod walk;
 
 use super::{
-    Arithmetic, NoIndicator, Role, StepSize,
-    state::{Array, State, StateError, has_bias, weight_shape},
+    Arithmetic, NoIndicator, Role, StepSize, Unusable,
+    state::{Array, State, StateError, tensor_name},
 };
 use crate::{
     graph::Layer,
+    ops::{Parameter, ParameterKind},
     search::{BitWidth, Precision},
 };
 use burn::{
@@ -22,26 +24,25 @@ use burn::{
 };
 use outputs::Outputs;
 pub use plan::{Bits, Plan};
-use plan::{norm_name, step_name};
+use plan::{copy_name, step_name};
 use std::cell::Cell;
 use trunk::Trunk;
-pub(super) use walk::EPSILON;
 use walk::rows;
 
-/// Weights of one layer; a fully connected layer is a 1x1 convolution of the flattened input.
+/// Parameters of one layer.
 #[derive(Module, Debug)]
 struct Weights {
-    kernel: Param<Tensor<4>>,
-    bias: Option<Param<Tensor<1>>>,
+    /// Its quantized weights; a product of two activations has none.
+    kernel: Option<Param<Tensor<4>>>,
+    /// What it learns in full precision, such as a bias.
+    learned: Vec<Param<Tensor<1>>>,
 }
 
-/// One copy of a batch-norm's numbers.
+/// One copy of the parameters of a node that is not a layer.
 #[derive(Module, Debug)]
-struct Norm {
-    gamma: Param<Tensor<1>>,
-    beta: Param<Tensor<1>>,
-    mean: RunningState<Tensor<1>>,
-    variance: RunningState<Tensor<1>>,
+struct Values {
+    learned: Vec<Param<Tensor<1>>>,
+    running: Vec<RunningState<Tensor<1>>>,
 }
 
 /// Quantization parameters of one layer: for each slot, each of the quantizer's parameters.
@@ -55,12 +56,16 @@ struct Steps {
 #[derive(Module, Debug)]
 pub struct Network {
     weights: Vec<Weights>,
-    norms: Vec<Vec<Norm>>,
+    /// For each node with parameters that is not a layer, its copies.
+    others: Vec<Vec<Values>>,
     steps: Vec<Steps>,
     #[module(skip)]
     plan: Plan,
     #[module(skip)]
     arithmetic: Arithmetic,
+    /// That of [`super::TensorInfo`].
+    #[module(skip)]
+    progress: f64,
 }
 
 impl Network {
@@ -79,51 +84,55 @@ impl Network {
         let mut weights = vec![];
         let mut steps = vec![];
         for (index, layer) in plan.layers.iter().enumerate() {
-            let array = state.get(&format!("{}.weight", layer.name), &weight_shape(&plan.graph, layer))?;
-            let mut shape = [1; 4];
-            shape[..array.shape.len()].copy_from_slice(&array.shape);
-            let kernel = Tensor::<4>::from_data(TensorData::new(array.values.clone(), shape), device);
-            let bias = match has_bias(&plan.graph, layer) {
-                true => Some(param(state.get(&format!("{}.bias", layer.name), &[layer.out_shape.channels])?)),
-                false => None,
-            };
+            let named = |parameter: &Parameter| tensor_name(&plan.graph, layer.node, parameter);
+            let array = |parameter: &Parameter| state.get(&named(parameter), &parameter.shape);
+            let kernel = plan.of_kind(layer.node, ParameterKind::Weight).map(array).next().transpose()?;
+            let kernel = kernel.map(|array| {
+                let mut shape = [1; 4];
+                shape[..array.shape.len()].copy_from_slice(&array.shape);
+                Tensor::<4>::from_data(TensorData::new(array.values.clone(), shape), device)
+            });
+            let learned_arrays = plan.of_kind(layer.node, ParameterKind::Learned).map(array);
+            let learned_values = learned_arrays.map(|array| Ok(param(array?))).collect::<Result<_, StateError>>()?;
             let saved = |role: Role, bits: Precision| {
                 let prefix = step_name(layer, role, bits);
                 let arrays = (0..).map_while(|place| state.0.get(&format!("{prefix}.{place}")));
                 arrays.map(param).collect::<Vec<_>>()
             };
-            let weight_steps = plan.slots[index].iter().map(|&bits| match saved(Role::Weight, bits) {
-                parameters if !parameters.is_empty() => parameters,
-                _ => {
+            let weight_steps = plan.slots[index].iter().map(|&bits| match (saved(Role::Weight, bits), &kernel) {
+                (parameters, Some(kernel)) if parameters.is_empty() => {
                     let rows = rows(plan, Role::Weight, kernel.clone().inner());
                     let start = plan.quantizer.start(Role::Weight, rows, plan.grid(index, Role::Weight, bits));
                     start.into_iter().map(|values| learned(id(), on(values, device))).collect()
                 }
+                (parameters, _) => parameters,
             });
             let weight = weight_steps.collect();
             let act = plan.slots[index].iter().map(|&bits| saved(Role::Act, bits)).collect();
             steps.push(Steps { weight, act });
-            weights.push(Weights { kernel: learned(id(), kernel), bias });
+            weights.push(Weights { kernel: kernel.map(|kernel| learned(id(), kernel)), learned: learned_values });
         }
-        let mut norms = vec![];
-        for (node, copies) in plan.norms() {
-            let channels = [plan.graph.nodes[node].shape.channels];
+        let mut others = vec![];
+        for (node, copies) in plan.copies() {
             let plain = plan.graph.nodes[node].name.as_str();
             let of = |copy: &Option<BitWidth>| {
                 // A single copy of a network that had several: the one for the bits that are left.
-                let own = norm_name(plain, copy.or_else(|| plan.only_bits(node)));
-                let name = if state.0.contains_key(&format!("{own}.weight")) { own.as_str() } else { plain };
-                let part = |part: &str| state.get(&format!("{name}.{part}"), &channels);
-                Ok(Norm {
-                    gamma: param(part("weight")?),
-                    beta: param(part("bias")?),
-                    mean: RunningState::new(tensor1(part("running_mean")?, device)),
-                    variance: RunningState::new(tensor1(part("running_var")?, device)),
+                let own = copy_name(plain, copy.or_else(|| plan.only_bits(node)));
+                let first = plan.parameters[node].first().expect("it has parameters");
+                let name = if state.0.contains_key(&format!("{own}.{}", first.name)) { own.as_str() } else { plain };
+                let array = |parameter: &Parameter| state.get(&format!("{name}.{}", parameter.name), &parameter.shape);
+                let learned = plan.of_kind(node, ParameterKind::Learned).map(|parameter| Ok(param(array(parameter)?)));
+                let running = plan.of_kind(node, ParameterKind::Running);
+                let running = running.map(|parameter| Ok(RunningState::new(tensor1(array(parameter)?, device))));
+                Ok(Values {
+                    learned: learned.collect::<Result<_, StateError>>()?,
+                    running: running.collect::<Result<_, StateError>>()?,
                 })
             };
-            norms.push(copies.iter().map(of).collect::<Result<_, StateError>>()?);
+            others.push(copies.iter().map(of).collect::<Result<_, StateError>>()?);
         }
-        Ok(Self { weights, norms, steps, plan: plan.clone(), arithmetic: Arithmetic::Float32 })
+        let (plan, arithmetic) = (plan.clone(), Arithmetic::Float32);
+        Ok(Self { weights, others, steps, plan, arithmetic, progress: 1.0 })
     }
 
     /// What the network is made for.
@@ -152,7 +161,7 @@ impl Network {
             if values.is_empty() {
                 continue;
             }
-            let projected = quantizer.moved(before, values);
+            let projected = quantizer.after_step(before, values);
             // A new leaf of the graph, and no way by the host, which would wait for the device.
             let parameters = std::mem::take(slot).into_iter().zip(projected);
             let leaf = |value| Tensor::from_inner(value).require_grad();
@@ -195,16 +204,30 @@ impl Network {
         sizes
     }
 
-    /// Identifiers of the parameters that weight decay applies to: weights, and quantization parameters of a quantizer
-    /// that asks for it; not biases and batch-norms.
+    /// Identifiers of the parameters that weight decay applies to: those whose operator says so (weights, not biases and
+    /// batch-norms), and quantization parameters of a quantizer that asks for it.
     pub fn decayed(&self) -> Vec<ParamId> {
         let quantizer = &self.plan.quantizer;
         let of = |role: Role, slots: &[Vec<Param<Tensor<1>>>]| match quantizer.decayed(role) {
             true => slots.iter().flatten().map(|parameter| parameter.id).collect(),
             false => vec![],
         };
+        let mut ids = vec![];
+        for (layer, weights) in self.plan.layers.iter().zip(&self.weights) {
+            let kernel = self.plan.of_kind(layer.node, ParameterKind::Weight).zip(&weights.kernel);
+            ids.extend(kernel.filter(|(parameter, _)| parameter.decay).map(|(_, kernel)| kernel.id));
+            ids.extend(self.decayed_of(layer.node, &weights.learned));
+        }
+        for ((node, _), copies) in self.plan.copies().into_iter().zip(&self.others) {
+            ids.extend(copies.iter().flat_map(|copy| self.decayed_of(node, &copy.learned)));
+        }
         let steps = self.steps.iter().flat_map(|s| [of(Role::Weight, &s.weight), of(Role::Act, &s.act)]).flatten();
-        self.weights.iter().map(|weights| weights.kernel.id).chain(steps).collect()
+        ids.into_iter().chain(steps).collect()
+    }
+
+    fn decayed_of(&self, node: usize, learned: &[Param<Tensor<1>>]) -> Vec<ParamId> {
+        let parameters = self.plan.of_kind(node, ParameterKind::Learned).zip(learned);
+        parameters.filter(|(parameter, _)| parameter.decay).map(|(_, value)| value.id).collect()
     }
 
     /// Identifiers of the quantization parameters.
@@ -221,11 +244,11 @@ impl Network {
             state.0.insert(name, Array { shape, values });
         };
         for ((layer, weights), steps) in self.plan.layers.iter().zip(&self.weights).zip(&self.steps) {
-            let shape = weight_shape(&self.plan.graph, layer);
-            put(format!("{}.weight", layer.name), shape, host(weights.kernel.val()));
-            if let Some(bias) = &weights.bias {
-                put(format!("{}.bias", layer.name), vec![layer.out_shape.channels], host(bias.val()));
-            }
+            let named = |parameter: &Parameter| tensor_name(&self.plan.graph, layer.node, parameter);
+            let kernel = self.plan.of_kind(layer.node, ParameterKind::Weight).zip(&weights.kernel);
+            kernel.for_each(|(parameter, value)| put(named(parameter), parameter.shape.clone(), host(value.val())));
+            let learned = self.plan.of_kind(layer.node, ParameterKind::Learned).zip(&weights.learned);
+            learned.for_each(|(parameter, value)| put(named(parameter), parameter.shape.clone(), host(value.val())));
             let slots = &self.plan.slots[self.weights_index(layer)];
             for (slot, &bits) in slots.iter().enumerate() {
                 for (role, parameters) in [(Role::Weight, &steps.weight), (Role::Act, &steps.act)] {
@@ -236,31 +259,36 @@ impl Network {
                 }
             }
         }
-        for ((node, bits), copies) in self.plan.norms().into_iter().zip(&self.norms) {
-            for (norm, bits) in copies.iter().zip(bits) {
-                let name = norm_name(&self.plan.graph.nodes[node].name, bits);
-                let channels = vec![self.plan.graph.nodes[node].shape.channels];
-                put(format!("{name}.weight"), channels.clone(), host(norm.gamma.val()));
-                put(format!("{name}.bias"), channels.clone(), host(norm.beta.val()));
-                put(format!("{name}.running_mean"), channels.clone(), host(norm.mean.value_sync()));
-                put(format!("{name}.running_var"), channels, host(norm.variance.value_sync()));
+        for ((node, bits), copies) in self.plan.copies().into_iter().zip(&self.others) {
+            for (copy, bits) in copies.iter().zip(bits) {
+                let name = copy_name(&self.plan.graph.nodes[node].name, bits);
+                let learned = copy.learned.iter().map(|value| host(value.val()));
+                let learned = self.plan.of_kind(node, ParameterKind::Learned).zip(learned);
+                let running = copy.running.iter().map(|value| host(value.value_sync()));
+                let running = self.plan.of_kind(node, ParameterKind::Running).zip(running);
+                for (parameter, values) in learned.chain(running) {
+                    put(format!("{name}.{}", parameter.name), parameter.shape.clone(), values);
+                }
             }
         }
         state
     }
 
-    /// The first batch-norm whose running statistics are not finite, in words. They show in no loss of training, since it
-    /// normalises with the batch's own statistics.
-    ///
-    /// Variances are looked at alone: one is finite only if the mean of the same values is. For all of them together that is one
-    /// number, 0 or NaN.
+    /// The first running statistic that is not finite, in words. They show in no loss of training, since batch-norm normalises
+    /// with the batch's own statistics.
     pub fn overflowed_statistics(&self) -> Option<String> {
-        let variances = || self.norms.iter().flatten().map(|norm| norm.variance.value_sync().inner());
-        let all: Vec<Tensor<1>> = variances().map(|variance| variance.clone() - variance).collect();
+        let running = self.others.iter().flatten().flat_map(|copy| &copy.running);
+        let all: Vec<Tensor<1>> = running.map(|value| value.value_sync().inner()).map(|v| v.clone() - v).collect();
+        // For all of them together that is one number, 0 or NaN.
         if all.is_empty() || host(Tensor::cat(all, 0).sum())[0] == 0.0 {
             return None;
         }
-        self.state().unusable().map(|unusable| unusable.to_string())
+        self.unusable().map(|unusable| unusable.to_string())
+    }
+
+    /// The first value, by the tensor's name, that no forward pass can compute with.
+    pub fn unusable(&self) -> Option<Unusable> {
+        self.state().unusable(&self.plan.graph)
     }
 
     fn weights_index(&self, layer: &Layer) -> usize {

@@ -2,7 +2,8 @@
 
 use super::super::{Grid, Quantizer, Role};
 use crate::{
-    graph::{Graph, Layer, Op},
+    graph::{Graph, Layer, NodeId, Second},
+    ops::{Parameter, ParameterKind},
     search::{BitWidth, Precision},
 };
 use std::{fmt, sync::Arc};
@@ -19,6 +20,8 @@ pub struct Plan {
     pub layers: Vec<Layer>,
     /// Bit-widths of each layer's weights and activations; a layer without any runs in full precision.
     pub slots: Vec<Vec<Precision>>,
+    /// The parameters of each node.
+    pub(super) parameters: Arc<Vec<Vec<Parameter>>>,
     /// How tensors are quantized.
     pub quantizer: Arc<dyn Quantizer>,
     /// Whether fixed layers that read the network's input, such as a stem, take it as it is: 32 bits.
@@ -30,7 +33,8 @@ impl Plan {
     pub fn new(graph: Arc<Graph>, slots: Vec<Vec<Precision>>, quantizer: Arc<dyn Quantizer>) -> Self {
         let layers = graph.layers();
         assert_eq!(layers.len(), slots.len(), "there is a list of bit-widths for each layer");
-        Self { graph, layers, slots, quantizer, plain_images: false }
+        let parameters = Arc::new((0..graph.nodes.len()).map(|node| graph.parameters(node)).collect());
+        Self { graph, layers, slots, parameters, quantizer, plain_images: false }
     }
 
     /// A network in full precision only.
@@ -48,7 +52,7 @@ impl Plan {
     pub(super) fn quantizes(&self, layer: usize, role: Role) -> bool {
         let Layer { node, fixed, .. } = self.layers[layer];
         let reads_images =
-            || self.graph.nodes[node].inputs.iter().all(|&input| self.graph.nodes[input].op == Op::Input);
+            || self.graph.nodes[node].inputs.iter().all(|&input| self.graph.nodes[input].inputs.is_empty());
         !(self.plain_images && role == Role::Act && fixed && reads_images())
     }
 
@@ -58,10 +62,24 @@ impl Plan {
     }
 
     pub(super) fn grid(&self, layer: usize, role: Role, bits: Precision) -> Grid {
-        match role {
-            Role::Weight => Grid { bits: bits.weight, signed: true },
-            Role::Act => Grid { bits: bits.act, signed: self.layers[layer].signed_input },
+        match (role, self.layers[layer].second) {
+            (Role::Weight, Second::Weights) => Grid { bits: bits.weight, signed: true },
+            (Role::Weight, Second::Activations { signed }) => Grid { bits: bits.weight, signed },
+            (Role::Act, _) => Grid { bits: bits.act, signed: self.layers[layer].signed_input },
         }
+    }
+
+    /// As what a tensor is quantized: both operands of a product of two activations are activations.
+    pub(super) fn nature(&self, layer: usize, role: Role) -> Role {
+        match self.layers[layer].second {
+            Second::Weights => role,
+            Second::Activations { .. } => Role::Act,
+        }
+    }
+
+    /// The parameters of a node that are of one kind.
+    pub(super) fn of_kind(&self, node: NodeId, kind: ParameterKind) -> impl Iterator<Item = &Parameter> {
+        self.parameters[node].iter().filter(move |parameter| parameter.kind == kind)
     }
 }
 
@@ -73,7 +91,7 @@ impl fmt::Debug for Plan {
 
 impl Plan {
     /// Weight bits of the layer that a batch-norm normalises, if it runs at only one precision.
-    pub(super) fn only_bits(&self, batch_norm: usize) -> Option<BitWidth> {
+    pub(super) fn only_bits(&self, batch_norm: NodeId) -> Option<BitWidth> {
         let node = self.graph.normalised_layer(batch_norm)?;
         let layer = self.layers.iter().position(|layer| layer.node == node)?;
         match self.slots[layer][..] {
@@ -82,13 +100,15 @@ impl Plan {
         }
     }
 
-    /// Every batch-norm with the bit-widths of its copies: one for each slot of the convolution it normalises, or a
-    /// single nameless one.
-    pub(super) fn norms(&self) -> Vec<(usize, Vec<Option<BitWidth>>)> {
-        let nodes = self.graph.nodes.iter().enumerate().filter(|(_, node)| node.op == Op::BatchNorm);
+    /// Every node with parameters that is not a layer, with the bit-widths of its copies: one for each slot of the layer that a
+    /// switchable operator reads, or a single nameless one.
+    pub(super) fn copies(&self) -> Vec<(NodeId, Vec<Option<BitWidth>>)> {
+        let has = |&id: &NodeId| !self.graph.is_layer(id) && !self.parameters[id].is_empty();
+        let nodes = (0..self.graph.nodes.len()).filter(has);
         nodes
-            .map(|(id, _)| {
-                let node = self.graph.normalised_layer(id);
+            .map(|id| {
+                let switchable = self.graph.nodes[id].op.is_switchable();
+                let node = self.graph.normalised_layer(id).filter(|_| switchable);
                 let layer = node.and_then(|node| self.layers.iter().position(|layer| layer.node == node));
                 let slots = layer.map(|layer| &self.slots[layer]).filter(|slots| slots.len() > 1);
                 let copies = match slots {
@@ -101,7 +121,7 @@ impl Plan {
     }
 }
 
-pub(super) fn norm_name(plain: &str, bits: Option<BitWidth>) -> String {
+pub(super) fn copy_name(plain: &str, bits: Option<BitWidth>) -> String {
     bits.map_or(plain.to_owned(), |bits| format!("{plain}.b{bits}"))
 }
 

@@ -1,11 +1,11 @@
 //! Where activation parameters start: in full precision, or each bit-width in a training pass of its own.
 
 use super::{super::Role, Bits, Network, on, walk::rows};
-use crate::search::Precision;
+use crate::{graph::Second, ops::Statistics, search::Precision};
 use burn::{module::Param, tensor::Tensor};
 
-/// Activation parameters by layer and slot.
-type Started = Vec<Vec<Vec<Tensor<1>>>>;
+/// Parameters of the operands that are activations, by layer and slot: first operands, then second ones of products.
+type Started = [Vec<Vec<Vec<Tensor<1>>>>; 2];
 
 impl Network {
     /// Starts the activation parameters from one batch, run in full precision with the running statistics.
@@ -13,14 +13,15 @@ impl Network {
         self.calibrate_on(&[images])
     }
 
-    /// The same from several batches: the mean of what each gives.
+    /// The same from several batches, by [`super::super::Quantizer::start_from_batches`].
     pub fn calibrate_on(self, batches: &[Tensor<4>]) -> Self {
-        self.started(batches, |network, images, started| {
-            network.walk(images, &network.plan.no_bits(), None, &mut |layer, input, kernel| {
+        self.started(batches, |network, images, [first, second]| {
+            network.walk(images, &network.plan.no_bits(), Statistics::Running, &mut |layer, input, other| {
                 for (slot, &bits) in network.plan.slots[layer].iter().enumerate() {
-                    started[layer][slot] = network.start_of(layer, &input, bits);
+                    first[layer][slot] = network.start_of(layer, Role::Act, &input, bits);
+                    second[layer][slot] = network.start_of(layer, Role::Weight, &other, bits);
                 }
-                (input, kernel)
+                (input, other)
             });
         })
     }
@@ -30,15 +31,20 @@ impl Network {
     /// are the uniform ones of a step. Running statistics stay as they are: the step itself, on the same batch, moves them.
     /// From several batches: the mean of what each gives.
     pub fn start_quantized(self, batches: &[Tensor<4>], passes: &[Bits]) -> Self {
-        self.started(batches, |network, images, started| {
+        self.started(batches, |network, images, [first, second]| {
             for bits in passes {
-                // A momentum of 0: the batch's statistics, and nothing kept of them.
-                network.walk(images.clone(), bits, Some(0.0), &mut |layer, input, kernel| {
-                    let Some(bits) = bits[layer] else { return (input, kernel) };
-                    let start = network.start_of(layer, &input, bits);
+                network.walk(images.clone(), bits, Statistics::Batch, &mut |layer, input, other| {
+                    let Some(bits) = bits[layer] else { return (input, other) };
+                    let start = network.start_of(layer, Role::Act, &input, bits);
                     let input = network.fake_quantize(layer, Role::Act, input, &start, bits);
-                    started[layer][network.slot(layer, Role::Act, bits.act)] = start;
-                    (input, network.quantized(layer, Role::Weight, kernel, bits.weight))
+                    first[layer][network.slot(layer, Role::Act, bits.act)] = start;
+                    if !network.is_product(layer) {
+                        return (input, network.quantized(layer, Role::Weight, other, bits.weight));
+                    }
+                    let start = network.start_of(layer, Role::Weight, &other, bits);
+                    let other = network.fake_quantize(layer, Role::Weight, other, &start, bits);
+                    second[layer][network.slot(layer, Role::Weight, bits.weight)] = start;
+                    (input, other)
                 });
             }
         })
@@ -48,40 +54,52 @@ impl Network {
     pub fn is_uncalibrated(&self) -> bool {
         let lacks = |(layer, steps): (usize, &super::Steps)| {
             self.plan.quantizes(layer, Role::Act) && steps.act.iter().any(Vec::is_empty)
+                || self.is_product(layer) && steps.weight.iter().any(Vec::is_empty)
         };
         self.steps.iter().enumerate().any(lacks)
     }
 
-    /// With the mean of what each batch gives.
+    /// With what the quantizer makes of what each batch gives.
     fn started(mut self, batches: &[Tensor<4>], start: impl Fn(&Self, Tensor<4>, &mut Started)) -> Self {
-        let device = self.weights[0].kernel.val().device();
-        let empty: Started = self.plan.slots.iter().map(|slots| vec![vec![]; slots.len()]).collect();
+        let device = self.weights.iter().find_map(|weights| Some(weights.kernel.as_ref()?.val().device()));
+        let device = device.unwrap_or_else(|| batches[0].device());
+        let none: Vec<Vec<Vec<Tensor<1>>>> = self.plan.slots.iter().map(|slots| vec![vec![]; slots.len()]).collect();
         let of_batch = |images: &Tensor<4>| {
-            let mut started = empty.clone();
+            let mut started = [none.clone(), none.clone()];
             start(&self, images.clone(), &mut started);
             started
         };
         let found: Vec<Started> = batches.iter().map(of_batch).collect();
-        let share = 1.0 / batches.len() as f64;
-        let mean = |layer: usize, slot: usize, place: usize| {
-            let of_batches = found.iter().map(|started: &Started| started[layer][slot][place].clone());
-            let sum = of_batches.reduce(|sum, next| sum + next).expect("there is a batch");
-            Param::from_tensor(on(sum.mul_scalar(share), &device))
+        let quantizer = self.plan.quantizer.clone();
+        let combined = |operand: usize, layer: usize| -> Vec<Vec<Param<Tensor<1>>>> {
+            let start = |slot: usize| {
+                let of_batches = found.iter().map(|started| started[operand][layer][slot].clone()).collect();
+                let start = quantizer.start_from_batches(of_batches).into_iter();
+                start.map(|values| Param::from_tensor(on(values, &device))).collect()
+            };
+            (0..found[0][operand][layer].len()).map(start).collect()
         };
+        let products: Vec<bool> = (0..self.steps.len()).map(|layer| self.is_product(layer)).collect();
         for (layer, steps) in self.steps.iter_mut().enumerate() {
-            let slots = found[0][layer].iter().enumerate();
-            steps.act =
-                slots.map(|(slot, own)| (0..own.len()).map(|place| mean(layer, slot, place)).collect()).collect();
+            steps.act = combined(0, layer);
+            if products[layer] {
+                steps.weight = combined(1, layer);
+            }
         }
         self
     }
 
-    /// Parameters to start from, given what reaches a layer; none where its input is not quantized.
-    fn start_of(&self, layer: usize, input: &Tensor<4>, bits: Precision) -> Vec<Tensor<1>> {
-        if !self.plan.quantizes(layer, Role::Act) {
+    /// Whether both operands of a layer are activations.
+    fn is_product(&self, layer: usize) -> bool {
+        matches!(self.plan.layers[layer].second, Second::Activations { .. })
+    }
+
+    /// Parameters to start from, given what reaches a layer; none for what is not quantized, or not an activation.
+    fn start_of(&self, layer: usize, role: Role, values: &Tensor<4>, bits: Precision) -> Vec<Tensor<1>> {
+        if !self.plan.quantizes(layer, role) || self.plan.nature(layer, role) == Role::Weight {
             return vec![];
         }
-        let rows = rows(&self.plan, Role::Act, input.clone().inner());
-        self.plan.quantizer.start(Role::Act, rows, self.plan.grid(layer, Role::Act, bits))
+        let rows = rows(&self.plan, Role::Act, values.clone().inner());
+        self.plan.quantizer.start(Role::Act, rows, self.plan.grid(layer, role, bits))
     }
 }

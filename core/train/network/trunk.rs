@@ -2,8 +2,8 @@
 //! They run once, forward and backward; the gradient that enters them is the sum of those of the passes, which by the chain
 //! rule gives the same as passes that each ran them.
 
-use super::{Bits, Network, Outputs, walk::MOMENTUM};
-use crate::graph::{NodeId, Op};
+use super::{Bits, Network, Outputs};
+use crate::{graph::NodeId, ops::Statistics};
 use burn::tensor::{Gradients, Tensor};
 
 /// The common part, run forward.
@@ -33,8 +33,8 @@ impl Network {
         let ends: Vec<NodeId> = (0..nodes.len()).filter(|&node| nodes[node] && read[node]).collect();
         let mut outputs = Outputs::new(graph, &nodes, &ends);
         outputs.put(0, images);
-        let share = 1.0 - (1.0 - MOMENTUM).powi(passes.len() as i32);
-        self.run(&mut outputs, &nodes, &passes[0], Some(share), &mut |_, input, kernel| (input, kernel));
+        let statistics = Statistics::Train { passes: passes.len() };
+        self.run(&mut outputs, &nodes, &passes[0], statistics, &mut |_, input, kernel| (input, kernel));
         let end = |node| End::new(node, outputs.read(node));
         Trunk { ends: ends.into_iter().map(end).collect(), nodes }
     }
@@ -47,7 +47,7 @@ impl Network {
         for (id, node) in graph.nodes.iter().enumerate() {
             let layer = self.plan.layers.iter().position(|layer| layer.node == id);
             let plain = layer.is_none_or(|layer| passes.iter().all(|bits| bits[layer].is_none()));
-            let own = passes.len() > 1 && plain || node.op == Op::Input;
+            let own = passes.len() > 1 && plain || node.inputs.is_empty();
             common[id] = own && node.inputs.iter().all(|&input| common[input]);
         }
         // The scores are a pass's own.

@@ -11,10 +11,9 @@ mod torch;
 
 use super::{
     finite::Unusable,
-    network::EPSILON,
     state::{Array, State},
 };
-use crate::{graph::Graph, hash, registry::nearest};
+use crate::{graph::Graph, registry::nearest, store::hash};
 use file::Entry;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -142,10 +141,11 @@ impl Weights {
             state.insert(name, Array { shape, values });
         }
         let state = State(state);
-        if let Some(Unusable { tensor, place, value }) = state.unusable() {
+        if let Some(Unusable { tensor, place, value, above }) = state.unusable(graph) {
             let why = format!(
                 "holds {value} at place {place}. A variance is never negative, and batch-norm divides by the root of it after \
-                 adding {EPSILON}: the file is damaged, or this tensor is something else"
+                 adding {}: the file is damaged, or this tensor is something else",
+                above.map_or(0.0, |above| -above)
             );
             return Err(WeightsError::Tensor { path, name: tensor, why });
         }

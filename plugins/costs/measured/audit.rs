@@ -2,7 +2,7 @@
 
 use super::file::{Key, Signature, Subject, shown};
 use super::{Measured, Quantity};
-use limpq_core::graph::{FIXED_BITS, Graph, Layer};
+use limpq_core::graph::{Graph, Layer};
 use limpq_core::registry::nearest;
 use limpq_core::search::{BitWidth, Precision};
 use serde::Serialize;
@@ -50,10 +50,9 @@ impl Measured {
 
     /// Everything at once, for layers of the network at these bits.
     pub fn audit(&self, graph: &Graph, precisions: &[Precision]) -> Audit {
-        let fixed = Precision::uniform(FIXED_BITS.into()).expect("8 is a bit-width");
         let needs = |layer: &Layer| match (layer.fixed, self.options.fixed_layers) {
             (false, _) => precisions.to_vec(),
-            (true, true) => vec![fixed],
+            (true, true) => vec![layer.fixed_bits],
             (true, false) => vec![],
         };
         let (mut missing, mut needed) = (vec![], 0);

@@ -1,9 +1,10 @@
 //! Reading a file of measurements: every fault by its place, not only the first.
 
 use super::{Format, Quantity};
-use limpq_core::graph::{Layer, LayerKind, Shape};
+use limpq_core::graph::{Layer, Shape};
 use limpq_core::input;
-use limpq_core::registry::nearest;
+use limpq_core::ops::Operator;
+use limpq_core::registry::{self, nearest};
 use limpq_core::search::{BitWidth, Precision};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -68,30 +69,46 @@ pub(super) fn shown(faults: &[String]) -> String {
 /// What layers must have in common to share a measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Signature {
-    kind: LayerKind,
+    kind: &'static str,
     in_shape: Shape,
     out_shape: Shape,
-    kernel: usize,
-    stride: usize,
+    kernel: Sides,
+    stride: Sides,
     groups: usize,
+}
+
+/// Height and width: `3` if they are equal, else `3x1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Sides([usize; 2]);
+
+impl fmt::Display for Sides {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self([height, width]) = self;
+        if height == width { write!(f, "{height}") } else { write!(f, "{height}x{width}") }
+    }
+}
+
+impl FromStr for Sides {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (height, width) = text.split_once('x').unwrap_or((text, text));
+        Ok(Self([height.parse()?, width.parse()?]))
+    }
 }
 
 impl Signature {
     /// That of a layer.
     pub fn of(layer: &Layer) -> Self {
-        let Layer { kind, in_shape, out_shape, kernel, stride, groups, .. } = *layer;
-        Self { kind, in_shape, out_shape, kernel, stride, groups }
+        let Layer { kind, in_shape, out_shape, window, groups, .. } = *layer;
+        Self { kind, in_shape, out_shape, kernel: Sides(window.kernel), stride: Sides(window.stride), groups }
     }
 
     /// In the order of [`SIGNATURE`].
     pub fn fields(&self) -> [String; 6] {
         let Self { kind, in_shape, out_shape, kernel, stride, groups } = self;
-        let kind = match kind {
-            LayerKind::Conv => "conv",
-            LayerKind::Linear => "linear",
-        };
         [
-            kind.to_owned(),
+            (*kind).to_owned(),
             in_shape.to_string(),
             out_shape.to_string(),
             kernel.to_string(),
@@ -375,18 +392,25 @@ fn signature<'t>(text: &impl Fn(&str) -> Option<&'t str>) -> Result<Signature, S
     }
     let of = |column: &str| text(column).unwrap_or_default();
     let shape = |column: &str| parsed::<Shape>(column, of(column), "CHANNELSxHEIGHTxWIDTH such as 64x56x56");
+    let sides = |column: &str| parsed::<Sides>(column, of(column), "a whole number such as 3, or two such as 3x1");
     let size = |column: &str| parsed::<usize>(column, of(column), "a whole number such as 3");
-    let kind = match of("kind") {
-        "conv" => LayerKind::Conv,
-        "linear" => LayerKind::Linear,
-        other => return Err(format!("unknown kind {other:?}; allowed: conv, linear")),
-    };
+    let layers = registry::entries::<dyn Operator>().map_err(|error| error.to_string())?;
+    let layers = layers.into_iter().filter(|entry| is_layer(entry)).map(|entry| entry.name);
+    let kind = layers
+        .clone()
+        .find(|name| *name == of("kind"))
+        .ok_or_else(|| format!("unknown kind {:?}; allowed: {}", of("kind"), layers.collect::<Vec<_>>().join(", ")))?;
     Ok(Signature {
         kind,
         in_shape: shape("in_shape")?,
         out_shape: shape("out_shape")?,
-        kernel: size("kernel")?,
-        stride: size("stride")?,
+        kernel: sides("kernel")?,
+        stride: sides("stride")?,
         groups: size("groups")?,
     })
+}
+
+/// Whether nodes of an operator are layers.
+fn is_layer(entry: &registry::Entry<dyn Operator>) -> bool {
+    (entry.build)(&toml::Table::new()).is_ok_and(|operator| operator.operands().is_some())
 }

@@ -17,10 +17,12 @@
 //! measured. Nothing is ever extrapolated.
 
 mod audit;
+mod cost;
 mod file;
 mod template;
 
 pub use audit::{Audit, MeasuredError};
+pub use cost::{MeasuredCost, Measures};
 pub use file::FileError;
 pub use template::{Format, template};
 
@@ -161,11 +163,6 @@ impl Measured {
     /// The options that it was made from.
     pub fn into_options(self) -> MeasuredOptions {
         self.options
-    }
-
-    /// What the cost counts.
-    pub fn unit(&self) -> Unit {
-        self.quantity.unit()
     }
 
     /// Whether stem and classifier count.

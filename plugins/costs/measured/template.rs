@@ -2,7 +2,7 @@
 
 use super::Quantity;
 use super::file::{SIGNATURE, Signature};
-use limpq_core::graph::{FIXED_BITS, Graph};
+use limpq_core::graph::Graph;
 use limpq_core::search::Precision;
 use serde_json::{Map, Value};
 
@@ -24,9 +24,9 @@ pub fn template(
     quantity: Quantity,
     format: Format,
 ) -> String {
-    let fixed = [Precision::uniform(FIXED_BITS.into()).expect("8 is a bit-width")];
     let mut rows: Vec<Map<String, Value>> = vec![];
     for layer in graph.layers() {
+        let fixed = [layer.fixed_bits];
         for bits in if layer.fixed { &fixed } else { precisions } {
             let mut row = Map::new();
             if !by_signature {

@@ -4,8 +4,21 @@ use super::{
     resize::{Part, Rgb},
     *,
 };
+use limpq_core::train::{Loader, Pick, Progress};
 use serde::Deserialize;
-use std::{collections::BTreeMap, fs};
+use std::{cell::RefCell, collections::BTreeMap, fs, num::NonZeroUsize};
+
+/// Hears what there is to say.
+#[derive(Default)]
+struct Told(RefCell<Vec<String>>);
+
+impl Progress for Told {
+    fn start(&self, _: &str, _: usize, _: usize) {}
+    fn finish(&self) {}
+    fn remark(&self, remark: &str) {
+        self.0.borrow_mut().push(remark.to_owned());
+    }
+}
 
 #[derive(Deserialize)]
 struct Golden {
@@ -202,6 +215,21 @@ fn an_image_that_cannot_be_decoded_stops_or_is_left_out() {
     let data = ImageFolder { unreadable: Unreadable::Skip, ..options }.load().unwrap();
     let error = data.train.image(5, Some(1), &mut out).unwrap_err();
     assert!(matches!(&error, DatasetError::LeftOut { path, .. } if path.ends_with("cmyk.jpg")), "{error}");
+    // Whoever loads batches is told of each once.
+    let told = Told::default();
+    let [one, picks] = [NonZeroUsize::MIN, NonZeroUsize::new(4).unwrap()];
+    let epoch = || {
+        let images = Pick::plain(&(0..data.train.len()).collect::<Vec<_>>());
+        let loader = Loader::new(data.train.clone(), 432, images, picks, one).telling(&told);
+        loader.map(|batch| batch.unwrap().labels.len()).sum::<usize>()
+    };
+    assert_eq!([epoch(), epoch()], [data.train.len() - 3; 2]);
+    let mut told = told.0.into_inner();
+    told.sort();
+    let starts =
+        ["cmyk.jpg is left out: it is empty", "grey16.png is left out: as PNG", "photo_420.jpg is left out: as JPEG"];
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told.iter().zip(starts).all(|(told, said)| told.contains(said)), "{told:?}");
     fs::remove_file(folder.path().join("train/dog/cmyk.jpg")).unwrap();
     let error = data.train.image(5, None, &mut out).unwrap_err();
     assert!(matches!(error, DatasetError::Read { .. }), "a file that went away is no image to leave out: {error}");

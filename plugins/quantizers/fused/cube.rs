@@ -2,13 +2,12 @@
 //! cube sums up its stretch of a row, and a second, small kernel the stretches. Sums are taken in an order that only the device
 //! and the shape decide.
 
-use super::{Bounds, FakeQuantize, Gradients, primitives};
+use super::Bounds;
 use burn::{
-    backend::{TensorMetadata, tensor::FloatTensor},
+    backend::TensorMetadata,
     tensor::{DType, Shape},
 };
 use burn_cubecl::{
-    CubeBackend,
     cubecl::{self, prelude::*},
     kernel::into_contiguous,
     tensor::CubeTensor,
@@ -18,81 +17,72 @@ use limpq_core::train::kernels::cube::{empty, over_rows, units, vector_size};
 /// Vectors that each unit goes over in the backward pass, so that a sum is worth its cost.
 const TURNS: usize = 16;
 
-impl FakeQuantize for CubeBackend {
-    fn fake_quantize(values: FloatTensor<Self>, parameters: FloatTensor<Self>, bounds: Bounds) -> FloatTensor<Self> {
-        if !has_kernel(&values) {
-            return primitives::forward::<Self>(values, parameters, bounds);
-        }
-        let (values, parameters) = (into_contiguous(values), into_contiguous(parameters));
-        let output = empty(&values, values.shape());
-        let plan = Plan::new(&values, &parameters, 1);
-        forward::launch(
-            &output.client,
-            plan.cubes,
-            plan.units,
-            plan.vector,
-            values.into_buffer_arg(),
-            parameters.into_buffer_arg(),
-            output.clone().into_buffer_arg(),
-            plan.length,
-            bounds.low as f32,
-            bounds.high as f32,
-            plan.count,
-        );
-        output
-    }
+/// The output.
+pub(super) fn quantized([values, parameters]: [CubeTensor; 2], bounds: Bounds) -> CubeTensor {
+    let (values, parameters) = (into_contiguous(values), into_contiguous(parameters));
+    let output = empty(&values, values.shape());
+    let plan = Plan::new(&values, &parameters, 1);
+    forward::launch(
+        &output.client,
+        plan.cubes,
+        plan.units,
+        plan.vector,
+        values.into_buffer_arg(),
+        parameters.into_buffer_arg(),
+        output.clone().into_buffer_arg(),
+        plan.length,
+        bounds.low as f32,
+        bounds.high as f32,
+        plan.count,
+    );
+    output
 }
 
-impl Gradients for CubeBackend {
-    fn gradients(
-        values: FloatTensor<Self>,
-        parameters: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        bounds: Bounds,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        if !has_kernel(&values) {
-            return primitives::backward::<Self>(values, parameters, gradient, bounds);
-        }
-        let (values, parameters, gradient) =
-            (into_contiguous(values), into_contiguous(parameters), into_contiguous(gradient));
-        let (of_values, of_parameters) = (empty(&values, values.shape()), empty(&parameters, parameters.shape()));
-        let plan = Plan::new(&values, &parameters, TURNS);
-        let sums = empty(&values, Shape::new([2, plan.rows, plan.stretches]));
-        let client = values.client.clone();
-        backward::launch(
-            &client,
-            plan.cubes,
-            plan.units,
-            plan.vector,
-            values.into_buffer_arg(),
-            parameters.into_buffer_arg(),
-            gradient.into_buffer_arg(),
-            of_values.clone().into_buffer_arg(),
-            sums.clone().into_buffer_arg(),
-            plan.length,
-            bounds.low as f32,
-            bounds.high as f32,
-            plan.count,
-            plan.units.num_elems() as usize,
-        );
-        add_up::launch(
-            &client,
-            CubeCount::Static(plan.rows as u32, 1, 1),
-            plan.units,
-            1,
-            sums.into_buffer_arg(),
-            of_parameters.clone().into_buffer_arg(),
-            plan.stretches,
-            bounds.gradient_scale as f32,
-            plan.count,
-            plan.units.num_elems() as usize,
-        );
-        (of_values, of_parameters)
-    }
+/// The gradients of values and parameters.
+pub(super) fn gradients(
+    [values, parameters]: [CubeTensor; 2],
+    gradient: CubeTensor,
+    bounds: Bounds,
+) -> [CubeTensor; 2] {
+    let (values, parameters, gradient) =
+        (into_contiguous(values), into_contiguous(parameters), into_contiguous(gradient));
+    let (of_values, of_parameters) = (empty(&values, values.shape()), empty(&parameters, parameters.shape()));
+    let plan = Plan::new(&values, &parameters, TURNS);
+    let sums = empty(&values, Shape::new([2, plan.rows, plan.stretches]));
+    let client = values.client.clone();
+    backward::launch(
+        &client,
+        plan.cubes,
+        plan.units,
+        plan.vector,
+        values.into_buffer_arg(),
+        parameters.into_buffer_arg(),
+        gradient.into_buffer_arg(),
+        of_values.clone().into_buffer_arg(),
+        sums.clone().into_buffer_arg(),
+        plan.length,
+        bounds.low as f32,
+        bounds.high as f32,
+        plan.count,
+        plan.units.num_elems() as usize,
+    );
+    add_up::launch(
+        &client,
+        CubeCount::Static(plan.rows as u32, 1, 1),
+        plan.units,
+        1,
+        sums.into_buffer_arg(),
+        of_parameters.clone().into_buffer_arg(),
+        plan.stretches,
+        bounds.gradient_scale as f32,
+        plan.count,
+        plan.units.num_elems() as usize,
+    );
+    [of_values, of_parameters]
 }
 
 /// Whether the kernels take these numbers; each row has cubes of its own.
-fn has_kernel(values: &CubeTensor) -> bool {
+pub(super) fn has_kernel(values: &CubeTensor) -> bool {
     let [rows, elements] = values.shape().dims();
     let most_rows = values.client.properties().hardware.max_cube_count.1 as usize;
     values.dtype() == DType::F32 && rows * elements > 0 && rows <= most_rows

@@ -19,34 +19,19 @@
 //! last bit for all x and all finite parameters; gradients differ by rounding. Where x is infinite the composition's ds is
 //! 0 * inf; here it is finite, as above.
 
-#![cfg_attr(
-    feature = "tch",
-    expect(deprecated, reason = "burn 0.22 is the last one with libtorch; Cargo.toml pins it")
-)]
-
 #[cfg(feature = "cubecl")]
 mod cube;
-mod flex;
-#[cfg(feature = "tch")]
-mod libtorch;
 mod loops;
-mod primitives;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "cubecl")]
+use burn::backend::Cube;
 use burn::{
-    backend::{
-        Autodiff, Backend, Dispatch,
-        autodiff::{
-            checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
-            grads,
-            ops::{Backward, Ops, OpsKind},
-        },
-        backend_extension,
-        tensor::FloatTensor,
-    },
-    tensor::Tensor,
+    backend::tensor::FloatTensor,
+    tensor::{Slice, Tensor},
 };
+use limpq_core::train::kernels::{CustomOp, HostTensor, OpBackend, Outputs, Saved};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -61,17 +46,6 @@ pub enum Kernel {
     Composed,
 }
 
-/// The numbers that are the same for all values.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    /// The lowest level.
-    pub low: f64,
-    /// The highest level.
-    pub high: f64,
-    /// What the gradients of parameters are multiplied by.
-    pub gradient_scale: f64,
-}
-
 /// Fake-quantized values `[rows, elements]`. Parameters, each of shape `[rows]`, are the step size, then the offset, then the
 /// zero point; those at the end may be left out.
 pub(super) fn fake_quantize<const N: usize>(
@@ -82,58 +56,158 @@ pub(super) fn fake_quantize<const N: usize>(
     const { assert!(1 <= N && N <= 3, "a step size, an offset, a zero point") };
     let [rows, _] = values.dims();
     let parameters = Tensor::cat(parameters.to_vec(), 0).reshape([N, rows]);
-    let quantized =
-        <Dispatch as FakeQuantize>::fake_quantize(values.into_dispatch(), parameters.into_dispatch(), bounds);
-    Tensor::from_dispatch(quantized)
+    bounds.apply([values.into(), parameters.into()])
 }
 
-/// The forward pass, which tensors reach through burn's dispatch on whichever backend they are.
-#[backend_extension(Flex, Cube: cfg(feature = "cubecl"), LibTorch: cfg(feature = "tch"), Autodiff)]
-trait FakeQuantize: Backend {
-    /// Quantizes values `[rows, elements]` with parameters `[1 to 3, rows]`.
-    fn fake_quantize(values: FloatTensor<Self>, parameters: FloatTensor<Self>, bounds: Bounds) -> FloatTensor<Self>;
+/// The operation, and the numbers that are the same for all values.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// The lowest level.
+    pub low: f64,
+    /// The highest level.
+    pub high: f64,
+    /// What the gradients of parameters are multiplied by.
+    pub gradient_scale: f64,
 }
 
-/// The backward pass.
-trait Gradients: Backend {
-    /// The gradients of values and of parameters, given that of the output.
-    fn gradients(
-        values: FloatTensor<Self>,
-        parameters: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        bounds: Bounds,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
-}
-
-impl<B: FakeQuantize + Gradients, C: CheckpointStrategy> FakeQuantize for Autodiff<B, C> {
-    fn fake_quantize(values: FloatTensor<Self>, parameters: FloatTensor<Self>, bounds: Bounds) -> FloatTensor<Self> {
-        let (values, values_node) = values.into_parts();
-        let (parameters, parameters_node) = parameters.into_parts();
-        match StepBack.prepare::<C>([values_node, parameters_node]).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => {
-                let quantized = B::fake_quantize(values.clone(), parameters.clone(), bounds);
-                prepared.finish((values, parameters, bounds), quantized)
+/// On values `[rows, elements]` and parameters `[1 to 3, rows]`.
+impl CustomOp<2> for Bounds {
+    fn forward<B: OpBackend>(&self, inputs: [FloatTensor<B>; 2], saves: bool) -> Outputs<B> {
+        let saved = saves.then(|| inputs.clone());
+        let output = match HostTensor::<B>::all(inputs) {
+            Ok([values, parameters]) => {
+                let mut output = values.like();
+                let count = parameters.shape()[0];
+                loops::forward(values.values(), parameters.values(), count, *self, output.values_mut());
+                output.into_tensor()
             }
-            OpsKind::UnTracked(prepared) => prepared.finish(B::fake_quantize(values, parameters, bounds)),
+            Err([values, parameters]) => {
+                let parameters = Parameters::new(B::tensor(parameters));
+                B::primitive(parameters.quantized(B::tensor(values), *self))
+            }
+        };
+        Outputs::new(output).saving(saved.into_iter().flatten())
+    }
+
+    fn backward<B: OpBackend>(
+        &self,
+        saved: Saved<B>,
+        gradient: FloatTensor<B>,
+        _: [bool; 2],
+    ) -> [Option<FloatTensor<B>>; 2] {
+        let [values, parameters] = saved.unpack();
+        let gradients = match HostTensor::<B>::all([values, parameters, gradient]) {
+            Ok([values, parameters, mut gradient]) => {
+                let shape = parameters.shape();
+                let of_parameters =
+                    loops::backward(values.values(), parameters.values(), shape[0], *self, gradient.values_mut());
+                [gradient, parameters.beside(of_parameters, shape)].map(HostTensor::into_tensor)
+            }
+            Err([values, parameters, gradient]) => {
+                let parameters = Parameters::new(B::tensor(parameters));
+                let gradients = parameters.gradients(B::tensor(values), B::tensor(gradient), *self);
+                gradients.map(B::primitive)
+            }
+        };
+        gradients.map(Some)
+    }
+
+    #[cfg(feature = "cubecl")]
+    fn forward_cube(&self, inputs: [FloatTensor<Cube>; 2], saves: bool) -> Outputs<Cube> {
+        match cube::has_kernel(&inputs[0]) {
+            true => Outputs::new(cube::quantized(inputs.clone(), *self)).saving(inputs),
+            false => self.forward::<Cube>(inputs, saves),
+        }
+    }
+
+    #[cfg(feature = "cubecl")]
+    fn backward_cube(
+        &self,
+        saved: Saved<Cube>,
+        gradient: FloatTensor<Cube>,
+        wanted: [bool; 2],
+    ) -> [Option<FloatTensor<Cube>>; 2] {
+        match cube::has_kernel(&gradient) {
+            true => cube::gradients(saved.unpack(), gradient, *self).map(Some),
+            false => self.backward::<Cube>(saved, gradient, wanted),
         }
     }
 }
 
-/// The backward pass as a node of burn's graph.
-#[derive(Debug)]
-struct StepBack;
+/// Parameters one by one, each of shape `[rows, 1]`, for what has no kernel. There each operation goes over memory once, but nothing
+/// more is saved than a kernel saves.
+struct Parameters {
+    step: Tensor<2>,
+    offset: Option<Tensor<2>>,
+    zero: Option<Tensor<2>>,
+}
 
-impl<B: Gradients> Backward<B, 2> for StepBack {
-    type State = (FloatTensor<B>, FloatTensor<B>, Bounds);
+impl Parameters {
+    /// Of parameters `[1 to 3, rows]`.
+    fn new(all: Tensor<2>) -> Self {
+        let [count, rows] = all.dims();
+        let of = |place| {
+            let row = all.clone().slice([Slice::from(place..place + 1), Slice::from(0..rows)]);
+            row.reshape([rows, 1])
+        };
+        Self { step: of(0), offset: (count > 1).then(|| of(1)), zero: (count > 2).then(|| of(2)) }
+    }
 
-    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut grads::Gradients, _: &mut Checkpointer) {
-        let (values, parameters, bounds) = ops.state;
-        let gradient = grads.consume::<B>(&ops.node);
-        let (of_values, of_parameters) = B::gradients(values, parameters, gradient, bounds);
-        for (parent, gradient) in ops.parents.into_iter().zip([of_values, of_parameters]) {
-            if let Some(parent) = parent {
-                grads.register::<B>(parent.id, gradient);
-            }
+    /// (x - o)/s.
+    fn scaled(&self, values: Tensor<2>) -> Tensor<2> {
+        let moved = match &self.offset {
+            Some(offset) => values - offset.clone(),
+            None => values,
+        };
+        moved / self.step.clone()
+    }
+
+    /// Moved by the zero point.
+    fn moved(&self, scaled: Tensor<2>) -> Tensor<2> {
+        match &self.zero {
+            Some(zero) => scaled + zero.clone(),
+            None => scaled,
         }
+    }
+
+    /// Clipped, rounded and moved back: q - z.
+    fn levels(&self, moved: Tensor<2>, bounds: Bounds) -> Tensor<2> {
+        // Adding 0 makes a -0 of the rounding a 0.
+        let levels = moved.clamp(bounds.low, bounds.high).round().add_scalar(0.0);
+        match &self.zero {
+            Some(zero) => levels - zero.clone(),
+            None => levels,
+        }
+    }
+
+    /// The output.
+    fn quantized(&self, values: Tensor<2>, bounds: Bounds) -> Tensor<2> {
+        let levels = self.levels(self.moved(self.scaled(values)), bounds);
+        let quantized = levels * self.step.clone();
+        match &self.offset {
+            Some(offset) => quantized + offset.clone(),
+            None => quantized,
+        }
+    }
+
+    /// The gradients of values and of parameters.
+    fn gradients(&self, values: Tensor<2>, gradient: Tensor<2>, bounds: Bounds) -> [Tensor<2>; 2] {
+        let scaled = self.scaled(values);
+        let moved = self.moved(scaled.clone());
+        let above = moved.clone().greater_elem(bounds.high);
+        let outside = above.bool_or(moved.clone().lower_elem(bounds.low));
+        let inside = scaled.mask_fill(outside.clone(), 0.0);
+        let error = self.levels(moved, bounds) - inside;
+        let of_values = gradient.clone().mask_fill(outside, 0.0);
+        let [rows, _] = of_values.dims();
+        let sum = |numbers: Tensor<2>| numbers.sum_dim(1).reshape([1, rows]);
+        let mut sums = vec![sum(gradient.clone() * error)];
+        if self.offset.is_some() {
+            sums.push(sum(gradient - of_values.clone()));
+        }
+        if self.zero.is_some() {
+            sums.push(sums[0].zeros_like());
+        }
+        [of_values, Tensor::cat(sums, 0).mul_scalar(bounds.gradient_scale)]
     }
 }

@@ -1,35 +1,64 @@
 //! How much work a solve may be: a number of nodes, which is the same on every machine, and a deadline.
 
-use limpq_core::search::{Deadline, SolverError};
+use crate::Error;
+use std::time::Instant;
 
-/// When to stop.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    /// Nodes that may be looked at.
+/// When to stop with the best solution found so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Nodes (partial solutions) that may be looked at. The same limit gives the same solution on every machine.
     pub nodes: u64,
-    /// The end of the time.
-    pub deadline: Deadline,
+    /// The end of the time. What is found by then depends on the machine.
+    pub deadline: Option<Instant>,
+}
+
+/// No deadline, and nodes for some ten seconds of work.
+impl Default for Limits {
+    fn default() -> Self {
+        Self { nodes: 50_000_000, deadline: None }
+    }
 }
 
 impl Limits {
+    /// Whether the time is over.
+    pub(crate) fn expired(&self) -> bool {
+        self.deadline.is_some_and(|end| Instant::now() >= end)
+    }
+
     /// Whether so many nodes are enough, or the time is over.
-    pub fn over(&self, nodes: u64) -> bool {
-        nodes >= self.nodes || self.deadline.passed()
+    pub(crate) fn reached(&self, nodes: u64) -> bool {
+        nodes >= self.nodes || self.expired()
     }
 
     /// What is left after so many nodes.
-    pub fn after(&self, nodes: u64) -> Self {
+    pub(crate) fn after(&self, nodes: u64) -> Self {
         Self { nodes: self.nodes.saturating_sub(nodes), ..*self }
     }
 
-    /// What to say when nothing was found within them.
-    pub fn nothing_found(&self) -> SolverError {
-        match self.deadline.passed() {
-            true => SolverError::NothingFound { limit: "the time limit".into(), option: "solver.time_limit_s" },
-            false => SolverError::NothingFound {
-                limit: format!("the limit of {} nodes (or of memory)", self.nodes),
-                option: "solver.node_limit",
-            },
-        }
+    /// The error for a search that these limits ended before a solution was found.
+    pub(crate) fn nothing_found(&self) -> Error {
+        if self.expired() { Error::DeadlinePassed } else { Error::NodeLimitReached { nodes: self.nodes } }
+    }
+}
+
+/// What the methods for parts of a problem are told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub limits: Limits,
+    /// Bounds that keep a row exactly ([`crate::few_rows`]) are computed once so many nodes have been looked at.
+    pub tables_after: u64,
+}
+
+/// Easier problems are solved before the tables of such bounds are computed.
+const TABLES_AFTER: u64 = 6000;
+
+impl Settings {
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, tables_after: TABLES_AFTER }
+    }
+
+    /// With the limits that are left after so many nodes.
+    pub fn after(&self, nodes: u64) -> Self {
+        Self { limits: self.limits.after(nodes), ..*self }
     }
 }

@@ -2,7 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use limpq_core::run::Folder;
+use limpq_core::run::layout;
+use limpq_core::store::Folder;
 
 fuzz_target!(|bytes: &[u8]| {
     let home = tempfile::tempdir().expect("a folder");
@@ -10,7 +11,7 @@ fuzz_target!(|bytes: &[u8]| {
     std::fs::create_dir(&run).expect("a folder");
     std::fs::write(&victim, "untouched").expect("a file");
     std::fs::write(run.join("artifacts.json"), bytes).expect("a file");
-    if let Ok(folder) = Folder::open(&run) {
+    if let Ok(folder) = Folder::open(&run, layout()) {
         let _ = folder.find("indicators.json", "inputs");
         let names = folder.names("");
         assert!(names.iter().all(|name| !name.contains("victim")), "{names:?}");

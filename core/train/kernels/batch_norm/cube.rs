@@ -13,13 +13,13 @@ mod kernels;
 
 use super::{
     super::cube::{empty, units, vector_size},
-    BatchNorm, Differentiable, Statistics, Three, backward_of_burn, evaluated_of_burn, forward_of_burn,
+    Outputs, outputs,
 };
 use burn::{
-    backend::{TensorMetadata, tensor::FloatTensor},
+    backend::{Cube, TensorMetadata},
     tensor::{DType, Shape},
 };
-use burn_cubecl::{CubeBackend, cubecl::prelude::*, kernel::into_contiguous, ops::permute, tensor::CubeTensor};
+use burn_cubecl::{cubecl::prelude::*, kernel::into_contiguous, ops::permute, tensor::CubeTensor};
 use kernels::{add_up, back, mean_of_some, normalise, of_parameters, statistics};
 
 /// Units side by side at most, each with a vector of channels.
@@ -29,129 +29,99 @@ const STRETCHES: usize = 256;
 /// Pixels that are worth a stretch.
 const SHORTEST: usize = 64;
 
-impl BatchNorm for CubeBackend {
-    fn normalised(
-        input: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> Three<Self> {
-        Self::forward([input, gamma, beta], epsilon).0
-    }
-
-    fn evaluated(
-        input: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        variance: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> FloatTensor<Self> {
-        if !has_kernel(&input) {
-            return evaluated_of_burn::<Self>([input, gamma, beta, mean, variance], epsilon);
-        }
-        let input = channels_last(input);
-        let parameters = [gamma, beta, mean, variance].map(into_contiguous);
-        channels_second(Plan::new(&input).normalised(&input, parameters, epsilon))
-    }
+pub(super) fn evaluated([input, parameters @ ..]: [CubeTensor; 5], epsilon: f64) -> CubeTensor {
+    let input = channels_last(input);
+    channels_second(Plan::new(&input).normalised(&input, parameters.map(into_contiguous), epsilon))
 }
 
-impl Differentiable for CubeBackend {
-    type Saved = Statistics<Self>;
-
-    fn forward([input, gamma, beta]: [FloatTensor<Self>; 3], epsilon: f64) -> (Three<Self>, Self::Saved) {
-        if !has_kernel(&input) {
-            return forward_of_burn::<Self>([input, gamma, beta], epsilon);
-        }
-        let (input, gamma, beta) = (channels_last(input), into_contiguous(gamma), into_contiguous(beta));
-        let plan = Plan::new(&input);
-        let (shift, mean, variance) = (like(&gamma), like(&gamma), like(&gamma));
-        mean_of_some::launch(
-            &input.client,
-            plan.of_channels(),
-            plan.units,
-            plan.vector,
-            input.clone().into_buffer_arg(),
-            shift.clone().into_buffer_arg(),
-            plan.pixels,
-            plan.vectors,
-            plan.columns(),
-        );
-        let sums = plan.sums(&input, None, &shift);
-        statistics::launch(
-            &input.client,
-            plan.of_channels(),
-            plan.units,
-            plan.vector,
-            sums.into_buffer_arg(),
-            shift.into_buffer_arg(),
-            mean.clone().into_buffer_arg(),
-            variance.clone().into_buffer_arg(),
-            plan.stretches,
-            plan.vectors,
-            plan.pixels as f32,
-            plan.columns(),
-            plan.rows(),
-        );
-        let parameters = [gamma.clone(), beta, mean.clone(), variance.clone()];
-        let output = plan.normalised(&input, parameters, epsilon);
-        let saved = ([channels_second(input), gamma, mean.clone(), variance.clone()], epsilon);
-        ((channels_second(output), mean, variance), saved)
-    }
-
-    fn backward(
-        ([input, gamma, mean, variance], epsilon): Self::Saved,
-        gradient: FloatTensor<Self>,
-    ) -> [FloatTensor<Self>; 3] {
-        if !has_kernel(&input) {
-            return backward_of_burn::<Self>(([input, gamma, mean, variance], epsilon), gradient);
-        }
-        let (input, gradient) = (channels_last(input), channels_last(gradient));
-        let plan = Plan::new(&input);
-        let sums = plan.sums(&input, Some(&gradient), &mean);
-        let (of_gamma, of_beta) = (like(&gamma), like(&gamma));
-        of_parameters::launch(
-            &input.client,
-            plan.of_channels(),
-            plan.units,
-            plan.vector,
-            sums.into_buffer_arg(),
-            variance.clone().into_buffer_arg(),
-            of_gamma.clone().into_buffer_arg(),
-            of_beta.clone().into_buffer_arg(),
-            plan.stretches,
-            plan.vectors,
-            epsilon as f32,
-            plan.columns(),
-            plan.rows(),
-        );
-        let of_input = like(&input);
-        back::launch(
-            &input.client,
-            plan.of_all(),
-            plan.units,
-            plan.vector,
-            input.clone().into_buffer_arg(),
-            gradient.into_buffer_arg(),
-            mean.into_buffer_arg(),
-            variance.into_buffer_arg(),
-            gamma.into_buffer_arg(),
-            of_gamma.clone().into_buffer_arg(),
-            of_beta.clone().into_buffer_arg(),
-            of_input.clone().into_buffer_arg(),
-            plan.pixels,
-            plan.stretch,
-            plan.vectors,
-            epsilon as f32,
-            plan.pixels as f32,
-            plan.columns(),
-            plan.rows(),
-        );
-        [channels_second(of_input), of_gamma, of_beta]
-    }
+pub(super) fn forward([input, gamma, beta]: [CubeTensor; 3], epsilon: f64) -> Outputs<Cube> {
+    let (input, gamma, beta) = (channels_last(input), into_contiguous(gamma), into_contiguous(beta));
+    let plan = Plan::new(&input);
+    let (shift, mean, variance) = (like(&gamma), like(&gamma), like(&gamma));
+    mean_of_some::launch(
+        &input.client,
+        plan.of_channels(),
+        plan.units,
+        plan.vector,
+        input.clone().into_buffer_arg(),
+        shift.clone().into_buffer_arg(),
+        plan.pixels,
+        plan.vectors,
+        plan.columns(),
+    );
+    let sums = plan.sums(&input, None, &shift);
+    statistics::launch(
+        &input.client,
+        plan.of_channels(),
+        plan.units,
+        plan.vector,
+        sums.into_buffer_arg(),
+        shift.into_buffer_arg(),
+        mean.clone().into_buffer_arg(),
+        variance.clone().into_buffer_arg(),
+        plan.stretches,
+        plan.vectors,
+        plan.pixels as f32,
+        plan.columns(),
+        plan.rows(),
+    );
+    let parameters = [gamma.clone(), beta, mean.clone(), variance.clone()];
+    let output = plan.normalised(&input, parameters, epsilon);
+    outputs(channels_second(output), [channels_second(input), gamma, mean, variance])
 }
 
-fn has_kernel(input: &CubeTensor) -> bool {
+/// The gradients of input, gamma and beta.
+pub(super) fn backward(
+    [input, gamma, mean, variance]: [CubeTensor; 4],
+    gradient: CubeTensor,
+    epsilon: f64,
+) -> [CubeTensor; 3] {
+    let (input, gradient) = (channels_last(input), channels_last(gradient));
+    let plan = Plan::new(&input);
+    let sums = plan.sums(&input, Some(&gradient), &mean);
+    let (of_gamma, of_beta) = (like(&gamma), like(&gamma));
+    of_parameters::launch(
+        &input.client,
+        plan.of_channels(),
+        plan.units,
+        plan.vector,
+        sums.into_buffer_arg(),
+        variance.clone().into_buffer_arg(),
+        of_gamma.clone().into_buffer_arg(),
+        of_beta.clone().into_buffer_arg(),
+        plan.stretches,
+        plan.vectors,
+        epsilon as f32,
+        plan.columns(),
+        plan.rows(),
+    );
+    let of_input = like(&input);
+    back::launch(
+        &input.client,
+        plan.of_all(),
+        plan.units,
+        plan.vector,
+        input.clone().into_buffer_arg(),
+        gradient.into_buffer_arg(),
+        mean.into_buffer_arg(),
+        variance.into_buffer_arg(),
+        gamma.into_buffer_arg(),
+        of_gamma.clone().into_buffer_arg(),
+        of_beta.clone().into_buffer_arg(),
+        of_input.clone().into_buffer_arg(),
+        plan.pixels,
+        plan.stretch,
+        plan.vectors,
+        epsilon as f32,
+        plan.pixels as f32,
+        plan.columns(),
+        plan.rows(),
+    );
+    [channels_second(of_input), of_gamma, of_beta]
+}
+
+/// Other number types, and tensors of nothing, have none.
+pub(super) fn has_kernel(input: &CubeTensor) -> bool {
     input.dtype() == DType::F32 && input.shape().num_elements() > 0
 }
 

@@ -1,88 +1,67 @@
 //! The CPU's kernels: loops that the compiler vectorises, channels and images shared among threads.
 
-use super::{
-    super::sums, BatchNorm, Differentiable, Statistics, Three, backward_of_burn, evaluated_of_burn, forward_of_burn,
-};
+use super::{super::sums, Outputs, outputs};
 use burn::{
-    backend::{Flex, TensorMetadata, flex::FlexTensor, tensor::FloatTensor},
+    backend::{Flex, TensorMetadata, flex::FlexTensor},
     tensor::{DType, TensorData},
 };
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-impl BatchNorm for Flex {
-    fn normalised(
-        input: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> Three<Self> {
-        Self::forward([input, gamma, beta], epsilon).0
-    }
-
-    fn evaluated(
-        input: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        variance: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> FloatTensor<Self> {
-        let all = [input, gamma, beta, mean, variance];
-        if all[0].dtype() != DType::F32 {
-            return evaluated_of_burn::<Self>(all, epsilon);
-        }
-        let [input, gamma, beta, mean, variance] = all.map(|tensor| tensor.to_contiguous());
-        normalised(&input, [&gamma, &beta, &mean, &variance], epsilon)
-    }
+/// Other number types have none.
+pub(super) fn has_kernel(tensor: &FlexTensor) -> bool {
+    tensor.dtype() == DType::F32
 }
 
-impl Differentiable for Flex {
-    type Saved = Statistics<Self>;
+pub(super) fn evaluated(inputs: [FlexTensor; 5], epsilon: f64) -> FlexTensor {
+    let [input, gamma, beta, mean, variance] = inputs.map(|tensor| tensor.to_contiguous());
+    normalised(&input, [&gamma, &beta, &mean, &variance], epsilon)
+}
 
-    fn forward([input, gamma, beta]: [FloatTensor<Self>; 3], epsilon: f64) -> (Three<Self>, Self::Saved) {
-        if input.dtype() != DType::F32 {
-            return forward_of_burn::<Self>([input, gamma, beta], epsilon);
-        }
-        let [input, gamma, beta] = [input, gamma, beta].map(|tensor| tensor.to_contiguous());
-        let batch = Batch::new(&input);
-        let statistics: Vec<[f32; 2]> =
-            batch.each_channel(|channel| Arch::new().dispatch(MeanAndVariance { batch: &batch, channel }));
-        let [mean, variance] =
-            [0, 1].map(|place| vector(statistics.iter().map(|statistics| statistics[place]).collect()));
-        let output = normalised(&input, [&gamma, &beta, &mean, &variance], epsilon);
-        ((output, mean.clone(), variance.clone()), ([input, gamma, mean, variance], epsilon))
-    }
+pub(super) fn forward(inputs: [FlexTensor; 3], epsilon: f64) -> Outputs<Flex> {
+    let [input, gamma, beta] = inputs.map(|tensor| tensor.to_contiguous());
+    let batch = Batch::new(&input);
+    let statistics: Vec<[f32; 2]> =
+        batch.each_channel(|channel| Arch::new().dispatch(MeanAndVariance { batch: &batch, channel }));
+    let [mean, variance] = [0, 1].map(|place| vector(statistics.iter().map(|statistics| statistics[place]).collect()));
+    let output = normalised(&input, [&gamma, &beta, &mean, &variance], epsilon);
+    outputs(output, [input, gamma, mean, variance])
+}
 
-    fn backward((saved, epsilon): Self::Saved, gradient: FloatTensor<Self>) -> [FloatTensor<Self>; 3] {
-        if gradient.dtype() != DType::F32 {
-            return backward_of_burn::<Self>((saved, epsilon), gradient);
-        }
-        let ([input, gamma, mean, variance], mut gradient) = (saved, gradient.to_contiguous());
-        let batch = Batch::new(&input);
-        let (scales, means, variances): (&[f32], &[f32], &[f32]) =
-            (gamma.storage(), mean.storage(), variance.storage());
-        let slopes: &[f32] = gradient.storage();
-        let sums: Vec<[f32; 2]> = batch.each_channel(|channel| {
-            Arch::new().dispatch(SlopeSums { batch: &batch, slopes, channel, mean: means[channel] })
+/// The gradients of input, gamma and beta.
+pub(super) fn backward(
+    [input, gamma, mean, variance]: [FlexTensor; 4],
+    gradient: FlexTensor,
+    epsilon: f64,
+) -> [FlexTensor; 3] {
+    let mut gradient = contiguous(gradient);
+    let batch = Batch::new(&input);
+    let (scales, means, variances): (&[f32], &[f32], &[f32]) = (gamma.storage(), mean.storage(), variance.storage());
+    let slopes: &[f32] = gradient.storage();
+    let sums: Vec<[f32; 2]> = batch.each_channel(|channel| {
+        Arch::new().dispatch(SlopeSums { batch: &batch, slopes, channel, mean: means[channel] })
+    });
+    let count = batch.count() as f32;
+    let inverse = |channel: usize| inverse_deviation(variances[channel], epsilon);
+    batch.each_plane(gradient.storage_mut(), |channel, values, slopes| {
+        let [sum, along] = sums[channel];
+        let inverse = inverse(channel);
+        Arch::new().dispatch(Slopes {
+            values,
+            slopes,
+            mean: means[channel],
+            scale: scales[channel] * inverse,
+            constant: sum / count,
+            along: along / count * inverse * inverse,
         });
-        let count = batch.count() as f32;
-        let inverse = |channel: usize| inverse_deviation(variances[channel], epsilon);
-        batch.each_plane(gradient.storage_mut(), |channel, values, slopes| {
-            let [sum, along] = sums[channel];
-            let inverse = inverse(channel);
-            Arch::new().dispatch(Slopes {
-                values,
-                slopes,
-                mean: means[channel],
-                scale: scales[channel] * inverse,
-                constant: sum / count,
-                along: along / count * inverse * inverse,
-            });
-        });
-        let of_gamma = sums.iter().enumerate().map(|(channel, [_, along])| along * inverse(channel)).collect();
-        [gradient, vector(of_gamma), vector(sums.iter().map(|[sum, _]| *sum).collect())]
-    }
+    });
+    let of_gamma = sums.iter().enumerate().map(|(channel, [_, along])| along * inverse(channel)).collect();
+    [gradient, vector(of_gamma), vector(sums.iter().map(|[sum, _]| *sum).collect())]
+}
+
+/// Takes the tensor, so that one that nobody else has is written over and not copied.
+fn contiguous(tensor: FlexTensor) -> FlexTensor {
+    tensor.to_contiguous()
 }
 
 /// All contiguous; the statistics are the mean and the variance.

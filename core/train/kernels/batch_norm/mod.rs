@@ -19,20 +19,15 @@ mod flex;
 #[cfg(feature = "tch")]
 mod libtorch;
 
+use super::{AnyTensor, CustomOp, OpBackend, Outputs, Saved};
+#[cfg(feature = "cubecl")]
+use burn::backend::Cube;
+#[cfg(feature = "tch")]
+use burn::backend::LibTorch;
 use burn::{
-    backend::{
-        Autodiff, AutodiffBackend, Backend, Dispatch, TensorMetadata,
-        autodiff::{
-            checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
-            grads,
-            ops::{Backward, Ops, OpsKind},
-        },
-        backend_extension,
-        tensor::FloatTensor,
-    },
-    tensor::{Shape, Tensor},
+    backend::{Backend, Flex, tensor::FloatTensor},
+    tensor::Tensor,
 };
-use std::fmt::Debug;
 
 /// What a batch-norm gives in training.
 pub struct Normalised {
@@ -46,136 +41,147 @@ pub struct Normalised {
 
 /// Normalises `[batch, channels, height, width]` with the statistics of the batch.
 pub fn batch_norm(input: Tensor<4>, gamma: Tensor<1>, beta: Tensor<1>, epsilon: f64) -> Normalised {
-    let (output, mean, variance) = <Dispatch as BatchNorm>::normalised(
-        input.into_dispatch(),
-        gamma.into_dispatch(),
-        beta.into_dispatch(),
-        epsilon,
-    );
-    Normalised {
-        output: Tensor::from_dispatch(output),
-        mean: Tensor::from_dispatch(mean),
-        variance: Tensor::from_dispatch(variance),
-    }
+    let inputs = [input.into(), gamma.into(), beta.into()];
+    let (output, statistics) = BatchNorm { epsilon }.apply_with_constants(inputs);
+    let [mean, variance] = statistics.try_into().expect("a mean and a variance");
+    Normalised { output, mean: AnyTensor::tensor(mean), variance: AnyTensor::tensor(variance) }
 }
 
 /// Normalises `[batch, channels, height, width]` with statistics of other images, as in evaluation.
-pub fn batch_norm_evaluated(
-    input: Tensor<4>,
-    [gamma, beta, mean, variance]: [Tensor<1>; 4],
-    epsilon: f64,
-) -> Tensor<4> {
-    Tensor::from_dispatch(<Dispatch as BatchNorm>::evaluated(
-        input.into_dispatch(),
-        gamma.into_dispatch(),
-        beta.into_dispatch(),
-        mean.into_dispatch(),
-        variance.into_dispatch(),
-        epsilon,
-    ))
+pub fn batch_norm_evaluated(input: Tensor<4>, parameters: [Tensor<1>; 4], epsilon: f64) -> Tensor<4> {
+    if input.is_autodiff() || parameters.iter().any(Tensor::is_autodiff) {
+        return evaluated(input, parameters, epsilon);
+    }
+    let [gamma, beta, mean, variance] = parameters.map(AnyTensor::from);
+    Evaluated { epsilon }.apply([input.into(), gamma, beta, mean, variance])
 }
 
-/// Output, mean and variance.
-type Three<B> = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>);
+/// Composed of burn's operations. The four numbers of a channel as two: a product and a sum, and not four operations, go over all
+/// values.
+fn evaluated(input: Tensor<4>, [gamma, beta, mean, variance]: [Tensor<1>; 4], epsilon: f64) -> Tensor<4> {
+    let scale = gamma / variance.add_scalar(epsilon).sqrt();
+    let shift = beta - mean * scale.clone();
+    let [scale, shift] = [scale, shift].map(|numbers| {
+        let [channels] = numbers.dims();
+        numbers.reshape([1, channels, 1, 1])
+    });
+    input * scale + shift
+}
 
-#[backend_extension(Flex, Cube: cfg(feature = "cubecl"), LibTorch: cfg(feature = "tch"), Autodiff)]
-trait BatchNorm: Backend {
-    fn normalised(
-        input: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+/// With the statistics of the batch.
+#[derive(Clone, Debug)]
+struct BatchNorm {
+    epsilon: f64,
+}
 
-    fn evaluated(
-        input: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        variance: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> FloatTensor<Self> {
-        evaluated_of_burn::<Self>([input, gamma, beta, mean, variance], epsilon)
+impl CustomOp<3> for BatchNorm {
+    fn forward<B: OpBackend>(&self, [input, gamma, beta]: [FloatTensor<B>; 3], _: bool) -> Outputs<B> {
+        let done = B::batch_norm_train(input.clone(), gamma.clone(), beta, self.epsilon);
+        outputs(done.output, [input, gamma, done.mean, done.variance])
+    }
+
+    fn backward<B: OpBackend>(
+        &self,
+        saved: Saved<B>,
+        gradient: FloatTensor<B>,
+        _: [bool; 3],
+    ) -> [Option<FloatTensor<B>>; 3] {
+        let [input, gamma, mean, variance] = saved.unpack();
+        let back = B::batch_norm_train_backward(input, gamma, mean, variance, self.epsilon, gradient);
+        [back.x_grad, back.gamma_grad, back.beta_grad].map(Some)
+    }
+
+    fn forward_flex(&self, inputs: [FloatTensor<Flex>; 3], saves: bool) -> Outputs<Flex> {
+        match flex::has_kernel(&inputs[0]) {
+            true => flex::forward(inputs, self.epsilon),
+            false => self.forward::<Flex>(inputs, saves),
+        }
+    }
+
+    fn backward_flex(
+        &self,
+        saved: Saved<Flex>,
+        gradient: FloatTensor<Flex>,
+        wanted: [bool; 3],
+    ) -> [Option<FloatTensor<Flex>>; 3] {
+        match flex::has_kernel(&gradient) {
+            true => flex::backward(saved.unpack(), gradient, self.epsilon).map(Some),
+            false => self.backward::<Flex>(saved, gradient, wanted),
+        }
+    }
+
+    #[cfg(feature = "tch")]
+    fn forward_libtorch(&self, inputs: [FloatTensor<LibTorch>; 3], saves: bool) -> Outputs<LibTorch> {
+        libtorch::forward(inputs, self.epsilon, saves)
+    }
+
+    #[cfg(feature = "tch")]
+    fn backward_libtorch(
+        &self,
+        saved: Saved<LibTorch>,
+        gradient: FloatTensor<LibTorch>,
+        _: [bool; 3],
+    ) -> [Option<FloatTensor<LibTorch>>; 3] {
+        super::torch::gradients::<3, 7>(saved, &gradient, [true; 3])
+    }
+
+    #[cfg(feature = "cubecl")]
+    fn forward_cube(&self, inputs: [FloatTensor<Cube>; 3], saves: bool) -> Outputs<Cube> {
+        match cube::has_kernel(&inputs[0]) {
+            true => cube::forward(inputs, self.epsilon),
+            false => self.forward::<Cube>(inputs, saves),
+        }
+    }
+
+    #[cfg(feature = "cubecl")]
+    fn backward_cube(
+        &self,
+        saved: Saved<Cube>,
+        gradient: FloatTensor<Cube>,
+        wanted: [bool; 3],
+    ) -> [Option<FloatTensor<Cube>>; 3] {
+        match cube::has_kernel(&gradient) {
+            true => cube::backward(saved.unpack(), gradient, self.epsilon).map(Some),
+            false => self.backward::<Cube>(saved, gradient, wanted),
+        }
     }
 }
 
-/// Forward and backward.
-trait Differentiable: BatchNorm {
-    /// What the backward pass needs of the forward one.
-    type Saved: Clone + Debug + Send + 'static;
-
-    fn forward(inputs: [FloatTensor<Self>; 3], epsilon: f64) -> (Three<Self>, Self::Saved);
-
-    /// The gradients of input, gamma and beta.
-    fn backward(saved: Self::Saved, gradient: FloatTensor<Self>) -> [FloatTensor<Self>; 3];
+/// What a forward pass gives that saves input, gamma, mean and variance.
+fn outputs<B: Backend>(output: FloatTensor<B>, saved: [FloatTensor<B>; 4]) -> Outputs<B> {
+    let [_, _, mean, variance] = saved.clone();
+    Outputs::new(output).with_constants([mean, variance]).saving(saved)
 }
 
-/// Input, gamma, mean and variance, and epsilon.
-type Statistics<B> = ([FloatTensor<B>; 4], f64);
-
-/// The four numbers of a channel as two: a product and a sum, and not four operations, go over all values.
-fn evaluated_of_burn<B: Backend>(
-    [input, gamma, beta, mean, variance]: [FloatTensor<B>; 5],
+/// With statistics of other images, without gradients.
+#[derive(Clone, Debug)]
+struct Evaluated {
     epsilon: f64,
-) -> FloatTensor<B> {
-    let scale = B::float_div(gamma, B::float_sqrt(B::float_add_scalar(variance, epsilon.into())));
-    let shift = B::float_sub(beta, B::float_mul(mean, scale.clone()));
-    let channels = scale.shape().num_elements();
-    let [scale, shift] = [scale, shift].map(|numbers| B::float_reshape(numbers, Shape::new([1, channels, 1, 1])));
-    B::float_add(B::float_mul(input, scale), shift)
 }
 
-fn forward_of_burn<B: Backend>([input, gamma, beta]: [FloatTensor<B>; 3], epsilon: f64) -> (Three<B>, Statistics<B>) {
-    let done = B::batch_norm_train(input.clone(), gamma.clone(), beta, epsilon);
-    let saved = [input, gamma, done.mean.clone(), done.variance.clone()];
-    ((done.output, done.mean, done.variance), (saved, epsilon))
-}
-
-fn backward_of_burn<B: Backend>(
-    ([input, gamma, mean, variance], epsilon): Statistics<B>,
-    gradient: FloatTensor<B>,
-) -> [FloatTensor<B>; 3] {
-    let back = B::batch_norm_train_backward(input, gamma, mean, variance, epsilon, gradient);
-    [back.x_grad, back.gamma_grad, back.beta_grad]
-}
-
-impl<B: Differentiable, C: CheckpointStrategy> BatchNorm for Autodiff<B, C> {
-    fn normalised(
-        input: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> Three<Self> {
-        let ((input, input_node), (gamma, gamma_node), (beta, beta_node)) =
-            (input.into_parts(), gamma.into_parts(), beta.into_parts());
-        let nodes = [input_node, gamma_node, beta_node];
-        let (output, mean, variance) = match StepBack.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => {
-                let ((output, mean, variance), saved) = B::forward([input, gamma, beta], epsilon);
-                (prepared.finish(saved, output), mean, variance)
-            }
-            OpsKind::UnTracked(prepared) => {
-                let (output, mean, variance) = B::normalised(input, gamma, beta, epsilon);
-                (prepared.finish(output), mean, variance)
-            }
-        };
-        (output, Self::from_inner(mean), Self::from_inner(variance))
+impl CustomOp<5> for Evaluated {
+    fn forward<B: OpBackend>(&self, [input, parameters @ ..]: [FloatTensor<B>; 5], _: bool) -> Outputs<B> {
+        let output = evaluated(B::tensor(input), parameters.map(B::tensor), self.epsilon);
+        Outputs::new(B::primitive(output))
     }
-}
 
-/// The backward pass as a node of burn's graph.
-#[derive(Debug)]
-struct StepBack;
+    fn forward_flex(&self, inputs: [FloatTensor<Flex>; 5], saves: bool) -> Outputs<Flex> {
+        match flex::has_kernel(&inputs[0]) {
+            true => Outputs::new(flex::evaluated(inputs, self.epsilon)),
+            false => self.forward::<Flex>(inputs, saves),
+        }
+    }
 
-impl<B: Differentiable> Backward<B, 3> for StepBack {
-    type State = B::Saved;
+    #[cfg(feature = "tch")]
+    fn forward_libtorch(&self, inputs: [FloatTensor<LibTorch>; 5], _: bool) -> Outputs<LibTorch> {
+        Outputs::new(libtorch::evaluated(inputs, self.epsilon))
+    }
 
-    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut grads::Gradients, _: &mut Checkpointer) {
-        let gradient = grads.consume::<B>(&ops.node);
-        for (parent, gradient) in ops.parents.into_iter().zip(B::backward(ops.state, gradient)) {
-            if let Some(parent) = parent {
-                grads.register::<B>(parent.id, gradient);
-            }
+    #[cfg(feature = "cubecl")]
+    fn forward_cube(&self, inputs: [FloatTensor<Cube>; 5], saves: bool) -> Outputs<Cube> {
+        match cube::has_kernel(&inputs[0]) {
+            true => Outputs::new(cube::evaluated(inputs, self.epsilon)),
+            false => self.forward::<Cube>(inputs, saves),
         }
     }
 }

@@ -10,65 +10,46 @@
 //! Images keep their order of pixels, so that a row of the kernel over a row of an image is a copy of consecutive numbers. How
 //! a batch is cut depends on its shape alone: the number of threads changes nothing.
 
-use super::{Convolution, Differentiable, Window, backward_of_burn};
+use super::{Gradients, Window, backward_of_burn, forward_of_burn};
 use burn::{
-    backend::{
-        Flex, TensorMetadata,
-        flex::FlexTensor,
-        ops::{FloatTensorOps, ModuleOps},
-        tensor::FloatTensor,
-    },
+    backend::{Flex, TensorMetadata, flex::FlexTensor, ops::FloatTensorOps},
     tensor::{DType, TensorData},
 };
 use rayon::prelude::*;
 
-impl Convolution for Flex {
-    fn convolution(images: FloatTensor<Self>, kernel: FloatTensor<Self>, window: Window) -> FloatTensor<Self> {
-        if is_left_to_burn(&images, window) {
-            return Self::conv2d(images, kernel, None, window.options());
-        }
-        let images = images.to_contiguous();
-        let geometry = Geometry::new(&images, kernel.shape().dims(), window);
-        let kernel = kernel.to_contiguous().reshape([geometry.outputs, geometry.patch()].into());
-        let mut output = vec![0.0; geometry.batch * geometry.outputs * geometry.pixels()];
-        let blocks = images.storage().par_chunks(geometry.block() * geometry.image());
-        let size = geometry.block() * geometry.outputs * geometry.pixels();
-        blocks.zip(output.par_chunks_mut(size)).for_each(|(images, output)| {
-            let product = Flex::float_matmul(kernel.clone(), geometry.patches(images));
-            apart(product.storage(), output, geometry.outputs, geometry.pixels());
-        });
-        let shape = [geometry.batch, geometry.outputs, geometry.rows, geometry.columns];
-        FlexTensor::from_data(TensorData::new(output, shape))
+pub(super) fn forward(images: FlexTensor, kernel: FlexTensor, window: Window) -> FlexTensor {
+    if is_left_to_burn(&images, window) {
+        return forward_of_burn::<Flex>(images, kernel, window);
     }
+    let images = images.to_contiguous();
+    let geometry = Geometry::new(&images, kernel.shape().dims(), window);
+    let kernel = kernel.to_contiguous().reshape([geometry.outputs, geometry.patch()].into());
+    let mut output = vec![0.0; geometry.batch * geometry.outputs * geometry.pixels()];
+    let blocks = images.storage().par_chunks(geometry.block() * geometry.image());
+    let size = geometry.block() * geometry.outputs * geometry.pixels();
+    blocks.zip(output.par_chunks_mut(size)).for_each(|(images, output)| {
+        let product = Flex::float_matmul(kernel.clone(), geometry.patches(images));
+        apart(product.storage(), output, geometry.outputs, geometry.pixels());
+    });
+    let shape = [geometry.batch, geometry.outputs, geometry.rows, geometry.columns];
+    FlexTensor::from_data(TensorData::new(output, shape))
 }
 
-impl Differentiable for Flex {
-    type Saved = [FloatTensor<Self>; 2];
-
-    fn forward(
-        images: FloatTensor<Self>,
-        kernel: FloatTensor<Self>,
-        window: Window,
-    ) -> (FloatTensor<Self>, Self::Saved) {
-        (Self::convolution(images.clone(), kernel.clone(), window), [images, kernel])
+pub(super) fn backward(
+    [images, kernel]: [FlexTensor; 2],
+    gradient: FlexTensor,
+    [of_images, of_kernel]: [bool; 2],
+    window: Window,
+) -> Gradients<Flex> {
+    if is_left_to_burn(&images, window) {
+        return backward_of_burn::<Flex>([images, kernel], gradient, [of_images, of_kernel], window);
     }
-
-    fn backward(
-        [images, kernel]: Self::Saved,
-        gradient: FloatTensor<Self>,
-        [of_images, of_kernel]: [bool; 2],
-        window: Window,
-    ) -> [Option<FloatTensor<Self>>; 2] {
-        if is_left_to_burn(&images, window) {
-            return backward_of_burn::<Self>([images, kernel], gradient, [of_images, of_kernel], window);
-        }
-        let (images, gradient) = (images.to_contiguous(), gradient.to_contiguous());
-        let geometry = Geometry::new(&images, kernel.shape().dims(), window);
-        [
-            of_images.then(|| geometry.slopes_of_images(kernel, &gradient)),
-            of_kernel.then(|| geometry.slopes_of_kernel(&images, &gradient)),
-        ]
-    }
+    let (images, gradient) = (images.to_contiguous(), gradient.to_contiguous());
+    let geometry = Geometry::new(&images, kernel.shape().dims(), window);
+    [
+        of_images.then(|| geometry.slopes_of_images(kernel, &gradient)),
+        of_kernel.then(|| geometry.slopes_of_kernel(&images, &gradient)),
+    ]
 }
 
 /// Groups are small products each, for which burn has loops; other number types have no kernel here.
@@ -101,8 +82,7 @@ impl Geometry {
     fn new(images: &FlexTensor, kernel: [usize; 4], window: Window) -> Self {
         let [batch, channels, height, width] = images.shape().dims();
         let [outputs, _, kernel_height, kernel_width] = kernel;
-        let places = |size: usize, kernel: usize| (size + 2 * window.padding - kernel) / window.stride + 1;
-        let (rows, columns) = (places(height, kernel_height), places(width, kernel_width));
+        let [rows, columns] = window.output([height, width], [kernel_height, kernel_width]);
         Self { batch, channels, height, width, outputs, kernel_height, kernel_width, rows, columns, window }
     }
 
@@ -128,7 +108,8 @@ impl Geometry {
 
     /// Whether a patch is a pixel: then the patches of an image are the image.
     fn is_pointwise(&self) -> bool {
-        self.kernel_height * self.kernel_width * self.window.stride == 1 && self.window.padding == 0
+        let Window { stride: [down, right], padding, .. } = self.window;
+        self.kernel_height * self.kernel_width * down * right == 1 && padding == [0; 4]
     }
 
     /// What the kernel sees of a block of images at each of its places: `[patch, images * pixels]`.
@@ -141,7 +122,7 @@ impl Geometry {
         for (place, image) in images.chunks(self.image()).enumerate() {
             self.each_run(place, count, |patch, pixel, length| {
                 let line = &mut patches[patch..patch + length];
-                match self.window.stride {
+                match self.window.stride[1] {
                     1 => line.copy_from_slice(&image[pixel..pixel + length]),
                     stride => {
                         line.iter_mut().zip(image[pixel..].iter().step_by(stride)).for_each(|(to, from)| *to = *from)
@@ -161,7 +142,7 @@ impl Geometry {
         for (place, image) in images.chunks_mut(self.image()).enumerate() {
             self.each_run(place, count, |patch, pixel, length| {
                 let line = &patches[patch..patch + length];
-                match self.window.stride {
+                match self.window.stride[1] {
                     1 => image[pixel..pixel + length].iter_mut().zip(line).for_each(|(to, from)| *to += *from),
                     stride => image[pixel..].iter_mut().step_by(stride).zip(line).for_each(|(to, from)| *to += *from),
                 }
@@ -174,18 +155,20 @@ impl Geometry {
     /// patches have outside the image is in none.
     #[inline(always)]
     fn each_run(&self, place: usize, count: usize, mut work: impl FnMut(usize, usize, usize)) {
-        let Window { stride, padding, .. } = self.window;
+        let Window { stride, dilation, padding: [top, left, ..], .. } = self.window;
         let mut line = place * self.pixels();
         for channel in 0..self.channels {
             for down in 0..self.kernel_height {
                 for right in 0..self.kernel_width {
+                    let (down, right) = (down * dilation[0], right * dilation[1]);
                     // The columns of the output whose patch has this number inside the image.
-                    let first = padding.saturating_sub(right).div_ceil(stride);
-                    let end = (self.width + padding).saturating_sub(right).div_ceil(stride).min(self.columns);
+                    let first = left.saturating_sub(right).div_ceil(stride[1]);
+                    let end = (self.width + left).saturating_sub(right).div_ceil(stride[1]).min(self.columns);
                     for row in 0..self.rows {
-                        let y = (row * stride + down).checked_sub(padding).filter(|&y| y < self.height);
+                        let y = (row * stride[0] + down).checked_sub(top).filter(|&y| y < self.height);
                         if let Some(y) = y.filter(|_| first < end) {
-                            let pixel = (channel * self.height + y) * self.width + first * stride + right - padding;
+                            let x = first * stride[1] + right - left;
+                            let pixel = (channel * self.height + y) * self.width + x;
                             work(line + row * self.columns + first, pixel, end - first);
                         }
                     }

@@ -1,40 +1,27 @@
 //! By libtorch itself, and differentiated by it.
 
 use super::{
-    super::torch::{Recorded, laid_out},
-    Convolution, Differentiable, Window,
+    super::torch::{laid_out, record},
+    Outputs, Window,
 };
-use burn::backend::{LibTorch, libtorch::TchTensor, tensor::FloatTensor};
+use burn::backend::{LibTorch, libtorch::TchTensor};
 use tch::Tensor;
 
-impl Convolution for LibTorch {
-    fn convolution(images: FloatTensor<Self>, kernel: FloatTensor<Self>, window: Window) -> FloatTensor<Self> {
-        TchTensor::new(convolve(&laid_out([images, kernel]).map(|laid_out| laid_out.tensor), window))
+pub(super) fn forward(inputs: [TchTensor; 2], window: Window, saves: bool) -> Outputs<LibTorch> {
+    let inputs = laid_out(inputs);
+    if saves {
+        return record(inputs, |inputs| convolve(inputs, window));
     }
+    Outputs::new(TchTensor::new(convolve(&inputs.map(|input| input.tensor), window)))
 }
 
 fn convolve([images, kernel]: &[Tensor; 2], window: Window) -> Tensor {
-    let [stride, padding, groups] = [window.stride, window.padding, window.groups].map(|number| number as i64);
-    images.conv2d(kernel, None::<&Tensor>, [stride; 2], [padding; 2], [1i64; 2], groups)
-}
-
-impl Differentiable for LibTorch {
-    type Saved = Recorded<2>;
-
-    fn forward(
-        images: FloatTensor<Self>,
-        kernel: FloatTensor<Self>,
-        window: Window,
-    ) -> (FloatTensor<Self>, Self::Saved) {
-        Recorded::run(laid_out([images, kernel]), |inputs| convolve(inputs, window))
+    let number = |number: usize| number as i64;
+    let [top, left, bottom, right] = window.padding.map(number);
+    let (stride, dilation, groups) = (window.stride.map(number), window.dilation.map(number), number(window.groups));
+    if window.is_even() {
+        return images.conv2d(kernel, None::<&Tensor>, stride, [top, left], dilation, groups);
     }
-
-    fn backward(
-        saved: Self::Saved,
-        gradient: FloatTensor<Self>,
-        wanted: [bool; 2],
-        _: Window,
-    ) -> [Option<FloatTensor<Self>>; 2] {
-        saved.gradients(&gradient, wanted)
-    }
+    let images = images.constant_pad_nd([left, right, top, bottom]);
+    images.conv2d(kernel, None::<&Tensor>, stride, [0i64; 2], dilation, groups)
 }

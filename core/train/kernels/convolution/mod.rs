@@ -8,75 +8,130 @@ mod flex;
 #[cfg(feature = "tch")]
 mod libtorch;
 
+use super::{CustomOp, OpBackend, Outputs, Saved};
+#[cfg(feature = "cubecl")]
+use burn::backend::Cube;
+#[cfg(feature = "tch")]
+use burn::backend::LibTorch;
 use burn::{
-    backend::{
-        Autodiff, Backend, Dispatch,
-        autodiff::{
-            checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
-            grads,
-            ops::{Backward, Ops, OpsKind},
-        },
-        backend_extension,
-        tensor::FloatTensor,
-    },
-    tensor::{Tensor, ops::ConvOptions},
+    backend::{Backend, Flex, TensorMetadata, tensor::FloatTensor},
+    tensor::{Shape, Slice, Tensor, ops::ConvOptions},
 };
-use std::fmt::Debug;
 
-/// How a kernel goes over an image: the same in both directions.
-#[derive(Clone, Copy, Debug)]
+/// How a kernel moves over an image, as in ONNX's `Conv`. The kernel's height and width are those of the weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// Pixels between places of the kernel.
-    pub stride: usize,
-    /// Zeros around the image.
-    pub padding: usize,
-    /// Parts of the channels that do not see each other.
+    /// Pixels from one position of the kernel to the next: down, right.
+    pub stride: [usize; 2],
+    /// Pixels from one weight of the kernel to the next: down, right.
+    pub dilation: [usize; 2],
+    /// Zeros around the image: top, left, bottom, right.
+    pub padding: [usize; 4],
+    /// Groups of channels that do not mix; as many as channels in a depthwise convolution.
     pub groups: usize,
 }
 
 impl Window {
-    /// A pixel.
-    pub const POINT: Self = Self { stride: 1, padding: 0, groups: 1 };
+    /// Every pixel by itself: a fully connected layer for each.
+    pub const POINT: Self = Self::square(1, 0, 1);
 
+    /// The same in both directions, without dilation.
+    pub const fn square(stride: usize, padding: usize, groups: usize) -> Self {
+        Self { stride: [stride; 2], dilation: [1; 2], padding: [padding; 4], groups }
+    }
+
+    /// Rows and columns of the output for an image and a kernel of these heights and widths. The kernel must not be larger
+    /// than the image with its padding.
+    pub fn output(self, image: [usize; 2], kernel: [usize; 2]) -> [usize; 2] {
+        [0, 1].map(|axis| {
+            let padded = image[axis] + self.padding[axis] + self.padding[axis + 2];
+            let reach = self.dilation[axis] * (kernel[axis] - 1) + 1;
+            (padded - reach) / self.stride[axis] + 1
+        })
+    }
+
+    /// Whether as many zeros stand before the image as behind it, which is all that burn and libtorch know.
+    fn is_even(self) -> bool {
+        let [top, left, bottom, right] = self.padding;
+        (top, left) == (bottom, right)
+    }
+
+    /// The same for images that have their padding already.
+    fn padded(self) -> Self {
+        Self { padding: [0; 4], ..self }
+    }
+
+    /// For burn, which has one padding for both ends of an axis.
     fn options(self) -> ConvOptions<2> {
-        ConvOptions::new([self.stride; 2], [self.padding; 2], [1; 2], self.groups)
+        assert!(self.is_even(), "{self:?} is for images that have no padding yet");
+        let [top, left, ..] = self.padding;
+        ConvOptions::new(self.stride, [top, left], self.dilation, self.groups)
     }
 }
 
 /// Convolves images `[batch, in, height, width]` with a kernel `[out, in / groups, height, width]`.
 pub fn convolution(images: Tensor<4>, kernel: Tensor<4>, window: Window) -> Tensor<4> {
-    Tensor::from_dispatch(<Dispatch as Convolution>::convolution(
-        images.into_dispatch(),
-        kernel.into_dispatch(),
-        window,
-    ))
+    Convolution { window }.apply([images.into(), kernel.into()])
 }
 
-#[backend_extension(Flex, Cube: cfg(feature = "cubecl"), LibTorch: cfg(feature = "tch"), Autodiff)]
-trait Convolution: Backend {
-    fn convolution(images: FloatTensor<Self>, kernel: FloatTensor<Self>, window: Window) -> FloatTensor<Self> {
-        Self::conv2d(images, kernel, None, window.options())
+#[derive(Clone, Debug)]
+struct Convolution {
+    window: Window,
+}
+
+/// Gradients of images and kernel.
+type Gradients<B> = [Option<FloatTensor<B>>; 2];
+
+impl CustomOp<2> for Convolution {
+    fn forward<B: OpBackend>(&self, [images, kernel]: [FloatTensor<B>; 2], _: bool) -> Outputs<B> {
+        let output = forward_of_burn::<B>(images.clone(), kernel.clone(), self.window);
+        Outputs::new(output).saving([images, kernel])
+    }
+
+    fn backward<B: OpBackend>(&self, saved: Saved<B>, gradient: FloatTensor<B>, wanted: [bool; 2]) -> Gradients<B> {
+        backward_of_burn::<B>(saved.unpack(), gradient, wanted, self.window)
+    }
+
+    fn forward_flex(&self, [images, kernel]: [FloatTensor<Flex>; 2], _: bool) -> Outputs<Flex> {
+        let output = flex::forward(images.clone(), kernel.clone(), self.window);
+        Outputs::new(output).saving([images, kernel])
+    }
+
+    fn backward_flex(&self, saved: Saved<Flex>, gradient: FloatTensor<Flex>, wanted: [bool; 2]) -> Gradients<Flex> {
+        flex::backward(saved.unpack(), gradient, wanted, self.window)
+    }
+
+    #[cfg(feature = "tch")]
+    fn forward_libtorch(&self, inputs: [FloatTensor<LibTorch>; 2], saves: bool) -> Outputs<LibTorch> {
+        libtorch::forward(inputs, self.window, saves)
+    }
+
+    #[cfg(feature = "tch")]
+    fn backward_libtorch(
+        &self,
+        saved: Saved<LibTorch>,
+        gradient: FloatTensor<LibTorch>,
+        wanted: [bool; 2],
+    ) -> Gradients<LibTorch> {
+        super::torch::gradients::<2, 5>(saved, &gradient, wanted)
+    }
+
+    #[cfg(feature = "cubecl")]
+    fn forward_cube(&self, [images, kernel]: [FloatTensor<Cube>; 2], _: bool) -> Outputs<Cube> {
+        let output = cube::forward(images.clone(), kernel.clone(), self.window);
+        Outputs::new(output).saving([images, kernel])
+    }
+
+    #[cfg(feature = "cubecl")]
+    fn backward_cube(&self, saved: Saved<Cube>, gradient: FloatTensor<Cube>, wanted: [bool; 2]) -> Gradients<Cube> {
+        cube::backward(saved.unpack(), gradient, wanted, self.window)
     }
 }
 
-/// Forward and backward.
-trait Differentiable: Convolution {
-    /// What the backward pass needs of the forward one.
-    type Saved: Clone + Debug + Send + 'static;
-
-    fn forward(
-        images: FloatTensor<Self>,
-        kernel: FloatTensor<Self>,
-        window: Window,
-    ) -> (FloatTensor<Self>, Self::Saved);
-
-    /// The gradients of images and of the kernel, those that are wanted.
-    fn backward(
-        saved: Self::Saved,
-        gradient: FloatTensor<Self>,
-        wanted: [bool; 2],
-        window: Window,
-    ) -> [Option<FloatTensor<Self>>; 2];
+/// The forward pass as burn does it.
+fn forward_of_burn<B: Backend>(images: FloatTensor<B>, kernel: FloatTensor<B>, window: Window) -> FloatTensor<B> {
+    let (images, window) = padded::<B>(images, window);
+    B::conv2d(images, kernel, None, window.options())
 }
 
 /// The backward pass as burn does it.
@@ -85,42 +140,41 @@ fn backward_of_burn<B: Backend>(
     gradient: FloatTensor<B>,
     [of_images, of_kernel]: [bool; 2],
     window: Window,
-) -> [Option<FloatTensor<B>>; 2] {
-    let options = window.options();
-    let of_images =
-        of_images.then(|| B::conv2d_x_backward(images.clone(), kernel.clone(), gradient.clone(), options.clone()));
+) -> Gradients<B> {
+    let shape = images.shape();
+    let (images, even) = padded::<B>(images, window);
+    let options = even.options();
+    let of_images = of_images.then(|| {
+        let slopes = B::conv2d_x_backward(images.clone(), kernel.clone(), gradient.clone(), options.clone());
+        unpadded::<B>(slopes, &shape, window)
+    });
     [of_images, of_kernel.then(|| B::conv2d_weight_backward(images, kernel, gradient, options))]
 }
 
-impl<B: Differentiable, C: CheckpointStrategy> Convolution for Autodiff<B, C> {
-    fn convolution(images: FloatTensor<Self>, kernel: FloatTensor<Self>, window: Window) -> FloatTensor<Self> {
-        let (images, images_node) = images.into_parts();
-        let (kernel, kernel_node) = kernel.into_parts();
-        match StepBack.prepare::<C>([images_node, kernel_node]).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => {
-                let (output, saved) = B::forward(images, kernel, window);
-                prepared.finish((saved, window), output)
-            }
-            OpsKind::UnTracked(prepared) => prepared.finish(B::convolution(images, kernel, window)),
-        }
+/// Images with the zeros around them, and what is left of the window, if its padding is uneven; else both as they are.
+fn padded<B: Backend>(images: FloatTensor<B>, window: Window) -> (FloatTensor<B>, Window) {
+    if window.is_even() {
+        return (images, window);
+    }
+    let [top, left, bottom, right] = window.padding;
+    let [batch, channels, height, width] = images.shape().dims();
+    let shape = [batch, channels, top + height + bottom, left + width + right].into();
+    let zeros = B::float_zeros(shape, &images.device(), images.dtype().into());
+    let image = inner(&images.shape(), window);
+    (B::float_slice_assign(zeros, &image, images), window.padded())
+}
+
+/// The gradients of images from those of [`padded`] ones.
+fn unpadded<B: Backend>(slopes: FloatTensor<B>, shape: &Shape, window: Window) -> FloatTensor<B> {
+    match window.is_even() {
+        true => slopes,
+        false => B::float_slice(slopes, &inner(shape, window)),
     }
 }
 
-/// The backward pass as a node of burn's graph.
-#[derive(Debug)]
-struct StepBack;
-
-impl<B: Differentiable> Backward<B, 2> for StepBack {
-    type State = (B::Saved, Window);
-
-    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut grads::Gradients, _: &mut Checkpointer) {
-        let (saved, window) = ops.state;
-        let gradient = grads.consume::<B>(&ops.node);
-        let wanted = ops.parents.each_ref().map(Option::is_some);
-        for (parent, gradient) in ops.parents.into_iter().zip(B::backward(saved, gradient, wanted, window)) {
-            if let (Some(parent), Some(gradient)) = (parent, gradient) {
-                grads.register::<B>(parent.id, gradient);
-            }
-        }
-    }
+/// Where images of a shape stand within their padding.
+fn inner(shape: &Shape, window: Window) -> [Slice; 4] {
+    let [batch, channels, height, width] = shape.dims();
+    let [top, left, ..] = window.padding;
+    [0..batch, 0..channels, top..top + height, left..left + width].map(Slice::from)
 }

@@ -1,7 +1,7 @@
 //! Tests against what Pillow makes of the same files (tests/golden/decoded.py), and of files that are not what they say.
 
 use super::*;
-use limpq_core::hash;
+use limpq_core::store::hash;
 use serde::Deserialize;
 use std::{collections::BTreeMap, fs, path::Path};
 

@@ -1,0 +1,74 @@
+//! What operators ask of the shapes of their inputs, and what is wrong with them.
+
+use crate::graph::Shape;
+
+/// Why an operator cannot take its inputs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpError {
+    /// Another number of inputs.
+    #[error("takes {expected}, got {found}")]
+    Inputs {
+        /// What it takes, in words.
+        expected: &'static str,
+        /// Number of inputs.
+        found: usize,
+    },
+    /// Channels cannot be divided into the groups.
+    #[error("{groups} groups do not divide {channels} channels")]
+    Groups {
+        /// Requested groups.
+        groups: usize,
+        /// Input or output channels.
+        channels: usize,
+    },
+    /// Inputs that must be alike are not.
+    #[error("{what} of its inputs differ: {left} and {right}")]
+    Differ {
+        /// What must be the same.
+        what: &'static str,
+        /// Shape of one input.
+        left: Shape,
+        /// Shape of the other.
+        right: Shape,
+    },
+    /// A dimension is zero.
+    #[error("{what} must be at least 1, got 0")]
+    Zero {
+        /// Which dimension.
+        what: &'static str,
+    },
+    /// A window is larger than the image that it goes over, in words.
+    #[error("{0}; use larger images")]
+    ImageTooSmall(String),
+    /// An attribute does not fit the input, in words.
+    #[error("{0}")]
+    Attribute(String),
+}
+
+/// The shape of the only input.
+///
+/// # Errors
+/// Another number of inputs.
+pub fn one(inputs: &[Shape]) -> Result<Shape, OpError> {
+    match inputs {
+        [only] => Ok(*only),
+        _ => Err(OpError::Inputs { expected: "one input", found: inputs.len() }),
+    }
+}
+
+/// The shapes of two inputs.
+///
+/// # Errors
+/// Another number of inputs.
+pub fn two(inputs: &[Shape]) -> Result<[Shape; 2], OpError> {
+    inputs.try_into().map_err(|_| OpError::Inputs { expected: "two inputs", found: inputs.len() })
+}
+
+/// The one shape that two inputs have.
+///
+/// # Errors
+/// Another number of inputs, or two shapes.
+pub fn same(inputs: &[Shape]) -> Result<Shape, OpError> {
+    let [left, right] = two(inputs)?;
+    if left == right { Ok(left) } else { Err(OpError::Differ { what: "shapes", left, right }) }
+}

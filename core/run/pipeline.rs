@@ -1,0 +1,248 @@
+//! A run as a list of stages, one after another. A stage whose artifacts are there, made from the same inputs, is skipped.
+
+use super::{
+    Config, RunError, Setup,
+    checkpoint_store::CheckpointStore,
+    record::json,
+    stages::{Stage, Summary, layout, pipeline, report},
+};
+use crate::{
+    search::{Indicators, Instance, Search},
+    store::{Folder, FolderError},
+    train::{CancelToken, Nowhere, Progress, State, TrainContext},
+};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+/// Where a run lies.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// Its folder.
+    pub folder: &'a Path,
+    /// Folders of other runs. What they hold that was made from the same inputs is copied from there.
+    pub others: &'a [PathBuf],
+    /// Whether results in the folder that are of another run, or damaged, are made again.
+    pub replace: bool,
+}
+
+/// Runs every stage of a config in a folder; finished stages whose inputs have not changed are taken from it.
+///
+/// # Errors
+/// A folder with results of another run; the first stage that fails. What was finished before stays.
+pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summary, RunError> {
+    run_in(config, Place { folder: out, others: &[], replace: false }, progress, &CancelToken::default())
+}
+
+/// As [`run`], in a place of which more is said, and until somebody cancels it.
+///
+/// # Errors
+/// As [`run`]; [`TrainError::Interrupted`](crate::train::TrainError::Interrupted) and
+/// [`TrainError::InterruptedMeasuring`](crate::train::TrainError::InterruptedMeasuring).
+pub fn run_in(
+    config: &Config,
+    place: Place,
+    progress: &dyn Progress,
+    cancel: &CancelToken,
+) -> Result<Summary, RunError> {
+    let folder = Folder::open(place.folder, layout())?.beside(place.others);
+    let setup = Setup::new(config, progress)?;
+    let folder = folder.begin(setup.origin()?, place.replace)?;
+    let run = Run::new(&setup, &folder, progress, Some(cancel));
+    for stage in pipeline().iter().filter(|stage| stage.is_asked_for(config)) {
+        run.go(stage.as_ref())?;
+    }
+    let summary = report(&run)?;
+    folder.finish(&json(&summary))?;
+    Ok(summary)
+}
+
+/// A stage of a config, and whether it has to be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageReport {
+    /// What people see.
+    pub name: String,
+    /// What it does, in words.
+    pub does: &'static str,
+    /// The files that it reads.
+    pub reads: Vec<String>,
+    /// The files that it always leaves, its result first.
+    pub leaves: Vec<String>,
+    /// Whether it has to be run.
+    pub state: StageState,
+}
+
+/// Whether a stage has to be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StageState {
+    /// What it leaves is there, made from the same inputs.
+    Done,
+    /// It will be run.
+    ToRun,
+    /// The config asks for none, or there is nothing to do.
+    NotAskedFor,
+    /// What it has left cannot be used, and why.
+    Damaged(String),
+}
+
+/// All stages in order, as they stand in a folder, which may be missing. Nothing is changed there.
+///
+/// # Errors
+/// A damaged record, files in the folder that no run wrote.
+pub fn report_stages(setup: &Setup, folder: &Path) -> Result<Vec<StageReport>, RunError> {
+    let folder = Folder::look(folder, layout())?;
+    let run = Run::new(setup, &folder, &(), None);
+    let mut to_run: Vec<String> = vec![];
+    let mut state = |stage: &dyn Stage| -> Result<StageState, RunError> {
+        let leaves = stage.leaves();
+        if !stage.is_asked_for(setup.config) {
+            return Ok(StageState::NotAskedFor);
+        }
+        let waits = leaves.reads.iter().any(|name| to_run.contains(name));
+        let state = match if waits { Ok(Found::Not) } else { run.find(stage) } {
+            Ok(Found::All) => return Ok(StageState::Done),
+            Ok(Found::NothingToDo) => return Ok(StageState::NotAskedFor),
+            Ok(Found::Not | Found::Key(_)) => StageState::ToRun,
+            Err(RunError::Damaged(damaged)) => StageState::Damaged(damaged.to_string()),
+            Err(error) => return Err(error),
+        };
+        to_run.extend(leaves.names().into_iter().map(str::to_owned));
+        Ok(state)
+    };
+    let stages = pipeline().into_iter().map(|stage| {
+        let leaves = stage.leaves();
+        let (name, does, state) = (stage.name().to_owned(), stage.does(), state(stage.as_ref())?);
+        Ok(StageReport { name, does, reads: leaves.reads, leaves: leaves.always, state })
+    });
+    stages.collect()
+}
+
+/// What a folder has of a stage.
+enum Found {
+    /// All of it.
+    All,
+    /// Not all; the hash of the stage's inputs.
+    Key(String),
+    /// It cannot be known yet.
+    Not,
+    /// The config leaves the stage nothing to do.
+    NothingToDo,
+}
+
+/// A run at work: what its stages are given.
+pub(super) struct Run<'a> {
+    pub setup: &'a Setup<'a>,
+    pub config: &'a Config,
+    pub folder: &'a Folder,
+    /// Data, devices, seed, observer, cancellation.
+    pub train: TrainContext<'a>,
+    /// The artifacts that are there, with the hash of what each was made from.
+    made: RefCell<BTreeMap<String, String>>,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        setup: &'a Setup<'a>,
+        folder: &'a Folder,
+        progress: &'a dyn Progress,
+        cancel: Option<&'a CancelToken>,
+    ) -> Self {
+        let train = TrainContext {
+            data: &setup.data,
+            device: &setup.devices[0],
+            others: &setup.devices[1..],
+            seed: setup.config.seed,
+            workers: setup.config.split.workers(),
+            progress,
+            cancel,
+            checkpoints: &Nowhere,
+        };
+        Self { setup, config: setup.config, folder, train, made: RefCell::default() }
+    }
+
+    /// Runs a stage unless what it leaves is there.
+    fn go(&self, stage: &dyn Stage) -> Result<(), RunError> {
+        if let Found::Key(key) = self.find(stage)? {
+            stage.run(self, &key)?;
+            self.note(stage, &key);
+        }
+        Ok(())
+    }
+
+    fn find(&self, stage: &dyn Stage) -> Result<Found, RunError> {
+        let Some(key) = stage.key(self)? else { return Ok(Found::NothingToDo) };
+        let leaves = stage.leaves();
+        let there =
+            self.folder.stage(&leaves.names(), leaves.always.len(), &key, |files| stage.check(self, files))?.is_some();
+        if !there {
+            return Ok(Found::Key(key));
+        }
+        self.note(stage, &key);
+        Ok(Found::All)
+    }
+
+    fn note(&self, stage: &dyn Stage, key: &str) {
+        let leaves = stage.leaves();
+        let there = leaves.names().into_iter().filter(|name| self.folder.made_from(name, key));
+        self.made.borrow_mut().extend(there.map(|name| (name.to_owned(), key.to_owned())));
+    }
+
+    /// Whether an earlier stage has left a file of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.made.borrow().contains_key(name)
+    }
+
+    /// Hash of the inputs of an artifact that an earlier stage has left.
+    pub fn inputs_of(&self, name: &str) -> String {
+        self.made.borrow().get(name).cloned().unwrap_or_default()
+    }
+
+    /// Hash of the content of such an artifact; empty if none is there.
+    pub fn content_of(&self, name: &str) -> String {
+        self.folder.content(name, &self.inputs_of(name)).unwrap_or_default()
+    }
+
+    /// Such an artifact.
+    ///
+    /// # Errors
+    /// When it is damaged, or was removed meanwhile.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>, RunError> {
+        let gone = || FolderError::Gone(self.folder.path().join(name).display().to_string());
+        Ok(self.folder.find(name, &self.inputs_of(name))?.ok_or_else(gone)?)
+    }
+
+    /// A network that an earlier stage has left.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn network(&self, name: &str) -> Result<State, RunError> {
+        Ok(State::from_bytes(&self.read(name)?, name)?)
+    }
+
+    /// The indicators that an earlier stage has left. They are read back, so that a run that goes on later computes with the same
+    /// numbers.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn indicators(&self) -> Result<Indicators, RunError> {
+        Ok(Indicators::from_bytes(&self.read("indicators.json")?)?)
+    }
+
+    /// Works with the search and its integer program.
+    ///
+    /// # Errors
+    /// Those of `work`; indicators that do not fit.
+    pub fn searching<R>(&self, work: impl FnOnce(&Search, &Instance) -> Result<R, RunError>) -> Result<R, RunError> {
+        let indicators = self.indicators()?;
+        let search = self.setup.search(&indicators);
+        work(&search, &search.instance()?)
+    }
+
+    /// The checkpoints of the stage whose inputs have this hash.
+    pub fn checkpoints<'s>(&'s self, key: &'s str) -> CheckpointStore<'s> {
+        let options = &self.config.checkpoints;
+        CheckpointStore { folder: self.folder, inputs: key, options, progress: self.train.progress }
+    }
+}

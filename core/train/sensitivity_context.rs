@@ -1,0 +1,201 @@
+//! What sensitivities work with: the pre-trained network with its quantizers, and training images.
+
+use super::{
+    fit::{TrainContext, TrainError},
+    loader::Pick,
+    network::{Network, Plan},
+    quantizer::{Quantizer, Role},
+    recipe::Recipe,
+    state::State,
+};
+use crate::{
+    graph::Graph,
+    search::{BitWidth, Candidates, LayerIndicators, Precision, uniform_precisions},
+};
+use burn::tensor::Tensor;
+use rand::seq::SliceRandom;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Indicators by layer name.
+pub type ByLayer = BTreeMap<String, LayerIndicators>;
+
+/// What a sensitivity can work with: the pre-trained network and data.
+pub struct SensitivityContext<'a> {
+    /// The network's description.
+    pub graph: Arc<Graph>,
+    /// The parameters of the pre-trained network.
+    pub pretrained: &'a State,
+    /// The bit-widths to measure.
+    pub candidates: &'a Candidates,
+    /// How tensors are quantized.
+    pub quantizer: Arc<dyn Quantizer>,
+    /// How indicators are trained.
+    pub recipe: &'a Recipe,
+    /// Data, device, seed, progress, cancellation.
+    pub train: TrainContext<'a>,
+}
+
+impl SensitivityContext<'_> {
+    /// The pre-trained network with quantization parameters for these bit-widths at each searchable tensor, as they start
+    /// before any training: from the weights and one batch. For measuring; without gradients.
+    ///
+    /// # Errors
+    /// When the pre-trained parameters do not fit or a sample cannot be read.
+    pub fn calibrated(&self, bits: impl IntoIterator<Item = BitWidth>) -> Result<Network, TrainError> {
+        Ok(self.uncalibrated(bits)?.calibrate(self.train.first_batch(self.recipe.batch_size)?))
+    }
+
+    /// The same, with the parameters of weights alone.
+    ///
+    /// # Errors
+    /// When the pre-trained parameters do not fit.
+    pub fn uncalibrated(&self, bits: impl IntoIterator<Item = BitWidth>) -> Result<Network, TrainError> {
+        let precisions: Vec<Precision> = uniform_precisions(bits).collect();
+        let slots = self.graph.layers().into_iter().map(|layer| if layer.fixed { vec![] } else { precisions.clone() });
+        let plan = Plan::new(self.graph.clone(), slots.collect(), self.quantizer.clone());
+        Ok(Network::new(&plan, self.pretrained, self.train.device)?)
+    }
+
+    /// The same at the candidates, and on a device that keeps gradients.
+    ///
+    /// # Errors
+    /// As [`Self::calibrated`].
+    pub fn untrained(&self) -> Result<Network, TrainError> {
+        self.with_gradients(&self.calibrated(self.candidates.iter())?)
+    }
+
+    /// The same network on a device that keeps gradients.
+    ///
+    /// # Errors
+    /// None for a network of this context.
+    pub fn with_gradients(&self, network: &Network) -> Result<Network, TrainError> {
+        Ok(Network::new(network.plan(), &network.state(), &self.train.device.clone().autodiff())?)
+    }
+
+    /// Training images and their classes in batches, without gradients: the same for the same seed and `purpose`, no image
+    /// twice, as many batches as there are images for. The last one may be smaller if it is the only one, and all may be where
+    /// images are left out.
+    ///
+    /// # Errors
+    /// When a sample cannot be read, or all are left out.
+    pub fn batches(
+        &self,
+        purpose: &str,
+        batches: usize,
+        batch_size: usize,
+    ) -> Result<Vec<(Tensor<4>, Vec<usize>)>, TrainError> {
+        let train = &self.train.data.train;
+        let mut order: Vec<usize> = (0..train.len()).collect();
+        order.shuffle(&mut self.train.random(purpose));
+        let whole = (order.len() / batch_size).clamp(1, batches.max(1));
+        order.truncate(whole * batch_size);
+        let loader = self.train.loader(train, Pick::plain(&order), batch_size);
+        loader.filled().map(|batch| Ok(batch?.on(self.train.data.shape, self.train.device))).collect()
+    }
+
+    /// Asks for a number for each searchable layer (its place in [`Graph::layers`]), each of its tensors and each candidate.
+    /// `label` is shown to people.
+    ///
+    /// # Errors
+    /// Those of `number`; [`TrainError::InterruptedMeasuring`]; [`TrainError::NotMeasurable`].
+    pub fn each(
+        &self,
+        label: &str,
+        number: &mut dyn FnMut(usize, Role, BitWidth) -> Result<f64, TrainError>,
+    ) -> Result<ByLayer, TrainError> {
+        let layers = self.graph.layers();
+        let searched = layers.iter().filter(|layer| !layer.fixed).count();
+        self.train.progress.start(label, searched * Role::BOTH.len() * self.candidates.len(), 0);
+        let by_layer = self.by_layer(&mut |place, role, bits| {
+            self.train.stop_if_asked(&format!("measuring {label}"))?;
+            let value = number(place, role, bits)?;
+            self.train.progress.note(&format!("{} {} {bits}: {value:.3e}", layers[place].name, role.name()));
+            Ok(value)
+        });
+        self.train.progress.finish();
+        by_layer
+    }
+
+    /// The same for numbers that are there already.
+    ///
+    /// # Errors
+    /// Those of `number`; [`TrainError::NotMeasurable`].
+    pub fn by_layer(
+        &self,
+        number: &mut dyn FnMut(usize, Role, BitWidth) -> Result<f64, TrainError>,
+    ) -> Result<ByLayer, TrainError> {
+        let mut by_layer = ByLayer::new();
+        for (place, layer) in self.graph.layers().iter().enumerate().filter(|(_, layer)| !layer.fixed) {
+            let mut of = |role: Role| {
+                let one = |bits: BitWidth| Ok((bits, finite(&layer.name, role, bits, number(place, role, bits)?)?));
+                self.candidates.iter().map(one).collect::<Result<BTreeMap<_, _>, TrainError>>()
+            };
+            let indicators = LayerIndicators { weight: of(Role::Weight)?, act: of(Role::Act)? };
+            by_layer.insert(layer.name.clone(), indicators);
+        }
+        Ok(by_layer)
+    }
+
+    /// The indicators that a network's step sizes stand for.
+    ///
+    /// # Errors
+    /// When the quantizer has none; [`TrainError::NotMeasurable`].
+    pub fn indicators(&self, network: &Network) -> Result<ByLayer, TrainError> {
+        let mut by_layer = ByLayer::new();
+        for (index, layer) in network.plan().layers.iter().enumerate().filter(|(_, layer)| !layer.fixed) {
+            let of = |role: Role| {
+                uniform_precisions(self.candidates.iter())
+                    .map(|bits| {
+                        let value = network.indicator(index, role, bits)?;
+                        Ok((bits.weight, finite(&layer.name, role, bits.weight, value)?))
+                    })
+                    .collect::<Result<BTreeMap<_, _>, TrainError>>()
+            };
+            let indicators = LayerIndicators { weight: of(Role::Weight)?, act: of(Role::Act)? };
+            by_layer.insert(layer.name.clone(), indicators);
+        }
+        Ok(by_layer)
+    }
+}
+
+/// A measured number, if it is one. NaN compares with nothing, so that whoever takes it for a number may take it for harmless.
+fn finite(layer: &str, role: Role, bits: BitWidth, value: f64) -> Result<f64, TrainError> {
+    match value.is_finite() {
+        true => Ok(value),
+        false => Err(TrainError::NotMeasurable { layer: layer.to_owned(), role, bits, value }),
+    }
+}
+
+/// Whether a sensitivity measured finite numbers only, however it collected them.
+///
+/// # Errors
+/// [`TrainError::NotMeasurable`].
+pub(crate) fn all_finite(measured: &ByLayer) -> Result<(), TrainError> {
+    for (layer, LayerIndicators { weight, act }) in measured {
+        for (role, values) in [(Role::Weight, weight), (Role::Act, act)] {
+            values.iter().try_for_each(|(&bits, &value)| finite(layer, role, bits, value).map(drop))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_finite_is_named() {
+        let set = |weight: f64, act: f64| {
+            let of = |value| BTreeMap::from([(BitWidth::new(8).unwrap(), 1.0), (BitWidth::new(2).unwrap(), value)]);
+            ByLayer::from([("layer1.0.conv2".to_owned(), LayerIndicators { weight: of(weight), act: of(act) })])
+        };
+        assert!(all_finite(&set(-0.5, 0.0)).is_ok());
+        for (weight, act, start) in [
+            (f64::NAN, 1.0, "the sensitivity of the weights of layer layer1.0.conv2 at 2 bits is NaN"),
+            (1.0, f64::INFINITY, "the sensitivity of the activations of layer layer1.0.conv2 at 2 bits is inf"),
+        ] {
+            let error = all_finite(&set(weight, act)).unwrap_err().to_string();
+            assert!(error.starts_with(start), "{error}");
+        }
+    }
+}

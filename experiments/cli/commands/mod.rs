@@ -1,0 +1,181 @@
+//! The commands of `limpq`, one file each. A new command is a file, and a variant of [`Command`].
+
+mod arguments;
+mod belongs;
+mod build;
+#[cfg(feature = "train")]
+mod check;
+mod compare;
+mod files;
+mod hints;
+mod kinds;
+mod latency_check;
+mod latency_template;
+mod list;
+mod pareto;
+#[cfg(feature = "train")]
+mod plot;
+mod profile;
+mod question;
+#[cfg(feature = "train")]
+mod run;
+mod search;
+mod show;
+mod stability;
+#[cfg(feature = "train")]
+mod study;
+mod sweep_alpha;
+mod table;
+
+pub use arguments::{Network, Settings, accounting, rising_indicators};
+#[cfg(feature = "train")]
+pub use check::Check;
+pub use compare::Compare;
+pub use kinds::{PluginKind, Registered};
+pub use latency_check::LatencyCheck;
+pub use latency_template::LatencyTemplate;
+pub use list::List;
+pub use pareto::Pareto;
+#[cfg(feature = "train")]
+pub use plot::Plot;
+pub use profile::Profile;
+#[cfg(feature = "train")]
+pub use run::Run;
+pub use search::Search;
+pub use show::Show;
+pub use stability::Stability;
+#[cfg(feature = "train")]
+pub use study::Study;
+pub use sweep_alpha::SweepAlpha;
+
+use clap::Parser;
+use limpq_core::escape::{Escaped, escaped};
+use limpq_core::registry::{self, RegistryError};
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Mixed-precision quantization: learned importance indicators, one integer program, fine-tuning.
+#[derive(Debug, Parser)]
+#[command(name = "limpq", version, long_version = build::long_version(), propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What `limpq` can be asked to do.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// List the plugins: quantizers, models, costs, solvers, sensitivities, data sets
+    List(List),
+    /// Show one plugin: what it is, where its source is, its options
+    Show(Show),
+    /// Count a network's layers, multiply-accumulates, weights and costs
+    Profile(Profile),
+    /// Find the bits of every layer that lose least within the budgets
+    Search(Search),
+    /// Sweep one or two budgets: the best policy at every limit of a range
+    Pareto(Pareto),
+    /// Sweep the weight of the weights' indicators against the activations'
+    SweepAlpha(SweepAlpha),
+    /// Find out which layers' bits hang on noise in the indicators
+    Stability(Stability),
+    /// Put two policies side by side
+    Compare(Compare),
+    /// Write the file to fill in with latencies measured on a device
+    LatencyTemplate(LatencyTemplate),
+    /// Look a file of measured latencies over
+    LatencyCheck(LatencyCheck),
+    /// Read a config and say what it amounts to, without training anything
+    #[cfg(feature = "train")]
+    Check(Check),
+    /// Train, search, fine-tune and evaluate as a config says
+    #[cfg(feature = "train")]
+    Run(Run),
+    /// Run several settings with several seeds and put them into one table
+    #[cfg(feature = "train")]
+    Study(Study),
+    /// Draw loss and step sizes of a run over its steps
+    #[cfg(feature = "train")]
+    Plot(Plot),
+}
+
+impl Command {
+    /// Does it; results go to `out`.
+    ///
+    /// An error that is a bare [`io::Error`] comes from `out`: errors of files are typed and name the file.
+    ///
+    /// # Errors
+    /// Whatever stops the command, in words for its user.
+    pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        match self {
+            Self::List(list) => list.run(out),
+            Self::Show(show) => show.run(out),
+            Self::Profile(profile) => profile.run(out),
+            Self::Search(search) => search.run(out),
+            Self::Pareto(pareto) => pareto.run(out),
+            Self::SweepAlpha(sweep) => sweep.run(out),
+            Self::Stability(stability) => stability.run(out),
+            Self::Compare(compare) => compare.run(out),
+            Self::LatencyTemplate(template) => template.run(out),
+            Self::LatencyCheck(check) => check.run(out),
+            #[cfg(feature = "train")]
+            Self::Check(check) => check.run(out),
+            #[cfg(feature = "train")]
+            Self::Run(run) => run.run(out),
+            #[cfg(feature = "train")]
+            Self::Study(study) => study.run(out),
+            #[cfg(feature = "train")]
+            Self::Plot(plot) => plot.run(out),
+        }
+    }
+}
+
+/// The program: reads the arguments, runs the command, says on stderr what went wrong.
+///
+/// Exits with 1 when a command fails and 2 when its arguments cannot be understood. A reader that has seen enough and
+/// closes the pipe (`limpq list | head -1`) is no failure.
+pub fn main() -> ExitCode {
+    build::build().record();
+    let mut hint = None;
+    let result = match Cli::try_parse() {
+        Ok(cli) => {
+            let mut out = Escaped(io::stdout().lock());
+            let result = start().and_then(|()| cli.command.run(&mut out));
+            hint = result.as_ref().err().and_then(|error| hints::hint(&cli.command, error));
+            result
+        }
+        Err(wrong) if wrong.use_stderr() => wrong.exit(),
+        // Help or the version, which `exit` would end well however little of it could be printed.
+        Err(asked_for) => asked_for.print().map_err(Into::into),
+    };
+    let Err(error) = result.and_then(|()| Ok(io::stdout().flush()?)) else { return ExitCode::SUCCESS };
+    // Not `error.downcast_ref`, which would find the cause of an error about a file.
+    let printing = error.chain().next().and_then(|error| error.downcast_ref::<io::Error>());
+    if printing.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        return ExitCode::SUCCESS;
+    }
+    let place = if printing.is_some() { "cannot write to standard output: " } else { "" };
+    // Nobody is left to tell when stderr is closed too.
+    let _ = write!(io::stderr(), "error: {place}{}", escaped(&chain(&error)));
+    if let Some(hint) = hint {
+        let _ = writeln!(io::stderr(), "  hint: {}", escaped(&hint));
+    }
+    ExitCode::FAILURE
+}
+
+/// Stops at plugins that clash. A kind without any plugin stops only what needs that kind; `list` shows it.
+fn start() -> anyhow::Result<()> {
+    match registry::check() {
+        Ok(()) | Err(RegistryError::Empty { .. }) => Ok(()),
+        Err(clash) => Err(clash.into()),
+    }
+}
+
+/// An error and its causes, one on each line.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = format!("{error}\n");
+    for cause in error.chain().skip(1) {
+        text += &format!("  caused by: {cause}\n");
+    }
+    text
+}

@@ -1,0 +1,35 @@
+//! `limpq plot`: the plots of a run, drawn anew from its metrics.
+
+use crate::{
+    plot::available,
+    watch::{plots, tell},
+};
+use clap::Args;
+use std::{io::Write, path::PathBuf};
+
+/// Draw loss and step sizes of a run over its steps.
+///
+/// `limpq run` does the same at the end of each stage. This is for stages that are still at work, and for runs with --no-plots.
+#[derive(Args, Debug)]
+pub struct Plot {
+    /// The run's folder.
+    run: PathBuf,
+}
+
+impl Plot {
+    /// Draws what metrics.jsonl has of each stage.
+    ///
+    /// # Errors
+    /// A program without the feature `plots`; a folder without metrics; metrics that no run writes; files that cannot be read or written.
+    pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        available()?;
+        let (written, odd) = plots::draw(&self.run)?;
+        if let Some(odd) = odd {
+            tell(&format!("warning: {odd}"));
+        }
+        for path in written {
+            writeln!(out, "written: {}", path.display())?;
+        }
+        Ok(())
+    }
+}

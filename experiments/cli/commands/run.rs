@@ -1,0 +1,116 @@
+//! `limpq run`: every stage of an experiment, and the table that compares its networks.
+
+use super::{
+    belongs::print_warnings,
+    table::{figure, gap, table},
+};
+use crate::watch::{Sights, Watchers, listen};
+use clap::Args;
+use limpq_core::{
+    run::{Config, Place, Summary, run_in},
+    search::Status,
+    train::Score,
+};
+use std::{io::Write, path::PathBuf};
+
+/// Train, search, fine-tune and evaluate as a config says.
+///
+/// Everything lands in one folder: the config with every default, the versions, and an artifact for each stage. The same
+/// command again takes finished stages from there; one of another config, another budget too, is refused.
+#[derive(Args, Debug)]
+pub struct Run {
+    /// The experiment's TOML file.
+    config: PathBuf,
+    /// A value that replaces the file's, such as search.alpha=1.5; may be given again.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// The run's folder; runs/NAME if not given.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Replace results of another config, and what is damaged: what still fits is kept, and earlier ones stay until all new
+    /// ones are there.
+    #[arg(long)]
+    replace: bool,
+    #[command(flatten)]
+    sights: Sights,
+}
+
+impl Run {
+    /// Runs the stages and prints the summary.
+    ///
+    /// # Errors
+    /// Faulty configs, unreadable data, training that diverges, budgets out of reach, a full disk; plots that could not be
+    /// drawn, when all else is done.
+    pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
+        let config = Config::read(&self.config, &self.set)?;
+        let folder = self.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&config.name));
+        let cancel = listen()?;
+        let place = Place { folder: &folder, others: &[], replace: self.replace };
+        let watchers = Watchers::new(&folder, self.sights);
+        let summary = run_in(&config, place, &watchers, &cancel)?;
+        print(out, &summary)?;
+        writeln!(out, "\neverything is in {}", folder.display())?;
+        watchers.check()
+    }
+}
+
+fn print(out: &mut dyn Write, summary: &Summary) -> anyhow::Result<()> {
+    let mut bits = table(&["layer", ">weight bits", ">activation bits"]);
+    for layer in &summary.policy.policy {
+        bits.add_row([layer.layer.clone(), layer.weight_bits.to_string(), layer.act_bits.to_string()]);
+    }
+    writeln!(out, "{bits}\n")?;
+    let used: Vec<String> = summary.budgets.iter().map(|budget| format!(">{}, {}", budget.name, budget.unit)).collect();
+    let mut head = vec!["network", ">top-1", ">top-5", ">loss"];
+    head.extend(used.iter().map(String::as_str));
+    head.push(">objective");
+    let mut networks = table(&head);
+    for entrant in &summary.entrants {
+        let Score { accuracy, top5, loss, images, .. } = entrant.score;
+        let mut row = vec![entrant.name.clone(), share(accuracy, images), share(top5, images), format!("{loss:.4}")];
+        row.extend(entrant.used.iter().map(|&used| used.map_or("not known".into(), figure)));
+        row.push(entrant.objective.map_or("-".into(), figure));
+        networks.add_row(row);
+    }
+    let mut limits = vec!["(budget)".to_owned(), String::new(), String::new(), String::new()];
+    limits.extend(summary.budgets.iter().map(|budget| budget.limit.map(figure).unwrap_or_default()));
+    networks.add_row(limits);
+    writeln!(out, "{networks}\n")?;
+    let (proof, accounting) = (&summary.proof, summary.accounting);
+    let proven = match proof.status {
+        Status::Optimal => "proven optimal".to_owned(),
+        Status::Stopped => format!("stopped by a limit, at most {} above the optimum", gap(proof.gap, 3)),
+        Status::Heuristic => format!("without proof, at most {} above the optimum", gap(proof.gap, 3)),
+    };
+    writeln!(
+        out,
+        "policy from {} ({proven}), alpha {}, accounting {accounting}, seed {}, {} test images",
+        summary.sensitivity,
+        summary.alpha,
+        summary.seed,
+        summary.entrants.first().map_or(0, |entrant| entrant.score.images)
+    )?;
+    let anew = summary.entrants.iter().map(|entrant| entrant.score.batch_norm_images).max().unwrap_or(0);
+    if anew > 0 {
+        writeln!(out, "batch-norm statistics were estimated anew on {anew} training images before each evaluation")?;
+    }
+    if let Some(refined) = &summary.refined {
+        let kept = if refined.swaps.is_empty() { "no swap helped".to_owned() } else { refined.swaps.join("; ") };
+        writeln!(
+            out,
+            "refined by {} measurements of the loss, {:.4} before and {:.4} after: {kept}",
+            refined.evaluations, refined.loss_before, refined.loss_after
+        )?;
+    }
+    print_warnings(out, &summary.warnings)?;
+    if !summary.entrants.iter().any(|entrant| entrant.name.starts_with("uniform")) {
+        writeln!(out, "no uniform policy keeps these budgets, so none stands beside it")?;
+    }
+    Ok(())
+}
+
+/// A share of the images with its standard error, so that a difference within chance is not taken for more.
+fn share(share: f64, images: usize) -> String {
+    let error = (share * (1.0 - share) / images.max(1) as f64).sqrt();
+    format!("{:.2} % ± {:.2}", 100.0 * share, 100.0 * error)
+}
