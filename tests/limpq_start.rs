@@ -2,9 +2,10 @@
 //! describes it.
 
 use crate::{
-    fixtures, formula,
+    fixtures,
     parity::{Batch, small},
     runs::{Stages, go, tiny},
+    synthetic,
 };
 use burn::tensor::Device;
 use limpq_core::{
@@ -79,15 +80,15 @@ impl Case {
         let precisions: Vec<Precision> = uniform_precisions(self.candidates().iter()).collect();
         let slots = graph.layers().iter().map(|layer| if layer.fixed { vec![] } else { precisions.clone() }).collect();
         let plan = Plan::new(graph.clone(), slots, self.quantizer());
-        let network = Network::new(&plan, &formula::state(&graph), device).unwrap();
-        let batches: Vec<_> = self.images.iter().map(|name| formula::images(name, self.input, device)).collect();
+        let network = Network::new(&plan, &synthetic::state(&graph), device).unwrap();
+        let batches: Vec<_> = self.images.iter().map(|name| synthetic::images(name, self.input, device)).collect();
         network.start_quantized(&batches, &self.uniform())
     }
 
     /// The first batch as a data set of its own.
     fn data(&self) -> Data {
         let labels = (0..self.input[0]).map(|image| image % self.classes).collect();
-        let samples = Arc::new(Batch { pixels: formula::pixels(&self.images[0], self.input), labels });
+        let samples = Arc::new(Batch { pixels: synthetic::pixels(&self.images[0], self.input), labels });
         let [_, channels, height, width] = self.input;
         let shape = Shape::new(channels, height, width).unwrap();
         Data { shape, classes: self.classes, train: samples.clone(), validation: None, test: samples, remarks: vec![] }
@@ -101,7 +102,7 @@ impl Case {
     fn measured(&self, sensitivity: &str, options: &str, devices: usize) -> ByLayer {
         let metric = registry::build::<dyn Sensitivity>(sensitivity, &options.parse().unwrap()).unwrap();
         let (recipe, state, candidates, graph) =
-            (self.recipe(0), formula::state(&self.graph()), self.candidates(), Arc::new(self.graph()));
+            (self.recipe(0), synthetic::state(&self.graph()), self.candidates(), Arc::new(self.graph()));
         with(&self.data(), devices, |bench| {
             let context = SensitivityContext {
                 graph,
@@ -147,7 +148,7 @@ fn activation_step_sizes_start_as_in_limpq() {
             assert!(apart(found, wanted) < TOLERANCE, "{}: {name} is {found}, PyTorch has {wanted}", case.name);
         }
         // Nothing else has moved.
-        for (name, array) in formula::state(&case.graph()).0.iter().filter(|(name, _)| name.contains("running")) {
+        for (name, array) in synthetic::state(&case.graph()).0.iter().filter(|(name, _)| name.contains("running")) {
             let copies = state.0.iter().filter(|(own, _)| {
                 let (plain, part) = name.rsplit_once('.').unwrap();
                 own.starts_with(plain) && own.ends_with(part)
@@ -237,9 +238,9 @@ fn a_network_that_leaves_images_alone_has_no_step_size_for_them() {
     let eight = Precision::uniform(8).unwrap();
     let plan = Plan::new(graph.clone(), vec![vec![eight]; graph.layers().len()], case.quantizer()).with_plain_images();
     let device = fixtures::device();
-    let network = Network::new(&plan, &formula::state(&graph), &device).unwrap();
+    let network = Network::new(&plan, &synthetic::state(&graph), &device).unwrap();
     assert!(network.is_uncalibrated());
-    let network = network.calibrate(formula::images(&case.images[0], case.input, &device));
+    let network = network.calibrate(synthetic::images(&case.images[0], case.input, &device));
     assert!(!network.is_uncalibrated());
     let of_stem: Vec<Role> =
         network.step_sizes().into_iter().filter(|step| step.layer == "conv1").map(|step| step.role).collect();

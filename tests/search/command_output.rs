@@ -60,9 +60,16 @@ mod list_and_show {
         limpq().args(["list", "cost"]).assert().success().stdout(contains("bitops").and(contains("resnet50").not()));
     }
 
+    /// Those of what trains are not there without it.
+    const KINDS: &str = if cfg!(feature = "train") {
+        "quantizer, model, cost, solver, sensitivity, dataset"
+    } else {
+        "model, cost, solver"
+    };
+
     #[test]
     fn an_unknown_kind_names_the_kinds_and_the_nearest() {
-        let known = contains("quantizer, model, cost, solver, sensitivity, dataset");
+        let known = contains(KINDS);
         limpq().args(["list", "modl"]).assert().code(2).stderr(known.and(contains("'model'")));
     }
 
@@ -76,6 +83,7 @@ mod list_and_show {
     }
 
     /// It said "options: none" of a plugin whose options are another struct's.
+    #[cfg(feature = "train")]
     #[test]
     fn shows_the_options_of_a_wrapped_struct() {
         let words = ["| gradients", "| \"tied\"", "| seeds", "Whether step sizes alone are trained"];
@@ -134,7 +142,7 @@ mod list_and_show {
     fn a_full_disk_behind_stdout_is_a_failure() {
         let Ok(full) = File::options().write(true).open("/dev/full") else { return };
         // Help and the version too, of which clap does not say so (as uutils/coreutils#10854).
-        for arguments in [&["list"][..], &["--help"], &["-h"], &["--version"], &["help", "run"], &["search", "--help"]]
+        for arguments in [&["list"][..], &["--help"], &["-h"], &["--version"], &["help", "show"], &["search", "--help"]]
         {
             let binary = assert_cmd::cargo::cargo_bin!("limpq");
             let full = full.try_clone().unwrap();

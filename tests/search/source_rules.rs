@@ -88,6 +88,10 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     lines.take_while(|(_, line)| !line.starts_with("#[cfg(test)]")).filter(|(_, line)| !is_comment(line))
 }
 
+fn is_comment(line: &str) -> bool {
+    line.trim_start().starts_with("//")
+}
+
 fn is_tests(file: &Path) -> bool {
     file.file_name().is_some_and(|name| name == "tests.rs" || name == "worked.rs" || name == "contract.rs")
 }

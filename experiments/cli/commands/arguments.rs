@@ -1,6 +1,5 @@
 //! Arguments that several commands share: the network, the accounting, `--set`.
 
-use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use limpq_core::graph::{self, DescribedError, Graph, Shape};
 use limpq_core::registry::nearest;
