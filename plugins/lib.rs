@@ -19,6 +19,8 @@ mod book {
     struct Dataset;
     #[doc = include_str!("../docs/src/extending/model.md")]
     struct Model;
+    #[doc = include_str!("../docs/src/extending/operator.md")]
+    struct Operator;
     #[doc = include_str!("../docs/src/extending/quantizer.md")]
     struct Quantizer;
     #[doc = include_str!("../docs/src/extending/sensitivity.md")]

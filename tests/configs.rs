@@ -48,7 +48,7 @@ fn wrong_configs_point_at_line_and_column() {
             "name = \"dorefa\"",
             "tiny.toml:6:15: quantizer.name: sensitivity \"learned_step\" asks for importance indicators, but quantizer \
              \"dorefa\" gives no importance indicator for weights: its levels are the same for every layer, and nothing about \
-             them is learned. Quantizers that give them: ewgs, lsq, lsq_plus, minmax. Sensitivities that do without: fisher, infoq, \
+             them is learned. Quantizers that give them: ewgs, lsq, lsq_dampened, lsq_plus, minmax. Sensitivities that do without: fisher, infoq, \
              loss_drop, mutual_information_drop, random",
         ),
         ("name = \"tiny\"", "name = \"../tiny\"", "tiny.toml:1:1: name: must be a plain file name"),

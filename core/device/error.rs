@@ -12,7 +12,7 @@ pub enum DeviceError {
     Unknown(String),
     /// Known, but not built in.
     #[error(
-        "device {device} is not in this build, which lacks the Cargo feature {feature} (see \"Devices\" in the README). Add it, or use \
+        "device {device} is not in this build, which lacks the Cargo feature {feature} (see \"Devices\" in the book). Add it, or use \
          device = \"flex\""
     )]
     NotBuilt {

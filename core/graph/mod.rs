@@ -15,7 +15,7 @@ pub use build::Builder;
 pub use error::GraphError;
 pub use fixed::{FixedRule, FixedRules};
 pub use layer::{Layer, Second};
-pub use model::{DescribedError, Model, described, model, resolved};
+pub use model::{DescribedError, Model, described, fixed_option, model, resolved};
 pub use shape::Shape;
 
 use crate::{

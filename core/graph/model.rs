@@ -2,7 +2,7 @@
 
 use super::{FixedRules, Graph, GraphError, Shape};
 use crate::{
-    options::OptionsError,
+    options::{OptionInfo, OptionsError},
     registry::{self, RegistryError},
 };
 
@@ -48,6 +48,13 @@ pub trait Model: Send + Sync {
 
 /// The option that every model has beside its own: the layers that stay out of the search.
 const FIXED: &str = "fixed";
+
+/// The option `fixed`, for people.
+pub fn fixed_option() -> OptionInfo {
+    let about = "Layers that stay out of the search: \"@first\", \"@last\", names or globs; at 8 bits, or others after \"=\", as in \
+                 \"fc=w4a8\". The model's own choice, its first and last layer, if not given.";
+    OptionInfo { name: FIXED.to_owned(), default: None, about: about.to_owned() }
+}
 
 /// The network that a registered model describes, with the model's name and all options on its record.
 ///

@@ -24,7 +24,10 @@ impl Show {
         for (alias, option, value) in plugin.aliases {
             writeln!(out, "alias: {alias} is {} with {option} = {value:?}", plugin.name)?;
         }
-        let options = (plugin.options)();
+        let mut options = (plugin.options)();
+        if self.kind == PluginKind::Model {
+            options.push(limpq_core::graph::fixed_option());
+        }
         if options.is_empty() {
             writeln!(out, "options: none")?;
             return Ok(());
