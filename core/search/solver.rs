@@ -116,7 +116,9 @@ pub enum SolverError {
 ///     }
 /// }
 ///
-/// let choice = |bits: &str, loss, cost| Choice { bits: vec![bits.parse().unwrap()], loss, costs: vec![cost].into() };
+/// let choice = |bits: &str, loss: f64, cost: u64| {
+///     Choice { bits: vec![bits.parse().unwrap()], loss, costs: vec![cost].into() }
+/// };
 /// let choices = vec![choice("w4a4", 1.0, 4), choice("w2a2", 3.0, 2)];
 /// let group = |layer: &str| Group { layers: vec![layer.into()], choices: choices.clone() };
 /// let problem = Problem { groups: vec![group("conv1"), group("conv2")], rows: vec![Row::new("size", 6)] };
