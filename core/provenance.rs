@@ -48,7 +48,9 @@ pub(crate) fn add_to(versions: &mut serde_json::Value) {
     versions["cpu"] = json!(cpu_model());
     let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     versions["command"] = json!(words);
-    versions["started"] = json!(humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string());
+    // A clock that was never set may stand before the epoch, which the format cannot say.
+    let now = std::time::SystemTime::now().max(std::time::SystemTime::UNIX_EPOCH);
+    versions["started"] = json!(humantime::format_rfc3339_seconds(now).to_string());
 }
 
 #[cfg(all(test, feature = "train"))]

@@ -131,7 +131,7 @@ mod tests {
         );
         assert_eq!(
             refused_row(",pool,16x32x32,16x32x32,3,1,1,8,8,5"),
-            "lat.csv:3: unknown kind \"pool\"; allowed: conv, linear"
+            "lat.csv:3: unknown kind \"pool\"; allowed: conv, linear, matmul"
         );
         assert_eq!(
             refused_row("layer1.0.conv1,,,,,,,8,8,7"),

@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(clip.op.attributes(), &"min = 0.0\nmax = 6.0".parse().unwrap());
         let error = graph("relu7").unwrap_err().to_string();
         assert!(
-            error.contains("no operator is called \"relu7\"") && error.contains("did you mean \"relu6\""),
+            error.contains("no operator is called \"relu7\"") && error.contains("did you mean \"relu\""),
             "{error}"
         );
         let relu6 = MobileNetV1 { activation: "relu6".to_owned(), ..MobileNetV1::default() };

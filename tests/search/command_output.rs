@@ -62,7 +62,7 @@ mod list_and_show {
 
     /// Those of what trains are not there without it.
     const KINDS: &str = if cfg!(feature = "train") {
-        "quantizer, model, cost, solver, sensitivity, dataset"
+        "quantizer, model, operator, cost, solver, sensitivity, dataset"
     } else {
         "model, cost, solver"
     };

@@ -15,9 +15,15 @@ use std::{
     fs::{File, TryLockError},
     io,
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 const LOCK: &str = ".lock";
+/// How often a lock that is held is tried. A process that somebody starts holds the open files of its parent for a moment, and
+/// with them the lock of a run that is over.
+const TRIES: usize = 10;
+const PAUSE: Duration = Duration::from_millis(20);
 /// What those who watch a run write into its folder: metrics, plots and event files.
 const METRICS: &str = "metrics.jsonl";
 const PLOTS: &str = "plots/";
@@ -127,11 +133,14 @@ impl Lock {
         let open = || File::options().write(true).create(true).truncate(false).open(&path);
         let made = std::fs::create_dir_all(folder).and_then(|()| open());
         let file = made.map_err(|error| WriteError { path: path.display().to_string(), error })?;
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => Err(FolderError::Busy(folder.display().to_string())),
-            // Some network file systems know no locks; a run there must be trusted to be the only one.
-            Ok(()) | Err(TryLockError::Error(_)) => Ok(Self { path, file }),
+        for _ in 0..TRIES {
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) => thread::sleep(PAUSE),
+                // Some network file systems know no locks; a run there must be trusted to be the only one.
+                Ok(()) | Err(TryLockError::Error(_)) => return Ok(Self { path, file }),
+            }
         }
+        Err(FolderError::Busy(folder.display().to_string()))
     }
 
     /// That the locked file is still the one in the folder: neither that nor the folder was moved, removed or replaced.
