@@ -64,7 +64,7 @@ mod list_and_show {
     const KINDS: &str = if cfg!(feature = "train") {
         "quantizer, model, operator, cost, solver, sensitivity, dataset"
     } else {
-        "model, cost, solver"
+        "model, operator, cost, solver"
     };
 
     #[test]
