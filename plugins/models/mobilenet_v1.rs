@@ -10,6 +10,7 @@
 //! option `activation`.
 
 use limpq_core::graph::{Builder, Conv, Graph, GraphError, Model, NodeId, Shape};
+use limpq_core::ops::Op;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,12 @@ impl Model for MobileNetV1 {
         if !(f64::MIN_POSITIVE..=MAX_WIDTH).contains(&self.width) {
             let why = format!("must be above 0 and at most {MAX_WIDTH}, got {}", self.width);
             return Err(GraphError::Option { name: "width", why });
+        }
+        let activation = Op::named(&self.activation, &toml::Table::new()).map_err(Box::new)?;
+        let keeps_shape = activation.output(&[input]).is_ok_and(|output| output == input);
+        if !(keeps_shape && activation.is_elementwise() && activation.parameters(&[input]).is_empty()) {
+            let why = format!("must be an activation function without parameters, got {:?}", self.activation);
+            return Err(GraphError::Option { name: "activation", why });
         }
         let (mut b, x) = Builder::new("mobilenet_v1", input, classes);
         let stem = Conv::new(thinned(STEM, self.width), 3).stride(2);
@@ -172,6 +179,10 @@ mod tests {
         assert_eq!((kinds("relu"), kinds("relu6")), (0, 27));
         let clip = graph("relu6").unwrap().nodes.into_iter().find(|node| node.op.name() == "clip").unwrap();
         assert_eq!(clip.op.attributes(), &"min = 0.0\nmax = 6.0".parse().unwrap());
+        for name in ["conv", "add", "prelu", "batch_norm"] {
+            let error = graph(name).unwrap_err().to_string();
+            assert!(error.starts_with("option activation: must be an activation function"), "{error}");
+        }
         let error = graph("relu7").unwrap_err().to_string();
         assert!(
             error.contains("no operator is called \"relu7\"") && error.contains("did you mean \"relu\""),

@@ -1,7 +1,7 @@
 //! Arguments that several commands share: the network, the accounting, `--set`.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use limpq_core::graph::{self, DescribedError, Graph, Shape};
+use limpq_core::graph::{self, DescribedError, Graph, GraphError, Shape};
 use limpq_core::registry::nearest;
 use limpq_core::search::{Accounting, RisingIndicators};
 use limpq_core::settings::Setting;
@@ -37,7 +37,7 @@ impl Network {
     pub fn graph(&self, model: &str, options: &toml::Table) -> anyhow::Result<Graph> {
         let (input, classes) = (self.input.unwrap_or_else(imagenet), usize::try_from(self.classes.unwrap_or(CLASSES))?);
         match graph::described(model, options, input, classes) {
-            Err(DescribedError::Graph(error)) => {
+            Err(DescribedError::Graph(error @ GraphError::Operator { .. })) => {
                 Err(anyhow::Error::new(error).context(format!("{model} cannot be built for {input} images")))
             }
             other => Ok(other?),
