@@ -79,7 +79,7 @@ test:
 	$(call heading,numbers and kernels and a whole run on libtorch)
 	$(call on,libtorch) -- $(ON_LIBTORCH)
 	$(call heading,kernels for GPUs on the processor)
-	LIMPQ_TEST_DEVICE=cubecl:cpu cargo test --workspace --features $(FEATURES) --lib --test main -- kernels:: fused:: parity::
+	LIMPQ_TEST_DEVICE=cubecl:cpu cargo test --workspace --features $(FEATURES) --lib --test main -- kernels:: fused:: parity:: operators::
 	$(call heading,the same on a GPU)
 	@if nvidia-smi -L 2>/dev/null | grep -q GPU; then \
 		$(call on,cuda:0); \
@@ -120,7 +120,7 @@ book:
 
 # What tells libtorch from the CPU: the same numbers as PyTorch, our kernels, quantizers, and a run from pre-training to
 # evaluation, twice.
-ON_LIBTORCH := parity:: kernels:: fused:: quantizers:: runs::the_same_config_and_seed
+ON_LIBTORCH := parity:: kernels:: fused:: operators:: quantizers:: runs::the_same_config_and_seed
 
 # The tests that train, on another device. Threads of PyTorch spin, and tests are threads already.
 on = OMP_NUM_THREADS=1 LIMPQ_TEST_DEVICE=$(1) cargo test --workspace --features $(FEATURES) --lib --test main

@@ -23,7 +23,8 @@ impl Elementwise for Gelu {
     #[cfg(feature = "train")]
     fn apply(&self, x: burn::tensor::Tensor<4>) -> burn::tensor::Tensor<4> {
         match self.approximate {
-            false => burn::tensor::activation::gelu(x),
+            // burn's own has the gradient of the approximation on some devices.
+            false => x.clone() * ((x * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0) * 0.5,
             true => burn::tensor::activation::gelu_approximate(x),
         }
     }
