@@ -59,14 +59,14 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// The layer at a node, if the node is one.
-    pub(super) fn of(graph: &Graph, id: NodeId) -> Option<Self> {
+    /// The layer at a node, if the node is one. `signs` are whether nodes can be negative.
+    pub(super) fn of(graph: &Graph, id: NodeId, signs: &[bool]) -> Option<Self> {
         let node = &graph.nodes[id];
         let [Operand::Input(first), second] = node.op.operands()? else {
             panic!("the first operand of {} is not an input", node.op.name());
         };
         let shapes = graph.input_shapes(id);
-        let signed = |input: usize| graph.can_be_negative(node.inputs[input]);
+        let signed = |input: usize| signs[node.inputs[input]];
         let parameters = graph.parameters(id);
         let weight = parameters.iter().find(|parameter| parameter.kind == ParameterKind::Weight);
         Some(Self {

@@ -75,7 +75,8 @@ pub struct Graph {
 impl Graph {
     /// The nodes that multiply quantized tensors, in execution order.
     pub fn layers(&self) -> Vec<Layer> {
-        (0..self.nodes.len()).filter_map(|id| Layer::of(self, id)).collect()
+        let signs = self.signs();
+        (0..self.nodes.len()).filter_map(|id| Layer::of(self, id, &signs)).collect()
     }
 
     /// Whether a node is a layer.
@@ -110,12 +111,17 @@ impl Graph {
 
     /// Whether the values a node puts out can be negative; decides between signed and unsigned activation grids.
     pub fn can_be_negative(&self, id: NodeId) -> bool {
-        let mut can: Vec<bool> = Vec::with_capacity(id + 1);
-        for node in &self.nodes[..=id] {
+        self.signs()[id]
+    }
+
+    /// The same for every node.
+    fn signs(&self) -> Vec<bool> {
+        let mut can: Vec<bool> = Vec::with_capacity(self.nodes.len());
+        for node in &self.nodes {
             let inputs: Vec<bool> = node.inputs.iter().map(|&input| can[input]).collect();
             can.push(node.op.can_be_negative(&inputs));
         }
-        can[id]
+        can
     }
 
     /// The layer with weights whose output a node reads directly, if that is what it reads.
