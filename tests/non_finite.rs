@@ -312,7 +312,7 @@ fn a_score_that_is_not_finite_is_no_result() {
          that reach layer conv1. No result is written of it"
     );
     let error = bench.reestimate(&network, &plan.no_bits(), 200).err().unwrap().to_string();
-    let start = "the network is not finite: estimated anew on training images, its batch-norm statistics overflow: tensor \
+    let start = "the network is not finite: re-estimated on training images, its batch-norm statistics overflow: tensor \
                  \"bn1.running_";
     assert!(error.starts_with(start), "{error}");
 }

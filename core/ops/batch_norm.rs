@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub struct BatchNorm {
     /// What is added to a variance before its root is taken.
     pub epsilon: f64,
-    /// By which share of the way running statistics move towards those of a batch.
+    /// Fraction by which running statistics move towards those of each training batch.
     pub momentum: f64,
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct ChannelSlice {
     /// The first channel, counted from 0.
     pub start: usize,
-    /// The first channel that is not taken any more.
+    /// One past the last channel.
     pub end: usize,
 }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckpointOptions {
-    /// After every so many steps; 0 is at the end of each epoch only.
+    /// Number of steps between checkpoints; 0 saves at the end of each epoch only.
     pub every_steps: usize,
     /// How many of a stage are kept. An earlier one serves if the latest is damaged.
     pub last: usize,

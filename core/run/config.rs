@@ -187,8 +187,8 @@ pub struct Refine {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Evaluate {
-    /// Batch-norm statistics are estimated anew on so many training images before a network is evaluated (LIMPQ takes
-    /// 6000); 0 leaves them as training left them.
+    /// Number of training images on which batch-norm statistics are re-estimated before a network is evaluated (LIMPQ
+    /// takes 6000); 0 keeps those of training.
     pub batch_norm_images: usize,
 }
 

@@ -38,7 +38,7 @@ pub struct Folder {
     origin: Option<Origin>,
     /// Whether another run's results are here. They stay, and those of this run wait, until all are there.
     waits: bool,
-    /// Whether what is damaged is made anew.
+    /// Whether what is damaged is made again.
     replace: bool,
     /// Artifacts that the run found or made, with their inputs.
     used: RefCell<BTreeMap<String, String>>,
@@ -96,7 +96,7 @@ impl Folder {
     }
 
     /// Begins a run, or goes on with it. If another run's results are here they stay until [`Self::finish`], and what is new
-    /// waits in `next/`. With `replace` they may be of another run, and what is damaged is made anew.
+    /// waits in `next/`. With `replace` they may be of another run, and what is damaged is made again.
     ///
     /// # Errors
     /// Results of another run; a config that was edited here; a folder that cannot be written to. Nothing is changed then.
@@ -285,7 +285,7 @@ impl Folder {
             Err(damaged) if !self.replace => return Err(damaged),
             _ => {}
         }
-        // What is damaged there is that run's concern. One that cannot be copied is made anew; that will say what is wrong
+        // What is damaged there is that run's concern. One that cannot be copied is made again; that will say what is wrong
         // with the folder.
         let beside = |other: &PathBuf| {
             let files =

@@ -123,7 +123,7 @@ impl TrainContext<'_> {
         match network.overflowed_statistics() {
             None => Ok((network, used)),
             Some(place) => {
-                let why = format!("estimated anew on training images, its batch-norm statistics overflow: {place}");
+                let why = format!("re-estimated on training images, its batch-norm statistics overflow: {place}");
                 Err(TrainError::NotFinite { network: "the network".to_owned(), why })
             }
         }

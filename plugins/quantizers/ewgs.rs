@@ -37,7 +37,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ewgs {
-    /// How much gradients are scaled, for an error measured in parts of the interval; 0 is straight-through.
+    /// Scaling factor of the gradients, for a rounding error relative to the interval; 0 is the straight-through
+    /// estimator.
     #[serde(deserialize_with = "numbers::not_negative")]
     pub delta: f64,
     /// Narrowest interval; a positive number.

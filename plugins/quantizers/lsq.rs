@@ -53,9 +53,9 @@ pub enum Start {
 pub struct Lsq {
     /// One step size for each output channel of the weights, instead of one for the whole tensor.
     pub per_channel: bool,
-    /// How weight step sizes start: "lsq" or "lsq_plus" (LIMPQ's choice).
+    /// Initialisation of weight step sizes: "lsq" or "lsq_plus" (LIMPQ's choice).
     pub weight_start: Start,
-    /// How those of activations start on the first batch: "lsq" (LIMPQ's choice) or "lsq_plus".
+    /// Initialisation of activation step sizes from the first batch: "lsq" (LIMPQ's choice) or "lsq_plus".
     pub act_start: Start,
     /// Smallest step size, of weights and of activations; a positive number.
     #[serde(deserialize_with = "numbers::positive")]
@@ -64,8 +64,8 @@ pub struct Lsq {
     /// forward pass, where one that is outside gets no gradient, and nowhere else. Otherwise they are kept at `min_step` or
     /// above after each optimizer step, which makes one at most half as large, and have no upper bound.
     pub clamp_in_forward: bool,
-    /// What computes it: "fused", one operation with a backward pass of its own, or "composed", the reference made of burn's
-    /// operations.
+    /// Implementation: "fused", a single operation with its own backward pass, or "composed", the reference built from
+    /// burn's operations.
     pub kernel: Kernel,
 }
 

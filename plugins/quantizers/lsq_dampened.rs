@@ -31,7 +31,7 @@ use std::f64::consts::PI;
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LsqDampened {
-    /// What the squared distance from the bin centres weighs in the loss at the end of the training (lambda); 0 is `lsq`.
+    /// Weight of the dampening term in the loss at the end of training (lambda); 0 is plain `lsq`.
     #[serde(deserialize_with = "numbers::not_negative")]
     pub dampening: f64,
     /// The options of `lsq`.

@@ -45,8 +45,8 @@ pub struct LsqPlus {
     /// Smallest step size; a positive number.
     #[serde(deserialize_with = "numbers::positive")]
     pub min_step: f64,
-    /// What computes it: "fused", one operation with a backward pass of its own, or "composed", the reference made of burn's
-    /// operations.
+    /// Implementation: "fused", a single operation with its own backward pass, or "composed", the reference built from
+    /// burn's operations.
     pub kernel: Kernel,
 }
 

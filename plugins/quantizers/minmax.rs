@@ -40,16 +40,16 @@ const NARROWEST: f64 = 1e-5;
 pub struct MinMax {
     /// One range for each output channel of the weights, instead of one for the whole tensor.
     pub per_channel: bool,
-    /// One range for each group of so many consecutive weights of an output channel; 0: no groups. Where it does not divide the
-    /// number of a channel's weights, the channel has one range.
+    /// Number of consecutive weights of an output channel that share a range; 0 turns groups off. A channel whose
+    /// number of weights it does not divide has one range.
     pub group_size: usize,
     /// The range of a batch of activations: "min_max", "percentile" (without the thousandth of values that is outermost at either
     /// end), or "mse" (the one of least squared error).
     pub observer: Observer,
     /// Several calibration batches: "mean" of their ranges, the "whole" range of all of them, or their "moving_average".
     pub batches: Batches,
-    /// What computes it: "fused", one operation with a backward pass of its own, or "composed", the reference made of burn's
-    /// operations.
+    /// Implementation: "fused", a single operation with its own backward pass, or "composed", the reference built from
+    /// burn's operations.
     pub kernel: Kernel,
 }
 

@@ -52,7 +52,8 @@ pub enum Measure {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LossDrop {
-    /// "loss", the rise of the cross entropy, or "kl", the divergence of the scores from those in full precision.
+    /// "loss", the increase of the cross entropy, or "kl", the Kullback-Leibler divergence of the predictions from
+    /// those in full precision.
     pub measure: Measure,
     /// Number of training images that it is measured on.
     pub images: NonZeroUsize,

@@ -18,11 +18,11 @@ use std::num::NonZeroU64;
 #[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Exact {
-    /// Nodes (partial policies) after which the best policy found so far is returned, with its certified gap; the same
-    /// answer on every machine. The default is some ten seconds of work.
+    /// Nodes (partial policies) after which the best policy found so far is returned, with its certified gap; the
+    /// result is the same on every machine.
     pub node_limit: NonZeroU64,
-    /// Seconds that a command may take for all that it solves; it ends with what it has, which may be another policy in
-    /// every run. None unless it is given.
+    /// Time limit in seconds for everything that one command solves. The result is the best policy found by then, which
+    /// may differ between runs. No limit by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_limit_s: Option<Seconds>,
 }

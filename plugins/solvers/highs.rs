@@ -27,8 +27,8 @@ use serde::{Deserialize, Serialize};
 pub struct Highs {
     /// Nodes of the branch-and-cut tree after which the best policy so far is returned with its gap.
     pub node_limit: NodeLimit,
-    /// Seconds that a command may take for all that it solves; it ends with what it has, which may be another policy in
-    /// every run. None unless it is given.
+    /// Time limit in seconds for everything that one command solves. The result is the best policy found by then, which
+    /// may differ between runs. No limit by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_limit_s: Option<Seconds>,
 }

@@ -40,7 +40,7 @@ fn finds_what_it_kept_and_nothing_else() {
         "{damaged}"
     );
     std::fs::remove_file(home.path().join("indicators.json")).unwrap();
-    assert_eq!(folder.find("indicators.json", "inputs"), Ok(None), "what was deleted is made anew");
+    assert_eq!(folder.find("indicators.json", "inputs"), Ok(None), "what was deleted is made again");
 }
 
 #[test]

@@ -77,13 +77,13 @@ pub enum Command {
     Pareto(Pareto),
     /// Sweep the weight of the weights' indicators against the activations'
     SweepAlpha(SweepAlpha),
-    /// Find out which layers' bits hang on noise in the indicators
+    /// Find out which layers' bits depend on noise in the indicators
     Stability(Stability),
     /// Put two policies side by side
     Compare(Compare),
     /// Write the file to fill in with latencies measured on a device
     LatencyTemplate(LatencyTemplate),
-    /// Look a file of measured latencies over
+    /// Check a file of measured latencies
     LatencyCheck(LatencyCheck),
     /// Read a config and say what it amounts to, without training anything
     #[cfg(feature = "train")]

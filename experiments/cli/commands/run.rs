@@ -92,7 +92,7 @@ fn print(out: &mut dyn Write, summary: &Summary) -> anyhow::Result<()> {
     )?;
     let anew = summary.entrants.iter().map(|entrant| entrant.score.batch_norm_images).max().unwrap_or(0);
     if anew > 0 {
-        writeln!(out, "batch-norm statistics were estimated anew on {anew} training images before each evaluation")?;
+        writeln!(out, "batch-norm statistics were re-estimated on {anew} training images before each evaluation")?;
     }
     if let Some(refined) = &summary.refined {
         let kept = if refined.swaps.is_empty() { "no swap helped".to_owned() } else { refined.swaps.join("; ") };

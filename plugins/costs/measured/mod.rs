@@ -89,18 +89,19 @@ pub enum Interpolate {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MeasuredOptions {
-    /// The file, .csv or .json; `limpq latency-template` writes one to fill in, `limpq latency-check` looks it over. Must be
-    /// given.
+    /// The file, .csv or .json; `limpq latency-template` writes one to fill in, `limpq latency-check` checks it. Must
+    /// be given.
     pub path: String,
-    /// What stands for bits that were not measured: "none", or "linear" between measured ones (never beyond them).
+    /// Value at bit-widths that were not measured: "none", or "linear" interpolation between measured ones (never
+    /// beyond them).
     pub interpolate: Interpolate,
     /// Whether stem and classifier count too; they need entries at 8 bits then.
     pub fixed_layers: bool,
-    /// Whether entries that fit no layer of the network are left aside, for a file that serves several networks. They are
+    /// Whether entries that fit no layer of the network are ignored, for a file that serves several networks. They are
     /// errors otherwise.
     pub allow_unused: bool,
-    /// Whether a number that falls while bits rise is an error. Measured numbers may well do that; `limpq latency-check`
-    /// lists where.
+    /// Whether a value that decreases with more bits is an error. Measured values often do; `limpq latency-check` lists
+    /// them.
     pub require_monotone: bool,
 }
 

@@ -38,7 +38,7 @@ pub enum ActivationInit {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Joint {
-    /// How the gradients of a step's passes become one: "sum" (LIMPQ's code) or "mean".
+    /// How the gradients of the passes of a step are combined: "sum" (LIMPQ's code) or "mean".
     pub gradients: Gradients,
     /// How the bits of a random pass are drawn: "tied", one bit-width for a layer's weights and activations (LIMPQ's code),
     /// or "separate".
@@ -47,13 +47,13 @@ pub struct Joint {
     pub random_passes: usize,
     /// Whether step sizes alone are trained, and weights, biases and batch-norm scales stay the pre-trained ones.
     pub frozen_weights: bool,
-    /// Where activation step sizes start: "quantized", those of each bit-width in its own first training pass (LIMPQ's code), or
-    /// "full_precision", all in one pass of the full-precision network.
+    /// Initialisation of activation step sizes: "quantized", those of each bit-width in its own first training pass
+    /// (LIMPQ's code), or "full_precision", all in one pass of the full-precision network.
     pub activation_init: ActivationInit,
-    /// Batches that they start from: the mean of what each gives. LIMPQ's code takes one on each GPU.
+    /// Number of batches that they are initialised from, as the mean over the batches. LIMPQ's code takes one per GPU.
     pub activation_init_batches: NonZeroUsize,
-    /// Trainings from as many seeds, made from the run's. The indicators are their mean; `indicators.json` has their
-    /// standard deviation.
+    /// Number of trainings with different seeds, derived from the run's. The indicators are their mean;
+    /// `indicators.json` also has their standard deviation.
     pub seeds: NonZeroUsize,
 }
 
