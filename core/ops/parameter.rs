@@ -1,7 +1,7 @@
 //! What an operator learns or keeps: its tensors in a state dict.
 
+#[cfg(feature = "train")]
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal, Uniform};
 
 /// What becomes of a parameter in training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +65,11 @@ impl Parameter {
     }
 }
 
+#[cfg(feature = "train")]
 impl Init {
     /// Draws `count` values; constants draw nothing.
     pub(crate) fn sample(self, count: usize, random: &mut ChaCha8Rng) -> Vec<f32> {
+        use rand_distr::{Distribution, StandardNormal, Uniform};
         match self {
             Self::Constant(value) => vec![value; count],
             Self::Normal(deviation) => {
