@@ -160,8 +160,6 @@ fn every_operator_computes_what_pytorch_does() {
         assert_near(&format!("{name}, gradient of x"), &host(x.grad(&gradients).unwrap()), &case.gradients["x"]);
         let mut visitor = InOrder { gradients: &gradients, found: vec![] };
         network.visit(&mut visitor);
-        let [_, height, width] = [shape.channels, shape.height, shape.width];
-        assert!(height * width > 0);
         let op = case.op();
         let inputs = case.graph().input_shapes(case.graph().nodes.len() - 1);
         let parameters = op.parameters(&inputs);

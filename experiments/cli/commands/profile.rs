@@ -170,7 +170,7 @@ impl Report {
         rows.add_row(["MACs", &totals.macs.to_string()]);
         rows.add_row(["weights", &totals.weights.to_string()]);
         rows.add_row(["biases, not quantized", &totals.biases.to_string()]);
-        rows.add_row(["batch-norm numbers, not quantized", &totals.batch_norm_numbers.to_string()]);
+        rows.add_row(["other parameters (batch-norm), not quantized", &totals.batch_norm_numbers.to_string()]);
         rows.add_row(["step sizes, one for each tensor", &totals.step_sizes.to_string()]);
         writeln!(out, "{rows}\n")?;
         if totals.costs.is_empty() {
