@@ -58,11 +58,14 @@ impl Indicators {
             let tensors = Tensors { name, of, layers };
             let option = record.quantizer_options.as_ref().and_then(|options| options.get(FLOOR_OPTION)?.as_float());
             found.extend(tensors.at_the_floor(option.unwrap_or(FLOOR), record.step_sizes));
+            let zero = if name == "weight" { &record.zero_weights } else { &record.zero_inputs };
             found.extend(tensors.subnormal());
+            found.extend(tensors.flat(zero));
             found.extend(tensors.out_of_line(if record.step_sizes { STEP_SIZES } else { MEASUREMENTS }));
             found.extend(tensors.rising());
             if let Some(initial) = &record.initial {
-                found.extend(tensors.unmoved(initial, &record.zero_weights, &record.zero_inputs));
+                found.extend(tensors.nearly_zero(option.unwrap_or(FLOOR), initial));
+                found.extend(tensors.unmoved(initial, zero));
             }
         }
         found
@@ -71,8 +74,7 @@ impl Indicators {
 
 impl Tensors<'_> {
     fn at_the_floor(&self, floor: f64, step_sizes: bool) -> Option<String> {
-        let at_floor = |value: f64| (value - floor).abs() <= floor * FLOOR_SLACK;
-        let low = |value: f64| at_floor(value) || step_sizes && value > 0.0 && value < floor;
+        let low = |value: f64| at_floor(value, floor) || step_sizes && value > 0.0 && value < floor;
         let places = self.places(|_, _, value| low(value));
         warning(
             &places,
@@ -142,14 +144,43 @@ impl Tensors<'_> {
         )
     }
 
+    /// The same number at all bit-widths, 0 for example: to the search every bit-width is as good as any other.
+    fn flat(&self, zero: &[String]) -> Option<String> {
+        let level = |values: &ByBits| {
+            let mut numbers = values.values();
+            let first = numbers.next();
+            values.len() > 1 && numbers.all(|number| Some(number) == first)
+        };
+        let flat = |&&(layer, values): &&(&str, &ByBits)| level(values) && !zero.iter().any(|zero| zero == layer);
+        let places: Vec<String> = self.layers.iter().filter(flat).map(|of| of.0.to_owned()).collect();
+        warning(
+            &places,
+            &format!(
+                "layers have the same {} indicator at all bit-widths: the search takes the cheapest one, as if its errors were \
+                 those of the others",
+                self.name
+            ),
+        )
+    }
+
+    /// Tensors that start at the floor at all bit-widths: their values are smaller than any step that a quantizer may have, and
+    /// every bit-width rounds them to zeros, whatever the training does.
+    fn nearly_zero(&self, floor: f64, initial: &BTreeMap<String, LayerIndicators>) -> Option<String> {
+        let low = |values: &ByBits| !values.is_empty() && values.values().all(|&value| at_floor(value, floor));
+        let starts = |layer: &str| initial.get(layer).map(self.of).is_some_and(low);
+        let places: Vec<String> = self.layers.iter().filter(|of| starts(of.0)).map(|of| of.0.to_owned()).collect();
+        let what = if self.name == "weight" { "weights" } else { "inputs" };
+        warning(
+            &places,
+            &format!(
+                "layers have {what} that are nearly all zero (pruned or dead?): their step sizes start at the floor of {floor:e} at \
+                 all bit-widths, and what the training made of them says little"
+            ),
+        )
+    }
+
     /// Tensors whose step sizes are where they started, to the last bit and at all bit-widths.
-    fn unmoved(
-        &self,
-        initial: &BTreeMap<String, LayerIndicators>,
-        zero_weights: &[String],
-        zero_inputs: &[String],
-    ) -> Option<String> {
-        let zero = if self.name == "weight" { zero_weights } else { zero_inputs };
+    fn unmoved(&self, initial: &BTreeMap<String, LayerIndicators>, zero: &[String]) -> Option<String> {
         let still = |&(layer, values): &(&str, &ByBits)| {
             let start = initial.get(layer).map(self.of);
             !values.is_empty() && start == Some(values) && !zero.iter().any(|zero| zero == layer)
@@ -173,6 +204,10 @@ impl Tensors<'_> {
         };
         self.layers.iter().filter_map(of).collect()
     }
+}
+
+fn at_floor(value: f64, floor: f64) -> bool {
+    (value - floor).abs() <= floor * FLOOR_SLACK
 }
 
 fn warning(places: &[String], what: &str) -> Option<String> {
@@ -303,6 +338,36 @@ mod tests {
         assert!(told[0].starts_with("layers read only zeros") && told[0].ends_with(": b"));
         assert!(told[1].starts_with("layers have weight indicators that no training") && told[1].ends_with(": c"));
         assert!(told[2].starts_with("layers have act indicators that no training") && told[2].ends_with(": c"));
+    }
+
+    /// Such a file has every policy at the same objective, and the search would call the cheapest one optimal without a word.
+    #[test]
+    fn indicators_that_tell_bit_widths_not_apart_are_told() {
+        let told = with(|i| [4, 3, 2].into_iter().for_each(|at| set(i, "a", at, 0.0)));
+        assert!(told.len() == 1 && told[0].starts_with("layers have the same weight indicator at all bit-widths"));
+        assert!(told[0].ends_with(": a"), "{}", told[0]);
+        let told = with(|i| [4, 3, 2].into_iter().for_each(|at| set(i, "a", at, 0.1)));
+        assert!(told.len() == 1 && told[0].contains("the same weight indicator"), "{told:?}");
+        // Known to be all zero, which is a warning of its own.
+        let told = with(|i| {
+            [4, 3, 2].into_iter().for_each(|at| set(i, "a", at, 0.0));
+            i.provenance.zero_weights = vec!["a".to_owned()];
+        });
+        assert!(told.len() == 1 && told[0].starts_with("layers have only zeros as weights"), "{told:?}");
+    }
+
+    /// Weights of 1e-40 are no zeros, and no step size is as small; training moves it to anywhere.
+    #[test]
+    fn tensors_below_every_step_size_are_told() {
+        let told = with(|i| {
+            let mut initial = i.layers.clone();
+            initial.values_mut().for_each(|layer| layer.act.values_mut().for_each(|value| *value *= 2.0));
+            initial.values_mut().for_each(|layer| layer.weight.values_mut().for_each(|value| *value *= 2.0));
+            initial.get_mut("b").unwrap().weight.values_mut().for_each(|value| *value = f64::from(1e-5f32));
+            i.provenance.initial = Some(initial);
+        });
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with("layers have weights that are nearly all zero") && told[0].ends_with(": b"));
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub use search::{BudgetUse, DEFAULT_ALPHA, Found, Search, SearchError, Uniform};
 pub use share::ShareError;
 pub use solver::{Answer, Beside, Named, Proof, Solved, Solver, SolverError, Status, solve};
 pub use stability::{Flips, Spread, Stability, noisy};
-pub use top::{Changed, Ranked, changed};
+pub use top::{Changed, Ranked, Top, changed};
 
 crate::registry::kind!(CostModel, "cost");
 crate::registry::kind!(Solver, "solver");

@@ -18,6 +18,15 @@ pub struct Ranked {
     pub proven: bool,
 }
 
+/// The best policies, best first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Top {
+    /// As many as were asked for, if there are so many and time for them.
+    pub ranked: Vec<Ranked>,
+    /// If they are fewer: whether it is proven that there are no others.
+    pub complete: bool,
+}
+
 /// A layer whose bits two policies disagree on.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Changed {
@@ -44,25 +53,21 @@ struct Part {
 }
 
 impl Search<'_> {
-    /// The best policies, best first; fewer if there are no more, or if the time is over before they are found. `best` is
-    /// the answer to the instance itself.
+    /// The best policies; fewer if there are no more, or if a limit ends the search for them. `best` is the answer to the
+    /// instance itself.
     ///
     /// They are distinct in the instance's options. Of layers that share bits and have a thousand joint options or more, the
     /// instance leaves out those that another option makes needless, and so does this list.
     ///
     /// # Errors
     /// A solver that fails.
-    pub fn top(
-        &self,
-        instance: &Instance,
-        best: Solved,
-        solver: Named,
-        count: usize,
-    ) -> Result<Vec<Ranked>, SearchError> {
+    pub fn top(&self, instance: &Instance, best: Solved, solver: Named, count: usize) -> Result<Top, SearchError> {
         let problem = &instance.problem;
         let mut sure = best.proof.status == Status::Optimal;
         let mut open = BinaryHeap::from([Part { solved: best, fixed: 0, forbidden: vec![] }]);
         let mut ranked = vec![];
+        // What a limit hides may be another policy, whatever is known of the order of those that are found.
+        let mut complete = true;
         while let Some(part) = open.pop() {
             ranked.push(Ranked { solved: part.solved.clone(), proven: sure });
             if ranked.len() >= count {
@@ -70,7 +75,7 @@ impl Search<'_> {
             }
             for group in part.fixed..problem.groups.len() {
                 if solver.deadline.passed() {
-                    sure = false;
+                    (sure, complete) = (false, false);
                     break;
                 }
                 let mut forbidden = if group == part.fixed { part.forbidden.clone() } else { vec![] };
@@ -81,12 +86,12 @@ impl Search<'_> {
                         open.push(Part { solved, fixed: group, forbidden });
                     }
                     Ok(None) => {}
-                    Err(SolverError::NothingFound { .. }) => sure = false,
+                    Err(SolverError::NothingFound { .. }) => (sure, complete) = (false, false),
                     Err(error) => return Err(SearchError::Solver(error)),
                 }
             }
         }
-        Ok(ranked)
+        Ok(Top { ranked, complete })
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     checkpoint::{Best, Checkpoint, Checkpoints},
     network::{Bits, Network},
     optimizer::{clip_norm, only, optimizer},
+    optimizer_state,
     progress::{Progress, Step, Validation},
     recipe::{Keep, Recipe},
     state::StateError,
@@ -386,7 +387,8 @@ impl<'a> TrainContext<'a> {
         let states = std::iter::once(&kept.state).chain(kept.best.as_ref().map(|best| &best.state));
         let misfit = states.filter_map(|state| state.differs_from(&started)).next();
         let beyond = (kept.step > steps).then(|| format!("it is after step {} of {steps}", kept.step));
-        if let Some(why) = misfit.or(beyond) {
+        let foreign = || optimizer_state::check(&kept.optimizer, &network).err();
+        if let Some(why) = misfit.or(beyond).or_else(foreign) {
             return Err(Damaged { path: format!("the checkpoint of {}", job.label), why }.into());
         }
         let optimizer = fresh.from_bytes(Bytes::from_bytes_vec(kept.optimizer)).map_err(|error| {

@@ -13,6 +13,7 @@ mod loader;
 mod loss;
 mod network;
 mod optimizer;
+mod optimizer_state;
 mod parallel;
 mod progress;
 pub mod quant;

@@ -147,7 +147,7 @@ fn the_best_policies_are_listed() {
     let plain = json(ask("search", &path, &["--budget", "size=8x", "--json"]));
     assert!(plain.get("alternatives").is_none());
     let few = ["--layer", "layer1.*=w4a4", "--budget", "size=7x", "--top", "5"];
-    ask("search", &path, &few).success().stdout(contains("no more than 1 were found within the budgets"));
+    ask("search", &path, &few).success().stdout(contains("1 are listed: the budgets admit no others"));
     for count in ["0", "1001"] {
         refused("search", &["--budget", "size=8x", "--top", count], &["is not in 1..=1000"]);
     }

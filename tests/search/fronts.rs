@@ -5,8 +5,8 @@ use limpq_core::graph::Graph;
 use limpq_core::registry::build;
 use limpq_core::search::{
     Accounting, Answer, Budget, BudgetText, Candidates, Constraints, CostModel, Deadline, FrontError, Indicators,
-    Instance, Named, Problem, RisingIndicators, Rules, Search, SearchError, Solver, SolverError, Status, Steps, noisy,
-    upper_ends,
+    Instance, Named, Problem, RisingIndicators, Rules, Search, SearchError, Solver, SolverError, Status, Steps, Top,
+    noisy, upper_ends,
 };
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -149,7 +149,7 @@ fn what_is_not_proven_is_never_called_every_point() {
     assert!(front.cells.iter().filter(|cell| cell.point.is_some()).all(|cell| !cell.proven));
     let instance = search.instance().unwrap();
     let best = search.solve(&instance, unsure, None).unwrap();
-    assert!(search.top(&instance, best, unsure, 3).unwrap().iter().all(|ranked| !ranked.proven));
+    assert!(search.top(&instance, best, unsure, 3).unwrap().ranked.iter().all(|ranked| !ranked.proven));
 }
 
 /// A solver that proves all but its first answer.
@@ -211,7 +211,7 @@ fn the_best_policies_are_those_of_trying_all() {
     assert!(wanted.len() > 100 && wanted.len() < 1000, "{} policies keep the budgets", wanted.len());
     for count in [1, 40, 2000] {
         let best = search.solve(&instance, named, None).unwrap();
-        let ranked = search.top(&instance, best, named, count).unwrap();
+        let ranked = search.top(&instance, best, named, count).unwrap().ranked;
         let found: Vec<f64> = ranked.iter().map(|ranked| ranked.solved.objective).collect();
         let objectives: Vec<f64> = wanted.iter().take(count).map(|(objective, _)| *objective).collect();
         assert_eq!(found, objectives);
@@ -271,7 +271,8 @@ fn a_deadline_that_has_passed_leaves_what_there_is() {
     assert!(found.budgets.iter().all(|budget| budget.gain_of_one_percent.is_none()));
     let noisy = (0..5).map(|sample| noisy(&small.indicators, 0.1, 1, sample));
     assert_eq!(search.stability(&instance, &best, noisy, late).unwrap().unwrap().searches, 1);
-    let ranked = search.top(&instance, best, late, 3).unwrap();
+    let Top { ranked, complete } = search.top(&instance, best, late, 3).unwrap();
+    assert!(!complete, "that there are others is not ruled out");
     assert!(ranked.len() == 1 && ranked[0].proven);
     let Err(SearchError::Infeasible(refused)) = Small::new(&["size=30x", "bitops=w4a4"]).search().run(late) else {
         panic!("size=30x is out of reach");

@@ -131,6 +131,11 @@ impl Lock {
     pub fn take(folder: &Path) -> Result<Self, FolderError> {
         let path = folder.join(LOCK);
         let open = || File::options().write(true).create(true).truncate(false).open(&path);
+        // In these words the system's own ("File exists") would send its reader after the wrong fault.
+        if folder.metadata().is_ok_and(|found| !found.is_dir()) {
+            let error = io::Error::new(io::ErrorKind::NotADirectory, "that is a file, and a run needs a folder");
+            return Err(WriteError { path: folder.display().to_string(), error }.into());
+        }
         let made = std::fs::create_dir_all(folder).and_then(|()| open());
         let file = made.map_err(|error| WriteError { path: path.display().to_string(), error })?;
         for _ in 0..TRIES {

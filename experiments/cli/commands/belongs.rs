@@ -72,7 +72,7 @@ impl Network {
 pub fn assumption(file: &str, assumed: &[String]) -> Option<String> {
     (!assumed.is_empty()).then(|| {
         let assumed = assumed.join(", ");
-        format!("{file} does not say all that it belongs to, and the command line neither; assumed: {assumed}")
+        format!("{file} does not fully describe its network; assumed: {assumed}. If that is not so, give it on the command line")
     })
 }
 

@@ -26,6 +26,7 @@ mod stability;
 mod study;
 mod sweep_alpha;
 mod table;
+mod unread;
 
 pub use arguments::{Network, Settings, accounting, rising_indicators};
 #[cfg(feature = "train")]
@@ -139,6 +140,7 @@ pub fn main() -> ExitCode {
     let mut hint = None;
     let result = match Cli::try_parse() {
         Ok(cli) => {
+            belongs::tell_warnings(&unread::warnings(&cli.command, std::env::vars_os().map(|(name, _)| name)));
             let mut out = Escaped(io::stdout().lock());
             let result = start().and_then(|()| cli.command.run(&mut out));
             hint = result.as_ref().err().and_then(|error| hints::hint(&cli.command, error));

@@ -4,7 +4,7 @@ use super::{
     belongs::{print_warnings, tell_warnings},
     files::{self, Files},
     question::Question,
-    table::{figure, gap, table},
+    table::{figure, gap, number, table},
 };
 use crate::plot::{Curve, Look, Picture};
 use limpq_core::search::{Axis, Front, FrontError, FrontPoint, Precision, Status, Steps, Uniform, upper_ends};
@@ -77,7 +77,7 @@ fn print(out: &mut dyn Write, front: &Front) -> anyhow::Result<()> {
         let mut row: Vec<String> = point.limits.iter().chain(&point.used).map(|&value| figure(value)).collect();
         row.extend(front.axes.iter().map(|axis| compression(front, axis, point).map_or("not known".into(), times)));
         row.extend([point.mean_weight_bits, point.mean_act_bits].map(|bits| format!("{bits:.2}")));
-        row.extend([format!("{:.6}", point.objective), proof(point)]);
+        row.extend([number(point.objective, 6), proof(point)]);
         rows.add_row(row);
     }
     writeln!(out, "{rows}\n")?;

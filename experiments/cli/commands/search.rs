@@ -7,7 +7,7 @@ use super::{
     files,
     question::{Asked, Question},
 };
-use limpq_core::search::{BudgetUse, Changed, Found, Instance, LayerBits, Ranked, Solved, changed};
+use limpq_core::search::{BudgetUse, Changed, Found, Instance, LayerBits, Ranked, Solved, Top, changed};
 use serde::Serialize;
 use std::{
     io::Write,
@@ -52,7 +52,8 @@ impl Search {
         let (mut instance, solved, mut found) = asked.solve()?;
         search.shadow_prices(&mut instance, &solved, asked.solver(), &mut found.budgets);
         let alternatives = self.top.map(|count| alternatives(&asked, &instance, solved, &found, count));
-        let answer = Answer { found, alternatives: alternatives.transpose()? };
+        let (alternatives, alternatives_complete) = alternatives.transpose()?.unzip();
+        let answer = Answer { found, alternatives, alternatives_complete };
         for (path, format) in self.out.iter().zip(formats) {
             format(&answer, path)?;
         }
@@ -63,7 +64,8 @@ impl Search {
         }
         report::print(out, &search, &instance, &answer.found)?;
         if let Some(alternatives) = &answer.alternatives {
-            report::alternatives(out, &answer.found, alternatives, self.top.map_or(0, usize::from))?;
+            let asked = self.top.map_or(0, usize::from);
+            report::alternatives(out, &answer.found, alternatives, asked, answer.alternatives_complete == Some(true))?;
         }
         print_warnings(out, &answer.found.warnings)?;
         for path in &self.out {
@@ -80,6 +82,9 @@ struct Answer {
     found: Found,
     #[serde(skip_serializing_if = "Option::is_none")]
     alternatives: Option<Vec<Alternative>>,
+    /// If they are fewer than asked for: whether it is proven that there are no others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alternatives_complete: Option<bool>,
 }
 
 /// One of the best policies, the best one included.
@@ -97,15 +102,17 @@ struct Alternative {
     budgets: Vec<BudgetUse>,
 }
 
+/// The best policies, and whether there are no others.
 fn alternatives(
     asked: &Asked,
     instance: &Instance,
     solved: Solved,
     best: &Found,
     count: u16,
-) -> anyhow::Result<Vec<Alternative>> {
+) -> anyhow::Result<(Vec<Alternative>, bool)> {
     let search = asked.search();
-    let ranked = search.top(instance, solved, asked.solver(), count.into()).map_err(|error| asked.explained(error))?;
+    let top = search.top(instance, solved, asked.solver(), count.into());
+    let Top { ranked, complete } = top.map_err(|error| asked.explained(error))?;
     let alternative = |(place, Ranked { solved, proven }): (usize, Ranked)| {
         let found = search.found(instance, &solved, asked.solver().name);
         Alternative {
@@ -118,7 +125,7 @@ fn alternatives(
             budgets: found.budgets,
         }
     };
-    Ok(ranked.into_iter().enumerate().map(alternative).collect())
+    Ok((ranked.into_iter().enumerate().map(alternative).collect(), complete))
 }
 
 type Format = fn(&Answer, &Path) -> anyhow::Result<()>;

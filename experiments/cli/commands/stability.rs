@@ -3,7 +3,7 @@
 use super::{
     belongs::{print_warnings, tell_warnings},
     question::Question,
-    table::table,
+    table::{number, table},
 };
 use limpq_core::search::{Accounting, Flips, Indicators, RisingIndicators, Stability as Judged, noisy};
 use serde::Serialize;
@@ -115,8 +115,11 @@ impl Stability {
             out,
             "layers that change: {mean_flipped_layers:.2} of {all} on average; none in {same} of {searches}"
         )?;
-        let spread = |least, mean, most| format!("{mean:.6} on average, from {least:.6} to {most:.6}");
-        writeln!(out, "objective of the policy: {:.9}", found.objective)?;
+        let spread = |least, mean, most| {
+            let [least, mean, most] = [least, mean, most].map(|value| number(value, 6));
+            format!("{mean} on average, from {least} to {most}")
+        };
+        writeln!(out, "objective of the policy: {}", number(found.objective, 9))?;
         writeln!(out, "objectives found: {}", spread(objective.least, objective.mean, objective.most))?;
         writeln!(
             out,

@@ -4,7 +4,7 @@ use super::{
     belongs::{print_warnings, tell_warnings},
     files::{self, Files},
     question::{Asked, Question},
-    table::{figure, table},
+    table::{figure, number, table},
 };
 use crate::plot::{Curve, Look, Picture};
 use limpq_core::search::{Accounting, LayerBits, Precision, Proof, RisingIndicators, Search, Status, changed};
@@ -163,7 +163,7 @@ fn print(out: &mut dyn Write, sweep: &Sweep) -> anyhow::Result<()> {
     for point in &sweep.points {
         rows.add_row([
             figure(point.alpha),
-            format!("{:.6}", point.objective),
+            number(point.objective, 6),
             figure(point.weight_indicators),
             figure(point.act_indicators),
             format!("{:.2}", point.mean_weight_bits),

@@ -20,8 +20,21 @@ pub fn figure(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return value.to_string();
     }
+    if !(1e-9..1e15).contains(&value.abs()) {
+        return format!("{value:.4e}");
+    }
     let decimals = (4.0 - value.abs().log10().floor()).clamp(0.0, 15.0) as usize;
     format!("{value:.decimals$}")
+}
+
+/// A number with so many decimals, or with an exponent where they would show few of its digits or only a long row of them.
+pub fn number(value: f64, decimals: usize) -> String {
+    let least = 0.1f64.powi(i32::try_from(decimals).unwrap_or(i32::MAX).saturating_sub(3));
+    if value == 0.0 || !value.is_finite() || (least..1e12).contains(&value.abs()) {
+        format!("{value:.decimals$}")
+    } else {
+        format!("{value:.decimals$e}")
+    }
 }
 
 /// A gap in percent; one that is not proven to be nothing does not look like nothing.
@@ -46,5 +59,14 @@ mod tests {
     fn figures_keep_five_digits() {
         let shown: Vec<_> = [0.0, 0.000_123_456_7, 7.972_351, 48.283_189, 1_857_612.3].map(figure).into();
         assert_eq!(shown, ["0", "0.00012346", "7.9724", "48.283", "1857612"]);
+        assert_eq!([1.5e-290, -2e300].map(figure), ["1.5000e-290", "-2.0000e300"]);
+    }
+
+    /// Losses of any size are searched with; an objective of 5e300 was printed with 301 digits, and one of 5e-290 as 0.
+    #[test]
+    fn numbers_of_any_size_show_their_digits() {
+        let shown = [0.0, 5.039_887_115_3, 0.001_25, 5.039_887_1e-290, 5e300].map(|value| number(value, 6));
+        assert_eq!(shown, ["0.000000", "5.039887", "0.001250", "5.039887e-290", "5.000000e300"]);
+        assert_eq!(number(5.039_887_115_3, 9), "5.039887115");
     }
 }

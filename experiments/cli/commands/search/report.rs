@@ -1,7 +1,7 @@
 //! What a search found, for people: policy, budgets, the uniform policies next to it, and how far to trust it.
 
 use super::Alternative;
-use crate::commands::table::{figure, gap as in_percent, table};
+use crate::commands::table::{figure, gap as in_percent, number, table};
 use limpq_core::search::{BitWidth, CostTable, Found, Instance, LayerBits, Precision, Proof, Search, Status, Uniform};
 use std::io::Write;
 
@@ -16,7 +16,7 @@ pub fn print(out: &mut dyn Write, search: &Search, instance: &Instance, found: &
     policy(out, search, &instance.stated.tables, found)?;
     budgets(out, found)?;
     uniforms(out, search, found)?;
-    writeln!(out, "objective: {:.9}", found.objective)?;
+    writeln!(out, "objective: {}", number(found.objective, 9))?;
     writeln!(out, "proof: {}", proof(&found.proof, &found.solver))?;
     writeln!(out, "accounting: {}", found.accounting)?;
     writeln!(out, "alpha: {}", found.alpha)?;
@@ -74,7 +74,7 @@ fn budgets(out: &mut dyn Write, found: &Found) -> anyhow::Result<()> {
             budget.limit.map(|limit| format!("{:.3}", 100.0 * budget.used / limit)).unwrap_or_default(),
             if budget.binding { "yes" } else { "no" }.to_owned(),
             match (budget.gain_of_one_percent, budget.limit) {
-                (Some(gain), _) => format!("{gain:.6}"),
+                (Some(gain), _) => number(gain, 6),
                 (None, Some(_)) => "not known".to_owned(),
                 (None, None) => String::new(),
             },
@@ -121,7 +121,7 @@ fn uniforms(out: &mut dyn Write, search: &Search, found: &Found) -> anyhow::Resu
     for uniform in search.uniforms()?.into_iter().filter(|uniform| near(uniform.bits)) {
         let mut row = vec![uniform.bits.to_string()];
         row.extend(uniform.used.iter().map(|used| used.map_or_else(|| "not known".to_owned(), figure)));
-        row.extend([format!("{:.6}", uniform.objective), verdict(search, &uniform, best)]);
+        row.extend([number(uniform.objective, 6), verdict(search, &uniform, best)]);
         rows.add_row(row);
     }
     writeln!(out, "{rows}\n")?;
@@ -142,7 +142,13 @@ fn verdict(search: &Search, uniform: &Uniform, best: Option<Precision>) -> Strin
 }
 
 /// The best policies and where they differ from the best one.
-pub fn alternatives(out: &mut dyn Write, best: &Found, list: &[Alternative], asked: usize) -> anyhow::Result<()> {
+pub fn alternatives(
+    out: &mut dyn Write,
+    best: &Found,
+    list: &[Alternative],
+    asked: usize,
+    complete: bool,
+) -> anyhow::Result<()> {
     const SHOWN: usize = 4;
     let used: Vec<String> = best.budgets.iter().map(|b| format!(">{} ({})", b.name, b.unit)).collect();
     let headings = [">rank", ">objective", ">above the best"].into_iter().chain(used.iter().map(String::as_str));
@@ -150,7 +156,7 @@ pub fn alternatives(out: &mut dyn Write, best: &Found, list: &[Alternative], ask
     for Alternative { rank, objective, difference, proven, changed, budgets, .. } in list {
         let which = changed.iter().take(SHOWN).map(|c| format!("{} {} -> {}", c.layer, c.from, c.to));
         let more = if changed.len() > SHOWN { ", ..." } else { "" };
-        let mut row = vec![rank.to_string(), format!("{objective:.9}"), format!("{difference:.3e}")];
+        let mut row = vec![rank.to_string(), number(*objective, 9), format!("{difference:.3e}")];
         row.extend(budgets.iter().map(|budget| figure(budget.used)));
         row.extend([changed.len().to_string(), which.collect::<Vec<_>>().join(", ") + more]);
         row.push(if *proven { "yes" } else { "no" }.to_owned());
@@ -158,7 +164,12 @@ pub fn alternatives(out: &mut dyn Write, best: &Found, list: &[Alternative], ask
     }
     writeln!(out, "\n{rows}\n")?;
     if list.len() < asked {
-        writeln!(out, "{asked} policies were asked for; no more than {} were found within the budgets", list.len())?;
+        let found = list.len();
+        let why = match complete {
+            true => "the budgets admit no others",
+            false => "a limit ended the search, and there may be others",
+        };
+        writeln!(out, "{asked} policies were asked for, {found} are listed: {why}")?;
     }
     Ok(())
 }
@@ -168,7 +179,7 @@ fn proof(proof: &Proof, solver: &str) -> String {
     let Proof { status, bound, gap, seconds, nodes } = *proof;
     let nodes = nodes.map(|nodes| format!(", {nodes} nodes")).unwrap_or_default();
     let seconds = format!("{seconds:.3}");
-    let room = format!("no policy has an objective below {bound:.6}, a gap of {}", in_percent(gap, 2));
+    let room = format!("no policy has an objective below {}, a gap of {}", number(bound, 6), in_percent(gap, 2));
     match status {
         Status::Optimal => format!("proven optimal by {solver} in {seconds} s{nodes}"),
         Status::Stopped => {

@@ -115,7 +115,10 @@ pub(crate) fn pass<const R: usize>(
         let most = sought + result.float_error;
         next.clear();
         for (parent, state) in states.iter().enumerate() {
-            if parent % 256 == 0 && limits.reached(result.nodes + next.len() as u64) {
+            // Memory that cannot be had ends the search like any other limit.
+            if parent % 256 == 0 && limits.reached(result.nodes + next.len() as u64)
+                || next.try_reserve(items.len()).is_err()
+            {
                 result.expired = true;
                 return result;
             }
@@ -175,7 +178,13 @@ pub(crate) fn pass<const R: usize>(
             }
             return result;
         }
-        history.push(next.iter().map(|state| (state.parent, state.item)).collect());
+        let mut reached = vec![];
+        if reached.try_reserve_exact(next.len()).is_err() {
+            result.expired = true;
+            return result;
+        }
+        reached.extend(next.iter().map(|state| (state.parent, state.item)));
+        history.push(reached);
         std::mem::swap(&mut states, &mut next);
     }
     for state in &states {

@@ -50,11 +50,15 @@ pub(crate) fn pass(
         let most = sought + float_error;
         let mut next: Vec<Path> = vec![];
         for (parent, path) in paths.iter().enumerate() {
-            if parent % 256 == 0 && limits.reached(result.nodes + next.len() as u64) {
+            let steps = &relaxation.steps[place][path.state as usize];
+            // Memory that cannot be had ends the search like any other limit.
+            if parent % 256 == 0 && limits.reached(result.nodes + next.len() as u64)
+                || next.try_reserve(steps.len()).is_err()
+            {
                 result.expired = true;
                 return result;
             }
-            for &(index, state) in &relaxation.steps[place][path.state as usize] {
+            for &(index, state) in steps {
                 let item = &level.items[index];
                 if (0..graph.wide).any(|row| path.used[row] > graph.slack[row] - item.wide[row]) {
                     continue;
@@ -98,7 +102,13 @@ pub(crate) fn pass(
             result.cut = next[width..].iter().map(|path| path.bound).fold(result.cut, f64::min);
             next.truncate(width);
         }
-        history.push(next.iter().map(|path| (path.parent, path.item)).collect());
+        let mut reached = vec![];
+        if reached.try_reserve_exact(next.len()).is_err() {
+            result.expired = true;
+            return result;
+        }
+        reached.extend(next.iter().map(|path| (path.parent, path.item)));
+        history.push(reached);
         paths = next;
     }
     if let Some((end, _)) = paths.iter().enumerate().min_by_key(|(_, path)| (path.worth, path.rank)) {
