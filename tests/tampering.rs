@@ -9,7 +9,7 @@ use crate::{
 };
 use limpq_core::{
     run::{Place, run, run_in},
-    train::{CancelToken, Progress, State},
+    train::{CancelToken, Checkpoint, Progress, State},
 };
 use std::{
     cell::Cell,
@@ -119,6 +119,36 @@ fn artifacts_that_no_run_can_have_written_are_named_whatever_their_hash() {
     forge(&out, "policy.json", |_| vec![]);
     go(&config, &out);
     assert_same(&whole, &tree(&out));
+}
+
+/// Optimizer state of another network, or none: burn panics at the one and starts again at zero with the other.
+#[test]
+fn optimizer_state_of_another_network_is_refused() {
+    let stopped = |sets: &[&str]| {
+        let home = tempfile::tempdir().unwrap();
+        let config = quick(&[sets, &["pretrain.epochs=1", "checkpoints.last=1"]].concat());
+        Impatient::after(2, "pretrain").run(&config, home.path()).unwrap_err();
+        let names = tree(home.path()).into_keys().filter(|name| name.starts_with("checkpoints/"));
+        let name = names.last().expect("a stopped run leaves a checkpoint");
+        (home, config, name)
+    };
+    let (home, config, name) = stopped(&[]);
+    let (wider, _, other) = stopped(&["model.width=8"]);
+    let checkpoint =
+        |folder: &Path, name: &str| Checkpoint::from_bytes(&fs::read(folder.join(name)).unwrap(), name).unwrap();
+    let own = checkpoint(home.path(), &name);
+    for (foreign, what) in [
+        (checkpoint(wider.path(), &other).optimizer, "and the parameter is F32 of shape"),
+        (vec![], "header"),
+        (own.optimizer[..own.optimizer.len() - 4].to_vec(), "truncated"),
+    ] {
+        forge(home.path(), &name, |_| Checkpoint { optimizer: foreign, ..own.clone() }.to_bytes());
+        let error = run(&config, home.path(), &Stages::default()).unwrap_err().to_string();
+        assert!(error.starts_with("cannot use the checkpoint of pretrain: "), "{error}");
+        assert!(error.contains(what), "{what}: {error}");
+    }
+    forge(home.path(), &name, |_| own.to_bytes());
+    run(&config, home.path(), &Stages::default()).unwrap();
 }
 
 /// A network whose first tensor has lost a row.

@@ -204,7 +204,12 @@ fn check(
         true => "; for other classes start the classifier anew: [weights] new_classifier = true".to_owned(),
         false => names::hint(all, wanted, &classifier),
     };
-    Err(WeightsError::Misfit { path: path.to_owned(), model: graph.model.clone(), faults: faults.collect(), hint })
+    // A line of the config that takes the file is worth more than two lists of names.
+    let faults = match only_classes || hint.is_empty() {
+        true => faults.collect(),
+        false => vec!["its tensors have a longer name there, or lie under a key".to_owned()],
+    };
+    Err(WeightsError::Misfit { path: path.to_owned(), model: graph.model.clone(), faults, hint })
 }
 
 fn listed(what: &str, names: &[String]) -> String {

@@ -5,7 +5,7 @@ use super::{
     question::Question,
     table::{number, table},
 };
-use limpq_core::search::{Accounting, Flips, Indicators, RisingIndicators, Stability as Judged, noisy};
+use limpq_core::search::{Accounting, Flips, Indicators, Provenance, RisingIndicators, Stability as Judged, noisy};
 use serde::Serialize;
 use std::{io::Write, path::PathBuf};
 
@@ -71,6 +71,7 @@ impl Stability {
         let search = asked.search();
         let mut warnings = found.warnings.clone();
         for (path, other) in self.with.iter().zip(&others) {
+            warnings.extend(otherwise(&path.display().to_string(), &asked.indicators.provenance, &other.provenance));
             warnings.extend(other.audit().into_iter().map(|warning| format!("{}: {warning}", path.display())));
         }
         let judged = match others.is_empty() {
@@ -137,6 +138,25 @@ impl Stability {
     }
 }
 
+/// The warning about a file that was not made as the first was: what changes is then no noise alone.
+fn otherwise(file: &str, one: &Provenance, other: &Provenance) -> Option<String> {
+    let quantizer = |of: &Provenance| of.quantizer.clone();
+    let pairs = [
+        ("sensitivity", Some(one.sensitivity.clone()), Some(other.sensitivity.clone())),
+        ("quantizer", quantizer(one), quantizer(other)),
+        ("data set", one.dataset.clone(), other.dataset.clone()),
+        ("alpha", one.alpha.map(|alpha| alpha.to_string()), other.alpha.map(|alpha| alpha.to_string())),
+    ];
+    let differing = pairs.into_iter().filter_map(|(what, one, other)| {
+        let (one, other) = one.zip(other).filter(|(one, other)| one != other)?;
+        Some(format!("{what} {other}, not {one}"))
+    });
+    let differing: Vec<String> = differing.collect();
+    (!differing.is_empty()).then(|| {
+        format!("{file} was made otherwise ({}): what changes with it is more than noise", differing.join("; "))
+    })
+}
+
 /// The layers that changed at all, most often first.
 fn layers(out: &mut dyn Write, judged: &Judged) -> anyhow::Result<()> {
     let mut flipped: Vec<&Flips> = judged.layers.iter().filter(|layer| layer.flips > 0).collect();
@@ -161,4 +181,26 @@ fn layers(out: &mut dyn Write, judged: &Judged) -> anyhow::Result<()> {
     }
     writeln!(out, "{rows}\n")?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indicators_that_were_made_otherwise_are_told() {
+        let of = |sensitivity: &str, alpha| Provenance {
+            sensitivity: sensitivity.to_owned(),
+            alpha: Some(alpha),
+            ..Provenance::default()
+        };
+        assert_eq!(otherwise("b.json", &of("learned_step", 2.0), &of("learned_step", 2.0)), None);
+        assert_eq!(
+            otherwise("b.json", &of("learned_step", 2.0), &of("loss_drop", 1.0)).unwrap(),
+            "b.json was made otherwise (sensitivity loss_drop, not learned_step; alpha 1, not 2): what changes with it is more \
+             than noise"
+        );
+        let unknown = Provenance { alpha: None, ..of("learned_step", 2.0) };
+        assert_eq!(otherwise("b.json", &of("learned_step", 2.0), &unknown), None);
+    }
 }

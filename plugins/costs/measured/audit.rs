@@ -26,7 +26,7 @@ pub struct Audit {
     pub needed: usize,
     /// Entries that fit no layer.
     pub unused: Vec<String>,
-    /// Entries for a layer whose signature is another one.
+    /// Another network that the file says it was made for, and entries for a layer whose signature is another one.
     pub mismatched: Vec<String>,
     /// Numbers that fall while bits rise.
     pub falling: Vec<String>,
@@ -97,6 +97,14 @@ impl Measured {
 
     fn mismatched(&self, graph: &Graph) -> Vec<String> {
         let mut faults = vec![];
+        if let Some(belongs) = self.belongs.as_ref().filter(|_| !self.options.allow_unused) {
+            faults.extend(belongs.contradiction(graph).map(|why| {
+                format!(
+                    "{}: {why}; measure this network, or set allow_unused = true if the numbers hold for both",
+                    self.options.path
+                )
+            }));
+        }
         for layer in graph.layers() {
             let here = Signature::of(&layer);
             let key = Key::Layer(layer.name.clone());

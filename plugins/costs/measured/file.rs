@@ -1,11 +1,11 @@
 //! Reading a file of measurements: every fault by its place, not only the first.
 
-use super::{Format, Quantity};
+use super::{Format, Quantity, belongs::Belongs};
 use limpq_core::graph::{Layer, Shape};
 use limpq_core::input;
 use limpq_core::ops::Operator;
 use limpq_core::registry::{self, nearest};
-use limpq_core::search::{BitWidth, Precision};
+use limpq_core::search::{BitWidth, NetworkRecord, Precision};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
@@ -170,11 +170,19 @@ pub(super) struct Subject {
 /// An entry as text, by column.
 type Row = BTreeMap<String, String>;
 
-/// Reads all entries.
+/// What stands in a file.
+#[derive(Debug)]
+pub(super) struct Contents {
+    pub entries: Vec<Entry>,
+    /// The network that it was made for, if it says so.
+    pub belongs: Option<Belongs>,
+}
+
+/// Reads a file.
 ///
 /// # Errors
 /// All faults, by line.
-pub(super) fn read(path: &str, quantity: Quantity) -> Result<Vec<Entry>, FileError> {
+pub(super) fn read(path: &str, quantity: Quantity) -> Result<Contents, FileError> {
     if path.is_empty() {
         return Err(FileError::NoPath);
     }
@@ -193,18 +201,18 @@ pub(super) fn form(path: &str) -> Result<Format, FileError> {
     }
 }
 
-/// Reads all entries of a text; `path` is what it is called.
+/// Reads a text; `path` is what it is called.
 ///
 /// # Errors
 /// All faults, by line.
-pub(super) fn parse(path: &str, text: &str, form: Format, quantity: Quantity) -> Result<Vec<Entry>, FileError> {
+pub(super) fn parse(path: &str, text: &str, form: Format, quantity: Quantity) -> Result<Contents, FileError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let rows = match form {
         Format::Csv => csv_rows,
         Format::Json => json_rows,
     };
     let mut faults = vec![];
-    let rows = rows(path, text, quantity, &mut faults)?;
+    let (rows, belongs) = rows(path, text, quantity, &mut faults)?;
     let mut entries = vec![];
     for (place, row) in rows {
         match entry(&place, &row, quantity) {
@@ -215,7 +223,7 @@ pub(super) fn parse(path: &str, text: &str, form: Format, quantity: Quantity) ->
     match (faults.is_empty(), entries.is_empty()) {
         (false, _) => Err(FileError::Faults(faults)),
         (true, true) => Err(FileError::Empty { path: path.to_owned(), columns: columns(quantity) }),
-        (true, false) => Ok(entries),
+        (true, false) => Ok(Contents { entries, belongs }),
     }
 }
 
@@ -269,7 +277,7 @@ fn unknown(column: &str, quantity: Quantity) -> String {
     format!("unknown column {column:?}{near}; allowed: {}", columns(quantity))
 }
 
-type Rows = Vec<(String, Row)>;
+type Rows = (Vec<(String, Row)>, Option<Belongs>);
 
 fn csv_rows(path: &str, text: &str, quantity: Quantity, faults: &mut Vec<String>) -> Result<Rows, FileError> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(text.as_bytes());
@@ -299,6 +307,10 @@ fn csv_rows(path: &str, text: &str, quantity: Quantity, faults: &mut Vec<String>
     if !wrong.is_empty() {
         return Err(FileError::Faults(wrong));
     }
+    let belongs = Belongs::of_csv(text).unwrap_or_else(|(line, why)| {
+        faults.push(format!("{path}:{line}: {why}"));
+        None
+    });
     let mut rows = vec![];
     for (count, record) in reader.records().enumerate() {
         if count == MOST_ENTRIES {
@@ -318,12 +330,28 @@ fn csv_rows(path: &str, text: &str, quantity: Quantity, faults: &mut Vec<String>
             }),
         }
     }
-    Ok(rows)
+    Ok((rows, belongs))
 }
 
+/// A JSON file that says what it was made for.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Whole {
+    model: String,
+    network: NetworkRecord,
+    entries: List,
+}
+
+type List = Vec<serde_json::Map<String, serde_json::Value>>;
+
 fn json_rows(path: &str, text: &str, quantity: Quantity, faults: &mut Vec<String>) -> Result<Rows, FileError> {
-    let list: Vec<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(text)
-        .map_err(|error| FileError::Json { path: path.to_owned(), message: input::json_error(&error) })?;
+    let read = match text.trim_start().starts_with('{') {
+        true => serde_json::from_str(text)
+            .map(|Whole { model, network, entries }| (entries, Some(Belongs { model, network }))),
+        false => serde_json::from_str(text).map(|list| (list, None)),
+    };
+    let (list, belongs): (List, _) =
+        read.map_err(|error| FileError::Json { path: path.to_owned(), message: input::json_error(&error) })?;
     if list.len() > MOST_ENTRIES {
         return Err(FileError::Long(path.to_owned()));
     }
@@ -348,7 +376,7 @@ fn json_rows(path: &str, text: &str, quantity: Quantity, faults: &mut Vec<String
         }
         rows.push((place, row));
     }
-    Ok(rows)
+    Ok((rows, belongs))
 }
 
 fn entry(place: &str, row: &Row, quantity: Quantity) -> Result<Entry, String> {

@@ -11,12 +11,15 @@
 //!
 //! An entry names a layer, or gives a signature and stands for every layer like it. With both, it is that layer's, and the
 //! signature is compared with the network's: a table measured at another image size is refused. An entry for a layer wins
-//! over one for its signature. Numbers are rounded to whole nanoseconds or picojoules.
+//! over one for its signature. `limpq latency-template` notes the network that its layers are of, in CSV in a first line
+//! `# network: {...}`, in JSON as `{"model": ..., "network": ..., "entries": [...]}`; another network is refused, unless the
+//! option `allow_unused` says that the file serves several. Without that note nothing is compared. Numbers are rounded to whole nanoseconds or picojoules.
 //!
 //! Interpolation, if asked for, is linear in each of the two bit-widths between the nearest measured ones, all four corners
 //! measured. Nothing is ever extrapolated.
 
 mod audit;
+mod belongs;
 mod cost;
 mod file;
 mod template;
@@ -26,7 +29,8 @@ pub use cost::{MeasuredCost, Measures};
 pub use file::FileError;
 pub use template::{Format, template};
 
-use file::{Entry, Key, Signature, Subject};
+use belongs::Belongs;
+use file::{Contents, Key, Signature, Subject};
 use limpq_core::graph::Layer;
 use limpq_core::search::{Precision, Unit};
 use schemars::JsonSchema;
@@ -98,7 +102,7 @@ pub struct MeasuredOptions {
     /// Whether stem and classifier count too; they need entries at 8 bits then.
     pub fixed_layers: bool,
     /// Whether entries that fit no layer of the network are ignored, for a file that serves several networks. They are
-    /// errors otherwise.
+    /// errors otherwise, as is a file that says that it was made for another network.
     pub allow_unused: bool,
     /// Whether a value that decreases with more bits is an error. Measured values often do; `limpq latency-check` lists
     /// them.
@@ -128,6 +132,8 @@ pub struct Measured {
     index: BTreeMap<Key, usize>,
     /// Entries that have no number yet.
     blank: usize,
+    /// The network that it was made for, if it says so.
+    belongs: Option<Belongs>,
 }
 
 impl Measured {
@@ -136,8 +142,8 @@ impl Measured {
     /// # Errors
     /// No file, or what is wrong in it, by line.
     pub fn read(options: MeasuredOptions, quantity: Quantity) -> Result<Self, FileError> {
-        let entries = file::read(&options.path, quantity)?;
-        Self::of(entries, options, quantity)
+        let contents = file::read(&options.path, quantity)?;
+        Self::of(contents, options, quantity)
     }
 
     /// Reads a text in place of the file that the options name.
@@ -145,15 +151,16 @@ impl Measured {
     /// # Errors
     /// What is wrong in it, by line.
     pub fn parse(text: &str, options: MeasuredOptions, quantity: Quantity) -> Result<Self, FileError> {
-        let entries = file::parse(&options.path, text, file::form(&options.path)?, quantity)?;
-        Self::of(entries, options, quantity)
+        let contents = file::parse(&options.path, text, file::form(&options.path)?, quantity)?;
+        Self::of(contents, options, quantity)
     }
 
-    fn of(entries: Vec<Entry>, options: MeasuredOptions, quantity: Quantity) -> Result<Self, FileError> {
+    fn of(contents: Contents, options: MeasuredOptions, quantity: Quantity) -> Result<Self, FileError> {
+        let Contents { entries, belongs } = contents;
         let blank = entries.iter().filter(|entry| entry.value.is_none()).count();
         let subjects = file::subjects(entries, quantity)?;
         let index = subjects.iter().enumerate().map(|(place, subject)| (subject.key.clone(), place)).collect();
-        Ok(Self { options, quantity, subjects, index, blank })
+        Ok(Self { options, quantity, subjects, index, blank, belongs })
     }
 
     /// What is known of a layer or a signature.

@@ -1,6 +1,7 @@
 //! The file to fill in: one entry for each layer (or signature) and pair of bits.
 
 use super::Quantity;
+use super::belongs::Belongs;
 use super::file::{SIGNATURE, Signature};
 use limpq_core::graph::Graph;
 use limpq_core::search::Precision;
@@ -11,12 +12,12 @@ use serde_json::{Map, Value};
 pub enum Format {
     /// A header and one line for each entry.
     Csv,
-    /// A list of objects.
+    /// A list of objects, with the network before it.
     Json,
 }
 
 /// A file with an entry for every searchable layer at every pair of bits and every fixed layer at 8 bits, without numbers.
-/// By signature, layers that are alike have one entry.
+/// By signature, layers that are alike have one entry, and the file belongs to no network in particular.
 pub fn template(
     graph: &Graph,
     precisions: &[Precision],
@@ -43,12 +44,16 @@ pub fn template(
             }
         }
     }
+    let belongs = (!by_signature).then(|| Belongs::of(graph));
     match format {
         Format::Json => {
             let lines: Vec<String> = rows.into_iter().map(|row| format!("  {}", Value::Object(row))).collect();
-            format!("[\n{}\n]\n", lines.join(",\n"))
+            let list = format!("[\n{}\n]", lines.join(",\n"));
+            let Some(Belongs { model, network }) = belongs else { return list + "\n" };
+            let (model, network) = (serde_json::json!(model), serde_json::json!(network));
+            format!("{{\"model\": {model},\n\"network\": {network},\n\"entries\": {list}}}\n")
         }
-        Format::Csv => csv(&rows),
+        Format::Csv => belongs.map(|belongs| belongs.comment()).unwrap_or_default() + &csv(&rows),
     }
 }
 

@@ -240,6 +240,15 @@ fn rebuilt(pickle: &Pickle, object: &Object) -> Option<Tensor> {
     if !["_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3"].contains(&name) {
         return Some(Tensor::unreadable(format!("is of a kind that is not read here ({module}.{name})")));
     }
+    // A view that torch.Tensor.neg or conj made lazily: the numbers in the file are those before it.
+    let arguments = pickle.items(object.arguments).unwrap_or_default();
+    let flags = arguments.get(if name == "_rebuild_tensor_v3" { 7 } else { 6 }).and_then(|&flags| pickle.pairs(flags));
+    if let Some((flag, _)) = flags.unwrap_or_default().iter().find(|(_, set)| *pickle.value(*set) == Value::Bool(true))
+    {
+        let flag = pickle.text(*flag).unwrap_or_default();
+        let why = format!("is a lazy view with the flag {flag:?}; save what .clone() or .resolve_{flag}() gives of it");
+        return Some(Tensor::unreadable(why));
+    }
     let described = || -> Option<Tensor> {
         let arguments = pickle.items(object.arguments)?;
         let &[storage, offset, shape, strides, ..] = arguments else { return None };

@@ -30,6 +30,12 @@ fn tensor(offset: i64, shape: &[i64], strides: &[i64], length: i64) -> Vec<u8> {
     [b"ctorch._utils\n_rebuild_tensor_v2\n(".to_vec(), storage.concat(), b"tQ".to_vec(), of].concat()
 }
 
+/// The same with a flag among its metadata, as of a lazily negated view.
+fn flagged(flag: &str, set: &[u8]) -> Vec<u8> {
+    let whole = tensor(0, &[3], &[1], 3);
+    [whole.strip_suffix(b"tR").unwrap(), &dict(&[(flag, set.to_vec())]), b"tR"].concat()
+}
+
 fn dict(pairs: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let pairs: Vec<u8> = pairs.iter().flat_map(|(key, value)| [text(key), value.clone()].concat()).collect();
     [b"}(".to_vec(), pairs, b"u".to_vec()].concat()
@@ -74,6 +80,16 @@ fn views_of_a_storage_are_read() {
         assert_eq!(of(tensor(11, &[], &[], 12)), [11.0]);
         assert!(of(tensor(0, &[0, 5], &[5, 1], 12)).is_empty());
     }
+}
+
+/// torch.save writes the numbers before `torch._neg_view`, and a flag.
+#[test]
+fn a_view_that_negates_is_not_read_as_what_it_negates() {
+    let of =
+        |set: &[u8]| values(&archive(&dict(&[("w", flagged("neg", set))]), &floats(3), CompressionMethod::Stored), "w");
+    assert_eq!(of(b"\x89"), Ok(vec![0.0, 1.0, 2.0]));
+    let error = of(b"\x88").unwrap_err();
+    assert!(error.contains("a lazy view with the flag \"neg\""), "{error}");
 }
 
 #[test]
