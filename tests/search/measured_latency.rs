@@ -26,15 +26,15 @@ fn check(file: &Path, more: &[&str]) -> assert_cmd::assert::Assert {
 /// Two microseconds for each bit of weights and one for each of activations.
 fn filled(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
-    let fill = |(place, line): (usize, &str)| {
-        if place == 0 {
+    let fill = |line: &str| {
+        if line.starts_with('#') || line.starts_with("layer,") {
             return format!("{line}\n");
         }
         let mut fields = line.rsplit(',').skip(1);
         let [act, weight] = [(); 2].map(|()| fields.next().unwrap().parse::<u64>().unwrap());
         format!("{line}{}\n", 2 * weight + act)
     };
-    text.lines().enumerate().map(fill).collect()
+    text.lines().map(fill).collect()
 }
 
 fn filled_template(folder: &Path) -> PathBuf {
@@ -92,9 +92,9 @@ fn what_is_missing_is_named() {
     let path = filled_template(folder.path());
     let text = fs::read_to_string(&path).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    // The second line of entries, the first searchable layer at w4a4, has lost its number.
-    let (kept, _) = lines[2].rsplit_once(',').unwrap();
-    let gap = text.replacen(lines[2], &format!("{kept},"), 1);
+    // Behind the network and the headings the second line of entries, the first searchable layer at w4a4, has lost its number.
+    let (kept, _) = lines[3].rsplit_once(',').unwrap();
+    let gap = text.replacen(lines[3], &format!("{kept},"), 1);
     fs::write(&path, gap).unwrap();
     let layer = &fixtures::graph().searchable()[0].name;
     let failed = check(&path, &["--bits", "4,2"]).failure();
@@ -103,6 +103,27 @@ fn what_is_missing_is_named() {
     let audit: Value = serde_json::from_slice(&json.get_output().stdout).unwrap();
     assert_eq!(audit["missing"], serde_json::json!([format!("{layer} w4a4")]));
     check(&path, &["--bits", "8"]).failure().stderr(contains("missing"));
+}
+
+/// Without its columns of shapes a table fits every network whose layers have the same names.
+#[test]
+fn a_table_of_another_network_is_refused_though_its_names_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled_template(folder.path());
+    let bare = |line: &str| match line.split(',').collect::<Vec<_>>()[..] {
+        [layer, _, _, _, _, _, _, w, a, value] => format!("{layer},{w},{a},{value}\n"),
+        _ => format!("{line}\n"),
+    };
+    let text: String = fs::read_to_string(&path).unwrap().lines().map(bare).collect();
+    fs::write(&path, &text).unwrap();
+    check(&path, &["--bits", "4,2"]).success();
+    let other = ["--bits", "4,2", "--set", "width=3"];
+    let words = contains("the table was made for resnet20 with model.width = ").and(contains("not model.width = 3"));
+    check(&path, &other).failure().stdout(words);
+    check(&path, &[&other[..], &["--set", "cost.latency_table.allow_unused=true"]].concat()).success();
+    let unsigned: String = text.lines().skip(1).map(|line| format!("{line}\n")).collect();
+    fs::write(&path, unsigned).unwrap();
+    check(&path, &other).success();
 }
 
 #[test]
