@@ -1,7 +1,7 @@
 //! Losses brought to a size that solvers compute well with. Multiplying all losses by a power of two changes no policy's rank,
 //! and no bit of a loss either; near the ends of what a float holds, a solver's sums, products and roundings would.
 
-use super::{Answer, Beside, Problem, Solver, SolverError, Status};
+use crate::search::{Answer, Beside, Problem, Solver, SolverError, Status};
 
 /// Losses up to 2^ORDINARY and down to its inverse are left as they are, bit for bit.
 const ORDINARY: i32 = 256;
@@ -40,11 +40,11 @@ fn without_hopeless(problem: &Problem, answer: &Answer) -> Option<(Problem, Vec<
         return None;
     }
     let found = problem.objective(&answer.picks);
-    let least_loss = |group: &super::Group| group.choices.iter().map(|c| c.loss).fold(f64::INFINITY, f64::min);
+    let least_loss = |group: &crate::search::Group| group.choices.iter().map(|c| c.loss).fold(f64::INFINITY, f64::min);
     let bottom: f64 = problem.groups.iter().map(least_loss).sum();
     // Whatever a choice loses above its group's least, it loses above the bottom; twice, so that no rounding drops a good one.
     let room = 2.0 * (found - bottom) + f64::EPSILON * found.abs();
-    let keep = |group: &super::Group| -> Vec<usize> {
+    let keep = |group: &crate::search::Group| -> Vec<usize> {
         let least = least_loss(group);
         (0..group.choices.len()).filter(|&choice| group.choices[choice].loss - least <= room).collect()
     };

@@ -1,7 +1,7 @@
 //! Budgets as people write them: `bitops=w3a4`, `size=12.2x`, `size=8MiB`, `average_weight_bits=3`, and ranges such as
 //! `size=6MiB..8MiB` or `bitops=w3a3..`.
 
-use super::{CostTable, Precision};
+use crate::search::{CostTable, Precision};
 use std::{fmt, str::FromStr};
 
 /// What is wrong with a budget.

@@ -1,7 +1,7 @@
 //! LIMPQ's rule against indicators that rise with the bits: more bits should not make a layer more sensitive. Where they seem
 //! to, its search may not choose the lower of the two bit-widths.
 
-use super::{Accounting, BitWidth};
+use crate::search::{Accounting, BitWidth};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ impl RisingIndicators {
     }
 
     /// Whether these bits may not be chosen, given all indicators of the tensor.
-    pub(super) fn forbids(self, values: &BTreeMap<BitWidth, f64>, bits: BitWidth) -> bool {
+    pub(in crate::search) fn forbids(self, values: &BTreeMap<BitWidth, f64>, bits: BitWidth) -> bool {
         let higher = || values.range(bits..).find(|&(&other, _)| other > bits).map(|(_, &value)| value);
         self == Self::Forbid && values.get(&bits).is_some_and(|&value| higher().is_some_and(|higher| value < higher))
     }

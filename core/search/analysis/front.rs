@@ -4,9 +4,10 @@
 //! what it uses, and where no policy keeps some limits none keeps tighter ones; so both are solved once only, and each
 //! solve starts from its neighbour's answer.
 
-use super::{
+use super::sweep::Sweep;
+use crate::search::{
     Accounting, BudgetText, Candidates, CostTable, InstanceError, LayerBits, Limits, Named, Proof, RisingIndicators,
-    Search, SearchError, Uniform, sweep::Sweep,
+    Search, SearchError, Uniform,
 };
 use serde::Serialize;
 
@@ -221,7 +222,7 @@ impl Search<'_> {
         let cost = self.constraints.budgets[budget].cost.as_ref();
         let bits = self.constraints.candidates.pairs().chain(text.precisions());
         let table = CostTable::new(&text.name, cost, self.constraints.graph, bits, self.constraints.accounting);
-        let wrong = |error: super::BudgetError| SearchError::Instance(InstanceError::Constraints(error.into()));
+        let wrong = |error: crate::search::BudgetError| SearchError::Instance(InstanceError::Constraints(error.into()));
         match text.limits(&table).map_err(wrong)? {
             Limits { least: Some(least), most: Some(most) } => Ok(Axis {
                 budget,

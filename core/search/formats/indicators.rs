@@ -1,7 +1,8 @@
 //! Importance indicators: for every searchable layer, one number for its weights and one for its input activations at
 //! each candidate bit-width. Read from our JSON or from LIMPQ's pickle, told apart by content.
 
-use super::{Allowed, BitWidth, Candidates, Contradiction, NetworkRecord, pickle};
+use super::pickle;
+use crate::search::{Allowed, BitWidth, Candidates, Contradiction, NetworkRecord};
 use crate::{graph::Graph, input, registry::nearest};
 use serde::{Deserialize, Serialize};
 use std::{

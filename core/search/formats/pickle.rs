@@ -1,8 +1,9 @@
 //! LIMPQ's indicator files: a Python pickle of dicts, lists, strings and floats with the keys `layer_name`, `weight` and
 //! `act`. A pickle that names a class or function is refused, but for Python's own dicts.
 
-use super::{BitWidth, Candidates, Indicators, LayerIndicators, Provenance, indicators::plain_name};
+use super::indicators::plain_name;
 use crate::pickle::{self, Id, Names, Pickle, PickleError, Value};
+use crate::search::{BitWidth, Candidates, Indicators, LayerIndicators, Provenance};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// So many bit-widths are there.

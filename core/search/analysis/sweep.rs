@@ -1,6 +1,6 @@
 //! A sweep of limits under way: solves where earlier answers prove nothing, each time from the neighbour's answer.
 
-use super::{
+use crate::search::{
     Axis, Cell, CostTable, FrontPoint, Instance, MOST_POINTS, Named, Policy, Search, SearchError, Solved, SolverError,
     Status, solve,
 };

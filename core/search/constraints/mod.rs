@@ -1,12 +1,21 @@
 //! What a policy must keep: budgets on costs and rules on layers. All that a search depends on but its indicators.
 
-use super::{
-    Accounting, Allowed, BudgetError, BudgetText, Candidates, CostError, CostModel, CostTable, Limits, Precision,
-    RuleError, Rules, ShareError,
-};
+mod allowed;
+mod budget;
+mod cost;
+mod rising;
+mod rules;
+
+pub use allowed::{Allowed, Class};
+pub use budget::{BudgetError, BudgetText, Limits};
+pub use cost::{Accounting, Added, CostError, CostModel, CostTable, Step, Sum, Unit, uniform_precisions};
+pub use rising::RisingIndicators;
+pub use rules::{Joined, Rule, RuleError, Rules, Share};
+
 use crate::{
     graph::Graph,
     registry::{self, RegistryError},
+    search::{Candidates, Precision, ShareError},
 };
 
 /// A budget with the cost model that it is on.

@@ -1,6 +1,6 @@
 //! Rules applied to a graph: what each layer may have, and which layers have bits in common.
 
-use super::{BitWidth, Candidates, Joined, Precision, Rule, RuleError, Rules};
+use crate::search::{BitWidth, Candidates, Joined, Precision, Rule, RuleError, Rules};
 use crate::{
     graph::{Graph, Layer, NodeId},
     ops::Join,

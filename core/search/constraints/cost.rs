@@ -1,7 +1,7 @@
 //! What layers cost at given bits, in exact integers, and under which accounting.
 
-use super::{BitWidth, Precision};
 use crate::graph::{Graph, Layer, Second};
+use crate::search::{BitWidth, Precision};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 

@@ -4,7 +4,7 @@
 //! class that later layers belong to costs no more in any budget and loses no more: the rest of the policy can replace the
 //! first by the second.
 
-use super::{Choice, Class, Costs, Group, Precision};
+use crate::search::{Choice, Class, Costs, Group, Precision};
 
 /// Fewer joint options than this are all kept: alternatives to the best policy are worth seeing too.
 const PRUNED_FROM: usize = 1000;

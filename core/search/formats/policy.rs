@@ -1,7 +1,7 @@
 //! A policy: the bits of every searchable layer.
 
-use super::{Contradiction, NetworkRecord, Precision};
 use crate::graph::Graph;
+use crate::search::{Contradiction, NetworkRecord, Precision};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,9 +14,9 @@ pub struct LayerBits {
     /// State-dict name.
     pub layer: String,
     /// Bits of its weights.
-    pub weight_bits: super::BitWidth,
+    pub weight_bits: crate::search::BitWidth,
     /// Bits of its input activations.
-    pub act_bits: super::BitWidth,
+    pub act_bits: crate::search::BitWidth,
 }
 
 /// The bits of every searchable layer, in graph order.
@@ -135,7 +135,7 @@ impl Policy {
 
     /// Mean weight and mean activation bits; every layer counts the same.
     pub fn mean_bits(&self) -> [f64; 2] {
-        let mean = |bits: fn(&LayerBits) -> super::BitWidth| {
+        let mean = |bits: fn(&LayerBits) -> crate::search::BitWidth| {
             self.policy.iter().map(|layer| bits(layer).get()).sum::<u64>() as f64 / self.policy.len().max(1) as f64
         };
         [mean(|layer| layer.weight_bits), mean(|layer| layer.act_bits)]

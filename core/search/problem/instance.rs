@@ -1,10 +1,8 @@
 //! Constraints and losses as a [`Problem`]: one group for each layer (or for layers that share bits), one row for each
 //! limit.
 
-use super::{
-    Constraints, ConstraintsError, CostTable, Costs, Group, Precision, Problem, Row, Stated, Sum,
-    share::{self, LayerOption},
-};
+use super::share::{self, LayerOption};
+use crate::search::{Constraints, ConstraintsError, CostTable, Costs, Group, Precision, Problem, Row, Stated, Sum};
 use std::collections::{BTreeMap, HashMap};
 
 /// A problem with what its parts stand for.
@@ -44,7 +42,7 @@ impl Instance {
     ) -> Result<Self, InstanceError> {
         let stated = constraints.state()?;
         let names: Vec<String> = stated.allowed.iter().map(|layer| layer.layer.clone()).collect();
-        let open = |(index, layer): (usize, &super::Allowed)| {
+        let open = |(index, layer): (usize, &crate::search::Allowed)| {
             let options: Vec<_> = layer.pairs().filter_map(|bits| Some((bits, loss(index, bits)?))).collect();
             match options.is_empty() {
                 true => Err(InstanceError::NoChoice(layer.layer.clone())),

@@ -1,7 +1,7 @@
 //! How much a policy owes to chance in its indicators: the search is done again with other indicators, noisy ones or those
 //! of further seeds, and the policies are compared under the original ones.
 
-use super::{Indicators, Instance, Named, Precision, Search, SearchError, Solved, Status};
+use crate::search::{Indicators, Instance, Named, Precision, Search, SearchError, Solved, Status};
 use rand::SeedableRng;
 use rand_distr::{Distribution, LogNormal};
 use serde::Serialize;

@@ -3,7 +3,13 @@
 //! A multiple-choice knapsack with one row for each budget, and for a budget on a peak one for each moment. Losses are
 //! floats; costs and limits are integers, so that whether a budget is kept is never a matter of tolerance.
 
-use super::Precision;
+mod instance;
+mod share;
+
+pub use instance::{Instance, InstanceError, Origin};
+pub use share::ShareError;
+
+use crate::search::Precision;
 
 /// What an option costs in each row, without the zeros: of the rows of a peak most know few layers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

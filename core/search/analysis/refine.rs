@@ -1,7 +1,7 @@
 //! Refinement by measurement: indicators predict the harm of a policy, a measured loss is the harm. Greedy swaps around the
 //! found policy, the ones of least predicted harm first, as many as a budget of evaluations allows.
 
-use super::{Instance, Precision, Problem, Room};
+use crate::search::{Instance, Precision, Problem, Room};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 

@@ -2,7 +2,7 @@
 //! the best policy of a set is known, the others in it fall into one part for each group, in which the groups before it
 //! keep their bits and this one must not. The best of all parts that are left is the next.
 
-use super::{
+use crate::search::{
     Group, Instance, LayerBits, Named, Policy, Precision, Problem, Search, SearchError, Solved, SolverError, Status,
     solve,
 };

@@ -4,7 +4,7 @@
 //! match a layer hold together. A share is `[weights:|acts:]WHAT`, where WHAT is a glob or one of the sets that the graph
 //! gives: `@residual`, `@concat`, `@depthwise`, `@inputs`.
 
-use super::{BitWidth, Candidates};
+use crate::search::{BitWidth, Candidates};
 use glob::Pattern;
 use std::{fmt, str::FromStr};
 
@@ -36,7 +36,7 @@ pub enum RuleError {
         /// The rule as written.
         rule: String,
         /// What is wrong.
-        why: super::BitsError,
+        why: crate::search::BitsError,
     },
     /// No searchable layer matches.
     #[error("{rule:?} matches no searchable layer of {model}{hint}")]

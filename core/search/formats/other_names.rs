@@ -1,7 +1,7 @@
 //! Files of other programs may call layers otherwise; a graph knows such names ([`Graph::aliases`]).
 
-use super::{Indicators, IndicatorsError, LayerBits, LayerIndicators, Policy};
 use crate::graph::Graph;
+use crate::search::{Indicators, IndicatorsError, LayerBits, LayerIndicators, Policy};
 use std::collections::BTreeMap;
 
 impl Indicators {

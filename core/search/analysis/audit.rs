@@ -5,7 +5,7 @@
 //! 3.4 times from what layer and bits explain, no layer further than 5.4 times from the others, and the largest of two rises with
 //! the bits is 2.7 times. Measurements of harm spread over more decades than step sizes do, so theirs are wider.
 
-use super::{BitWidth, Indicators, LayerIndicators};
+use crate::search::{BitWidth, Indicators, LayerIndicators};
 use std::collections::BTreeMap;
 
 /// The smallest step size that quantizers allow when nothing else is asked for.

@@ -1,6 +1,7 @@
 //! The solver boundary: a problem in, a policy with its proof or an honest refusal out.
 
-use super::{Deadline, Problem, scale::solve_scaled};
+use super::scale::solve_scaled;
+use crate::search::{Deadline, Problem};
 use serde::{Deserialize, Serialize};
 
 /// How far an answer can be trusted.
@@ -220,6 +221,7 @@ pub fn solve(solver: Named, problem: &Problem, near: Option<&[usize]>) -> Result
 
 /// The bound that needs no solver: every layer at its least loss, budgets ignored.
 fn relaxed(problem: &Problem) -> f64 {
-    let least = |group: &super::Group| group.choices.iter().map(|choice| choice.loss).fold(f64::INFINITY, f64::min);
+    let least =
+        |group: &crate::search::Group| group.choices.iter().map(|choice| choice.loss).fold(f64::INFINITY, f64::min);
     problem.groups.iter().map(least).sum()
 }

@@ -1,10 +1,10 @@
-//! One search: indicators and constraints become a [`Problem`](super::Problem); a solver's answer becomes a policy with its
+//! One search: indicators and constraints become a [`Problem`](crate::search::Problem); a solver's answer becomes a policy with its
 //! proof.
 
-use super::{
+use crate::search::analysis::Refusal;
+use crate::search::{
     Accounting, Allowed, BitWidth, Candidates, Constraints, Indicators, IndicatorsError, Infeasible, Instance,
-    InstanceError, Named, Policy, Precision, Proof, RisingIndicators, Room, Solved, Solver, SolverError, Status,
-    infeasible::Refusal, solve,
+    InstanceError, Named, Policy, Precision, Proof, RisingIndicators, Room, Solved, Solver, SolverError, Status, solve,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -172,7 +172,7 @@ impl Search<'_> {
             return Err(SearchError::Alpha(self.alpha));
         }
         let Constraints { graph, candidates, rules, .. } = self.constraints;
-        let wrong = |error: super::RuleError| SearchError::Instance(InstanceError::Constraints(error.into()));
+        let wrong = |error: crate::search::RuleError| SearchError::Instance(InstanceError::Constraints(error.into()));
         let allowed = rules.allowed(graph, candidates).map_err(wrong)?;
         self.indicators.check(graph, &allowed)?;
         self.adds_up()?;
@@ -187,7 +187,7 @@ impl Search<'_> {
     fn adds_up(&self) -> Result<(), SearchError> {
         let usable =
             |values: &BTreeMap<BitWidth, f64>| values.values().copied().filter(|v| v.is_finite()).fold(0.0, f64::max);
-        let largest = |(layer, of): (&String, &super::LayerIndicators)| {
+        let largest = |(layer, of): (&String, &crate::search::LayerIndicators)| {
             let [weight, act] = [usable(&of.weight), usable(&of.act)];
             let tensor = if self.alpha * weight > act { ("weights", weight) } else { ("activations", act) };
             (layer.clone(), weight, act, tensor)
@@ -329,7 +329,7 @@ impl Search<'_> {
                 cost.is_some_and(|cost| limits.most.is_none_or(|most| cost <= most) && limits.least <= Some(cost))
             });
             let closed = problem.groups.iter().map(|group| {
-                let open = |choice: &super::Choice, place: usize| choice.bits[place] == bits;
+                let open = |choice: &crate::search::Choice, place: usize| choice.bits[place] == bits;
                 let has = |&place: &usize| !group.choices.iter().any(|choice| open(choice, place));
                 (0..group.layers.len()).filter(has).count()
             });

@@ -1,6 +1,6 @@
 //! Why no policy keeps every constraint: budgets that are out of reach, or a set of budgets and rules that conflict.
 
-use super::{Allowed, Budget, Constraints, Instance, Named, Precision, Rules, SolverError, solve};
+use crate::search::{Allowed, Budget, Constraints, Instance, Named, Precision, Rules, SolverError, solve};
 use std::fmt;
 
 /// How far a budget is from being kept.
@@ -112,7 +112,7 @@ enum Part {
 }
 
 /// Constraints that no policy keeps, and what is needed to see why.
-pub(super) struct Refusal<'a> {
+pub(in crate::search) struct Refusal<'a> {
     /// What must be kept.
     pub constraints: Constraints<'a>,
     /// Whether the rule on rising indicators leaves a layer these bits.

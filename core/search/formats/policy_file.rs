@@ -1,6 +1,7 @@
 //! Policies as files: our JSON, LIMPQ's bit lists (YAML or JSON) and CSV; told apart by content when read.
 
-use super::{BitWidth, LayerBits, POLICY_SCHEMA, Policy, PolicyError, Precision, indicators::plain_name};
+use super::indicators::plain_name;
+use crate::search::{BitWidth, LayerBits, POLICY_SCHEMA, Policy, PolicyError, Precision};
 use crate::{graph::Graph, input};
 use serde::Deserialize;
 use std::{collections::BTreeSet, path::Path};
