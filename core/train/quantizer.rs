@@ -89,7 +89,7 @@ pub struct TensorInfo<'a> {
 /// Fake quantization. Tensors come as `[rows, elements]`: one row for the whole tensor, or one for each output channel when
 /// [`Quantizer::per_channel`] says so, or several for each when [`Quantizer::groups`] does.
 ///
-/// [`Quantizer::start`], [`Quantizer::quantize`] and [`Quantizer::indicator`] are a quantizer; all else has a default. What they
+/// [`Quantizer::init`], [`Quantizer::quantize`] and [`Quantizer::indicator`] are a quantizer; all else has a default. What they
 /// are made of is in [`super::quant`], and a kernel of one's own is a [`super::kernels::CustomOp`].
 ///
 /// Logarithmic levels (Miyashita et al., arXiv:1603.01025), with a kernel of their own, as a plugin; in a crate outside this is all:
@@ -109,7 +109,7 @@ pub struct TensorInfo<'a> {
 /// limpq_core::plugin!(Quantizer, "logarithmic", "powers of two (Miyashita et al., 2016)", Logarithmic);
 ///
 /// impl Quantizer for Logarithmic {
-///     fn start(&self, _: Role, values: Tensor<2>, _: Grid) -> Vec<Tensor<1>> {
+///     fn init(&self, _: Role, values: Tensor<2>, _: Grid) -> Vec<Tensor<1>> {
 ///         let [rows, _] = values.dims();
 ///         vec![values.abs().max_dim(1).clamp_min(1e-5).reshape([rows])]
 ///     }
@@ -163,8 +163,8 @@ pub struct TensorInfo<'a> {
 /// let quantizer = limpq_core::registry::build::<dyn Quantizer>("logarithmic", &toml::Table::new()).unwrap();
 /// let grid = Grid { bits: "3".parse().unwrap(), signed: true };
 /// let values = Tensor::<2>::from_floats([[4.0, -1.9, 0.7, 0.01]], &Device::flex().autodiff()).require_grad();
-/// let start = quantizer.start(Role::Weight, values.clone().inner(), grid);
-/// let quantized = quantizer.quantize(Role::Weight, values.clone(), &start, grid);
+/// let parameters = quantizer.init(Role::Weight, values.clone().inner(), grid);
+/// let quantized = quantizer.quantize(Role::Weight, values.clone(), &parameters, grid);
 /// assert_eq!(quantized.to_data().try_to_vec::<f32>().unwrap(), [4.0, -2.0, 0.5, 0.0]);
 /// let gradients = quantized.sum().backward();
 /// assert_eq!(values.grad(&gradients).unwrap().into_data().try_to_vec::<f32>().unwrap(), [1.0; 4]);
@@ -181,15 +181,15 @@ pub trait Quantizer: Send + Sync {
         1
     }
 
-    /// Parameters to start from, each of shape `[rows]`, given the pre-trained weights or a batch of activations.
-    fn start(&self, role: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>>;
+    /// Initial parameters, each of shape `[rows]`, given the pre-trained weights or a batch of activations.
+    fn init(&self, role: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>>;
 
-    /// Parameters of activations to start from, given what [`Quantizer::start`] makes of each of several calibration batches, in
+    /// Initial parameters of activations, given what [`Quantizer::init`] returns for each of several calibration batches, in
     /// their order. By default the mean of each; [`super::quant::AcrossBatches`] has other ways.
-    fn start_from_batches(&self, starts: Vec<Vec<Tensor<1>>>) -> Vec<Tensor<1>> {
-        let parameters = starts.first().map_or(0, Vec::len);
+    fn init_from_batches(&self, batches: Vec<Vec<Tensor<1>>>) -> Vec<Tensor<1>> {
+        let parameters = batches.first().map_or(0, Vec::len);
         (0..parameters)
-            .map(|place| AcrossBatches::Mean.combine(starts.iter().map(|start| start[place].clone()).collect()))
+            .map(|place| AcrossBatches::Mean.combine(batches.iter().map(|batch| batch[place].clone()).collect()))
             .collect()
     }
 
@@ -241,7 +241,7 @@ pub trait Quantizer: Send + Sync {
     fn indicator(&self, role: Role, parameters: &[Vec<f32>], grid: Grid) -> Result<f64, NoIndicator>;
 }
 
-/// Whether a quantizer gives importance indicators, tried on what its parameters start from.
+/// Whether a quantizer gives importance indicators, tried on its initial parameters.
 ///
 /// # Errors
 /// When weights or activations have none.
@@ -249,9 +249,9 @@ pub(crate) fn try_indicators(quantizer: &dyn Quantizer) -> Result<(), NoIndicato
     let grid = Grid { bits: BitWidth::new(4).expect("4 is a bit-width"), signed: true };
     for role in Role::BOTH {
         let values = Tensor::<2>::from_floats([[-1.0, 1.0]], &Device::flex());
-        let start = quantizer.start(role, values, grid).into_iter();
-        let start: Vec<Vec<f32>> = start.map(super::network::host).collect();
-        quantizer.indicator(role, &start, grid)?;
+        let initial = quantizer.init(role, values, grid).into_iter();
+        let initial: Vec<Vec<f32>> = initial.map(super::network::host).collect();
+        quantizer.indicator(role, &initial, grid)?;
     }
     Ok(())
 }

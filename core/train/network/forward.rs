@@ -18,7 +18,7 @@ impl Network {
     /// Class scores `[batch, classes]` of images `[batch, channels, height, width]` with every layer at the given bits.
     /// `training` normalises with the batch's statistics and updates the running ones.
     pub fn forward(&self, images: Tensor<4>, bits: &Bits, training: bool) -> Tensor<2> {
-        self.walk(images, bits, if training { TRAIN } else { Statistics::Running }, &mut |layer, input, kernel| {
+        self.run_all(images, bits, if training { TRAIN } else { Statistics::Running }, &mut |layer, input, kernel| {
             self.prepared(layer, bits[layer], input, kernel)
         })
     }
@@ -31,7 +31,7 @@ impl Network {
         images: Tensor<4>,
         prepare: &mut dyn FnMut(usize, Tensor<4>, Tensor<4>) -> (Tensor<4>, Tensor<4>),
     ) -> Tensor<2> {
-        self.walk(images, &self.plan.no_bits(), Statistics::Running, prepare)
+        self.run_all(images, &self.plan.no_bits(), Statistics::Running, prepare)
     }
 
     /// A layer's weights or input activations rounded to the grid of one of its bit-widths.
@@ -47,7 +47,7 @@ impl Network {
 
     /// Moves the running statistics of batch-norms towards those of a batch by a share of the way; 1 replaces them.
     pub fn observe(&self, images: Tensor<4>, bits: &Bits, share: f64) {
-        self.walk(images, bits, Statistics::Observe { share }, &mut |layer, input, kernel| {
+        self.run_all(images, bits, Statistics::Observe { share }, &mut |layer, input, kernel| {
             self.prepared(layer, bits[layer], input, kernel)
         });
     }
@@ -58,7 +58,7 @@ impl Network {
         let mut place = None;
         let finite = |tensor: &Tensor<4>| host(tensor.clone()).iter().all(|value| value.is_finite());
         let statistics = if training { Statistics::Batch } else { Statistics::Running };
-        self.walk(images, bits, statistics, &mut |layer, input, kernel| {
+        self.run_all(images, bits, statistics, &mut |layer, input, kernel| {
             let name = &self.plan.layers[layer].name;
             if place.is_none() && !finite(&kernel) {
                 place = Some(format!("the weights of layer {name}"));
@@ -123,7 +123,7 @@ impl Network {
 
     /// Runs the graph; `prepare` sees and may replace the two operands of each layer: its input, and its weights or the other
     /// input of a product.
-    pub(super) fn walk(
+    pub(super) fn run_all(
         &self,
         images: Tensor<4>,
         bits: &Bits,
@@ -138,7 +138,7 @@ impl Network {
         flat(outputs.read(last))
     }
 
-    /// Runs some of the nodes, as [`Self::walk`] runs all. What they read of others must have been put into the outputs, the
+    /// Runs some of the nodes, as [`Self::run_all`] runs all. What they read of others must have been put into the outputs, the
     /// network's input, node 0, too.
     pub(super) fn run(
         &self,
