@@ -85,7 +85,7 @@ fn a_variance_that_rounding_took_below_0_is_fine() {
     let path = given(home.path(), |state| state.0.get_mut("bn1.running_var").unwrap().values[0] = -9.99e-6);
     let config = config(&path, &["sensitivity.name=static_step", "finetune.epochs=0"]);
     let summary = run(&config, &home.path().join("run"), &Stages::default()).unwrap();
-    assert!(summary.entrants.iter().all(|entrant| entrant.score.loss.is_finite()));
+    assert!(summary.networks.iter().all(|network| network.score.loss.is_finite()));
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod search;
 mod trained;
 
 pub(super) use report::report;
-pub use report::{Entrant, Summary};
+pub use report::{NetworkResult, Summary};
 
 use super::{Config, RunError, pipeline::Run};
 use crate::store::{Files, Layout, Leaves, artifact::Damaged};

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 /// One network in the final comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entrant {
+pub struct NetworkResult {
     /// What it is: full precision, the found policy, or the uniform one.
     pub name: String,
     /// Accuracy and loss on the test set.
@@ -51,7 +51,7 @@ pub struct Summary {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refined: Option<Refined>,
     /// The networks side by side: full precision, found, refined (if asked for), best uniform (when one keeps the budgets).
-    pub entrants: Vec<Entrant>,
+    pub networks: Vec<NetworkResult>,
     /// The found bits.
     pub policy: Policy,
 }
@@ -62,14 +62,14 @@ pub(in crate::run) fn report(run: &Run) -> Result<Summary, RunError> {
     let (found, _) = search::found(run)?;
     let refined = if refine::is_asked_for(config) { Some(refine::refined(run)?.refined) } else { None };
     let score = |name: &str| -> Result<Score, RunError> { Ok(parsed(name, Some(&run.read(name)?))?) };
-    let entrants = run.searching(|search, instance| {
-        let mut entrants = vec![Entrant {
+    let networks = run.searching(|search, instance| {
+        let mut networks = vec![NetworkResult {
             name: "full precision".into(),
             score: score(evaluate::NAME)?,
             used: found.budgets.iter().map(|budget| budget.at_32_bits).collect(),
             objective: None,
         }];
-        entrants.push(Entrant {
+        networks.push(NetworkResult {
             name: config.sensitivity.name.clone(),
             score: score(&finetune::FOUND.result())?,
             used: found.budgets.iter().map(|budget| Some(budget.used)).collect(),
@@ -77,7 +77,7 @@ pub(in crate::run) fn report(run: &Run) -> Result<Summary, RunError> {
         });
         if let Some(refined) = &refined {
             let used = search.uses(instance, &refined.picks);
-            entrants.push(Entrant {
+            networks.push(NetworkResult {
                 name: format!("{}, refined", config.sensitivity.name),
                 score: score(&finetune::REFINED.result())?,
                 used: used.iter().map(|budget| Some(budget.used)).collect(),
@@ -85,14 +85,14 @@ pub(in crate::run) fn report(run: &Run) -> Result<Summary, RunError> {
             });
         }
         if let Some(uniform) = search.best_uniform()? {
-            entrants.push(Entrant {
+            networks.push(NetworkResult {
                 name: format!("uniform {}", uniform.bits),
                 score: score(&finetune::UNIFORM.result())?,
                 used: uniform.used,
                 objective: Some(uniform.objective),
             });
         }
-        Ok(entrants)
+        Ok(networks)
     })?;
     Ok(Summary {
         name: config.name.clone(),
@@ -106,7 +106,7 @@ pub(in crate::run) fn report(run: &Run) -> Result<Summary, RunError> {
         budgets: found.budgets,
         proof: found.proof,
         refined,
-        entrants,
+        networks,
         policy: found.policy,
     })
 }

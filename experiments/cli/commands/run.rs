@@ -65,11 +65,11 @@ fn print(out: &mut dyn Write, summary: &Summary) -> anyhow::Result<()> {
     head.extend(used.iter().map(String::as_str));
     head.push(">objective");
     let mut networks = table(&head);
-    for entrant in &summary.entrants {
-        let Score { accuracy, top5, loss, images, .. } = entrant.score;
-        let mut row = vec![entrant.name.clone(), share(accuracy, images), share(top5, images), format!("{loss:.4}")];
-        row.extend(entrant.used.iter().map(|&used| used.map_or("not known".into(), figure)));
-        row.push(entrant.objective.map_or("-".into(), figure));
+    for network in &summary.networks {
+        let Score { accuracy, top5, loss, images, .. } = network.score;
+        let mut row = vec![network.name.clone(), share(accuracy, images), share(top5, images), format!("{loss:.4}")];
+        row.extend(network.used.iter().map(|&used| used.map_or("not known".into(), figure)));
+        row.push(network.objective.map_or("-".into(), figure));
         networks.add_row(row);
     }
     let mut limits = vec!["(budget)".to_owned(), String::new(), String::new(), String::new()];
@@ -88,9 +88,9 @@ fn print(out: &mut dyn Write, summary: &Summary) -> anyhow::Result<()> {
         summary.sensitivity,
         summary.alpha,
         summary.seed,
-        summary.entrants.first().map_or(0, |entrant| entrant.score.images)
+        summary.networks.first().map_or(0, |network| network.score.images)
     )?;
-    let anew = summary.entrants.iter().map(|entrant| entrant.score.batch_norm_images).max().unwrap_or(0);
+    let anew = summary.networks.iter().map(|network| network.score.batch_norm_images).max().unwrap_or(0);
     if anew > 0 {
         writeln!(out, "batch-norm statistics were re-estimated on {anew} training images before each evaluation")?;
     }
@@ -103,7 +103,7 @@ fn print(out: &mut dyn Write, summary: &Summary) -> anyhow::Result<()> {
         )?;
     }
     print_warnings(out, &summary.warnings)?;
-    if !summary.entrants.iter().any(|entrant| entrant.name.starts_with("uniform")) {
+    if !summary.networks.iter().any(|network| network.name.starts_with("uniform")) {
         writeln!(out, "no uniform policy keeps these budgets, so none stands beside it")?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! `limpq study`: one config, several entrants that change something about it, several seeds; one table.
+//! `limpq study`: one config, several variants of its settings, several seeds, one table.
 
 mod report;
 
@@ -19,13 +19,13 @@ use std::{
 
 /// Run several settings with several seeds and put them into one table.
 ///
-/// Every entrant runs once with every seed, each in a folder of its own. What two of them have in common, such as the
+/// Every variant runs once with every seed, each in a folder of its own. What two of them have in common, such as the
 /// pre-trained network of a seed, is computed once. The same command again goes on where it was stopped.
 #[derive(clap::Args, Debug)]
 pub struct Study {
     /// The study's TOML file.
     study: PathBuf,
-    /// A value that replaces those of base and entrants, such as pretrain.epochs=1; may be given again.
+    /// A value that replaces those of base and variants, such as pretrain.epochs=1; may be given again.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Folder of the runs; runs/NAME if not given.
@@ -50,15 +50,15 @@ pub struct Study {
 struct Plan {
     /// What the study is called.
     name: String,
-    /// The config that entrants change, relative to this file.
+    /// The config that variants change, relative to this file.
     base: PathBuf,
-    /// Each entrant runs with each of these.
+    /// Each variant runs with each of these.
     seeds: Vec<u64>,
-    /// Settings over the base for all entrants.
+    /// Settings over the base for all variants.
     #[serde(default)]
     common: toml::Table,
-    /// Settings over those, by the entrant's name.
-    entrants: BTreeMap<String, toml::Table>,
+    /// Settings over those, by the variant's name.
+    variants: BTreeMap<String, toml::Table>,
 }
 
 impl Study {
@@ -73,9 +73,9 @@ impl Study {
         let folder = self.dir.clone().unwrap_or_else(|| PathBuf::from("runs").join(&plan.name));
         let cells: Vec<(&String, u64, PathBuf, _)> = plan.cells(&base, &folder, &self.set)?;
         if self.dry_run {
-            for (entrant, seed, folder, config) in &cells {
+            for (variant, seed, folder, config) in &cells {
                 let said = config.as_ref().map_or_else(|refused| format!("refused: {refused}"), |_| String::new());
-                writeln!(out, "{entrant}, seed {seed}: {} {said}", folder.display())?;
+                writeln!(out, "{variant}, seed {seed}: {} {said}", folder.display())?;
             }
             return Ok(());
         }
@@ -83,8 +83,8 @@ impl Study {
         let folders: Vec<PathBuf> = cells.iter().map(|(_, _, folder, _)| folder.clone()).collect();
         let mut faults = vec![];
         let mut report = Report { study: plan.name.clone(), cells: vec![] };
-        for (place, (entrant, seed, folder, config)) in cells.into_iter().enumerate() {
-            tell(&format!("[{} of {}] {entrant}, seed {seed}", place + 1, folders.len()));
+        for (place, (variant, seed, folder, config)) in cells.into_iter().enumerate() {
+            tell(&format!("[{} of {}] {variant}, seed {seed}", place + 1, folders.len()));
             let result = match config {
                 Ok(config) => {
                     let place = Place { folder: &folder, others: &folders, replace: self.replace };
@@ -98,7 +98,7 @@ impl Study {
             if let Err(reason) = &result {
                 tell(&format!("left out: {reason}"));
             }
-            report.cells.push(Cell::new(entrant, seed, result));
+            report.cells.push(Cell::new(variant, seed, result));
         }
         let left_out = report.cells.iter().all(|cell| cell.left_out.is_some());
         report.print(out)?;
@@ -133,7 +133,7 @@ fn finished(result: Result<Summary, RunError>) -> anyhow::Result<Result<Summary,
     }
 }
 
-/// Entrant, seed, folder, and the config or why it is refused.
+/// Variant, seed, folder, and the config or why it is refused.
 type Planned<'a> = (&'a String, u64, PathBuf, Result<Config, String>);
 
 impl Plan {
@@ -141,13 +141,15 @@ impl Plan {
         let shown = path.display();
         let text = input::read_text(path).with_context(|| format!("cannot read the study {shown}"))?;
         input::toml(&text).map_err(|why| anyhow::anyhow!("the study {shown} cannot be understood: {why}"))?;
+        let renamed = text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("entrants"));
+        anyhow::ensure!(!renamed, "{shown}: the section [entrants] has been renamed; write [variants] instead");
         let plan: Self = toml::from_str(&text).with_context(|| format!("the study {shown} cannot be understood"))?;
-        let names = || std::iter::once(&plan.name).chain(plan.entrants.keys());
+        let names = || std::iter::once(&plan.name).chain(plan.variants.keys());
         let plain = |name: &&String| name.chars().all(|c| c.is_alphanumeric() || "-_".contains(c)) && !name.is_empty();
         if let Some(name) = names().find(|name| !plain(name)) {
             anyhow::bail!("{shown}: {name:?} is to be a folder's name; use letters, digits, - and _");
         }
-        anyhow::ensure!(!plan.entrants.is_empty(), "{shown}: [entrants] is empty; name at least one");
+        anyhow::ensure!(!plan.variants.is_empty(), "{shown}: [variants] is empty; name at least one");
         let mut seeds = plan.seeds.clone();
         seeds.sort_unstable();
         seeds.dedup();
@@ -156,11 +158,11 @@ impl Plan {
         Ok(plan)
     }
 
-    /// All runs, seed by seed, so that a study that is stopped early has compared all entrants.
+    /// All runs, seed by seed, so that a study that is stopped early has compared all variants.
     fn cells(&self, base: &Path, folder: &Path, sets: &[String]) -> anyhow::Result<Vec<Planned<'_>>> {
         let shown = base.display();
         let text = input::read_text(base).with_context(|| format!("cannot read the study's base {shown}"))?;
-        let pairs = self.seeds.iter().flat_map(|&seed| self.entrants.iter().map(move |entrant| (seed, entrant)));
+        let pairs = self.seeds.iter().flat_map(|&seed| self.variants.iter().map(move |variant| (seed, variant)));
         let cell = |(seed, (name, own)): (u64, (&'_ String, &toml::Table))| {
             let mut all = vec![];
             flatten("", &self.common, &mut all);
@@ -169,8 +171,8 @@ impl Plan {
             all.extend([format!("seed={seed}"), format!("name=\"{}-{name}\"", self.name)]);
             Config::parse(&shown.to_string(), &text, &all).map_err(|error| error.to_string())
         };
-        let planned = pairs.map(|(seed, entrant)| {
-            (entrant.0, seed, folder.join(format!("{}-seed{seed}", entrant.0)), cell((seed, entrant)))
+        let planned = pairs.map(|(seed, variant)| {
+            (variant.0, seed, folder.join(format!("{}-seed{seed}", variant.0)), cell((seed, variant)))
         });
         Ok(planned.collect())
     }
