@@ -4,7 +4,7 @@ use crate::{
     fixtures::{self, tree},
     runs::TINY,
 };
-use limpq::watch::tensorboard;
+use limpq::observers::tensorboard;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::{
@@ -274,5 +274,5 @@ fn a_run_is_worth_more_than_its_metrics() {
     fs::create_dir_all(home.run("blocked").join("metrics.jsonl")).unwrap();
     let said = String::from_utf8(home.finish("blocked").stderr).unwrap();
     assert_eq!(said.matches("warning: cannot write ").count(), 1, "{said}");
-    assert!(said.contains("blocked/metrics.jsonl: ") && said.contains("; the run goes on, but"), "{said}");
+    assert!(said.contains("blocked/metrics.jsonl: ") && said.contains("; the run continues, but"), "{said}");
 }

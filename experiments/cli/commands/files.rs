@@ -73,7 +73,7 @@ impl<'a> Files<'a> {
 /// replaced.
 ///
 /// # Errors
-/// A full disk, a folder that cannot be written to, what is there and is no regular file.
+/// A full disk, a folder that cannot be written to, what is there and is not a regular file.
 pub fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     Ok(artifact::write(&behind_links(path)?, content)?)
 }
@@ -100,7 +100,7 @@ fn behind_links(path: &Path) -> anyhow::Result<PathBuf> {
                 place = place.parent().unwrap_or(Path::new("")).join(target);
             }
             Ok(found) if !found.is_file() => {
-                let what = if found.is_dir() { "a directory" } else { "no regular file" };
+                let what = if found.is_dir() { "a directory" } else { "not a regular file" };
                 anyhow::bail!("cannot write {shown}: {} is {what}; choose another name", place.display())
             }
             // There is nothing yet, or nothing that can be looked at, which writing will find out.
@@ -158,9 +158,9 @@ mod tests {
         let _socket = std::os::unix::net::UnixListener::bind(at("socket.csv")).unwrap();
         for (name, why) in [
             ("loop.csv", "too many symbolic links"),
-            ("null.csv", "/dev/null is no regular file"),
+            ("null.csv", "/dev/null is not a regular file"),
             ("folder.csv", "is a directory"),
-            ("socket.csv", "is no regular file"),
+            ("socket.csv", "is not a regular file"),
         ] {
             let error = write(&at(name), b"x").unwrap_err().to_string();
             assert!(

@@ -1,8 +1,8 @@
 //! `limpq plot`: the plots of a run, drawn anew from its metrics.
 
 use crate::{
+    observers::{plots, tell},
     plot::available,
-    watch::{plots, tell},
 };
 use clap::Args;
 use std::{io::Write, path::PathBuf};

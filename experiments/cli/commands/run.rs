@@ -4,7 +4,7 @@ use super::{
     belongs::print_warnings,
     table::{figure, gap, table},
 };
-use crate::watch::{Sights, Watchers, listen};
+use crate::observers::{LogOptions, Observers, listen};
 use clap::Args;
 use limpq_core::{
     run::{Config, Place, Summary, run_in},
@@ -32,7 +32,7 @@ pub struct Run {
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
-    sights: Sights,
+    logs: LogOptions,
 }
 
 impl Run {
@@ -46,11 +46,11 @@ impl Run {
         let folder = self.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&config.name));
         let cancel = listen()?;
         let place = Place { folder: &folder, others: &[], replace: self.replace };
-        let watchers = Watchers::new(&folder, self.sights);
-        let summary = run_in(&config, place, &watchers, &cancel)?;
+        let observers = Observers::new(&folder, self.logs);
+        let summary = run_in(&config, place, &observers, &cancel)?;
         print(out, &summary)?;
         writeln!(out, "\neverything is in {}", folder.display())?;
-        watchers.check()
+        observers.check()
     }
 }
 

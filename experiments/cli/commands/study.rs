@@ -2,7 +2,7 @@
 
 mod report;
 
-use crate::watch::{Sights, Watchers, listen, tell};
+use crate::observers::{LogOptions, Observers, listen, tell};
 use anyhow::Context;
 use limpq_core::{
     input,
@@ -41,7 +41,7 @@ pub struct Study {
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
-    sights: Sights,
+    logs: LogOptions,
 }
 
 /// What stands in the file.
@@ -88,9 +88,9 @@ impl Study {
             let result = match config {
                 Ok(config) => {
                     let place = Place { folder: &folder, others: &folders, replace: self.replace };
-                    let watchers = Watchers::new(&folder, self.sights);
-                    let done = finished(run_in(&config, place, &watchers, &cancel))?;
-                    faults.extend(watchers.check().err());
+                    let observers = Observers::new(&folder, self.logs);
+                    let done = finished(run_in(&config, place, &observers, &cancel))?;
+                    faults.extend(observers.check().err());
                     done
                 }
                 Err(refused) => Err(refused),
