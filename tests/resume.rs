@@ -251,7 +251,7 @@ fn an_interrupted_run_saves_and_says_how_to_go_on() {
     let output = home.finish("stopped");
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(!said.contains("pretrain:"), "what was finished is not trained again: {said}");
-    let passed_over = said.contains("is passed over: it is not what this run wrote there");
+    let passed_over = said.contains("is not used: it is not what this run wrote there");
     assert_eq!(passed_over, saved.len() == 2, "{said}");
     home.assert_same("whole", "stopped");
 }
