@@ -309,7 +309,7 @@ fn a_score_that_is_not_finite_is_no_result() {
     assert_eq!(
         error,
         "the network is not finite: its loss on the test images is NaN; the first values that are not finite are the activations \
-         that reach layer conv1. No result is written of it"
+         that reach layer conv1. No result of it is written"
     );
     let error = bench.reestimate(&network, &plan.no_bits(), 200).err().unwrap().to_string();
     let start = "the network is not finite: re-estimated on training images, its batch-norm statistics overflow: tensor \

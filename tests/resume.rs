@@ -238,7 +238,7 @@ fn an_interrupted_run_saves_and_says_how_to_go_on() {
     let saved = checkpoints(&home.run("stopped"));
     assert!(!saved.is_empty() && saved.len() <= 2, "{saved:?}");
     let said = said.join().unwrap().join("\n");
-    let end = "of indicators, which is saved. The same command goes on from there";
+    let end = "of indicators, which is saved. The same command continues from there";
     assert!(said.contains("error: stopped after step ") && said.trim_end().ends_with(end), "{said}");
     // A damaged checkpoint is passed over.
     let mut bytes = fs::read(saved.last().unwrap()).unwrap();

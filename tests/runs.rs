@@ -267,7 +267,7 @@ fn a_network_that_is_infinite_after_its_last_step_is_no_result() {
     let config = tiny(&["pretrain.learning_rate=1e300", "pretrain.batch_size=1000"]);
     let error = run(&config, home.path(), &Stages::default()).unwrap_err().to_string();
     assert!(error.starts_with("the network overflowed in step 1 of pretrain at learning rate 1000"), "{error}");
-    assert!(error.contains("; the first numbers that are not finite are those of "), "{error}");
+    assert!(error.contains("; the first values that are not finite are those of "), "{error}");
     assert!(error.ends_with("No checkpoint had been made"), "{error}");
     assert!(!home.path().join("pretrained.safetensors").exists());
 }
