@@ -87,7 +87,7 @@ fn faulty_studies_are_refused_before_anything_runs() {
         ("seeds = [3, 4]", "seeds = []", "seeds must be at least one"),
         ("seeds = [3, 4]", "seeds = [3, 3]", "each once, got [3, 3]"),
         ("seeds = ", "sedes = ", "unknown field `sedes`"),
-        ("random = ", "\"../random\" = ", "\"../random\" is to be a folder's name"),
+        ("random = ", "\"../random\" = ", "\"../random\" is used as a folder's name"),
         ("[variants]", "[entrants]", "the section [entrants] has been renamed; write [variants] instead"),
         ("tiny.toml", "gone.toml", "cannot read the study's base gone.toml"),
     ] {

@@ -1,4 +1,4 @@
-//! The command line of limpq, and the only place that links the plugins in.
+//! The command line of limpq, and the only place that links the plugins.
 
 pub mod commands;
 #[cfg(feature = "train")]

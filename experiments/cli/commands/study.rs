@@ -17,47 +17,47 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Run several settings with several seeds and put them into one table.
+/// Run several variants with several seeds and put them into one table.
 ///
-/// Every variant runs once with every seed, each in a folder of its own. What two of them have in common, such as the
-/// pre-trained network of a seed, is computed once. The same command again goes on where it was stopped.
+/// Every variant runs once with every seed, each run in its own folder. Whatever runs have in common, such as the
+/// pre-trained network of a seed, is computed once. The same command again continues an interrupted study.
 #[derive(clap::Args, Debug)]
 pub struct Study {
     /// The study's TOML file.
     study: PathBuf,
-    /// A value that replaces those of base and variants, such as pretrain.epochs=1; may be given again.
+    /// A value that overrides those of base and variants, such as pretrain.epochs=1; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Folder of the runs; runs/NAME if not given.
+    /// Folder of the runs [default: runs/NAME].
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Write the table: .csv, .md or .json (everything); may be given again.
+    /// Write the table: .csv, .md or .json (everything); may be repeated.
     #[arg(long, value_name = "FILE")]
     out: Vec<PathBuf>,
-    /// List the runs, and those that are refused with the reason; run nothing.
+    /// List the runs, and those that are refused with the reason, without running any.
     #[arg(long)]
     dry_run: bool,
-    /// Replace results of another config, and what is damaged; earlier ones of a run stay until its new ones are there.
+    /// Replace results of another config, and damaged ones; earlier results of a run stay until all new ones exist.
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
     logs: LogOptions,
 }
 
-/// What stands in the file.
+/// The contents of the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Plan {
-    /// What the study is called.
+    /// Name of the study.
     name: String,
     /// The config that variants change, relative to this file.
     base: PathBuf,
     /// Each variant runs with each of these.
     seeds: Vec<u64>,
-    /// Settings over the base for all variants.
+    /// Settings of all variants, which override the base.
     #[serde(default)]
     common: toml::Table,
-    /// Settings over those, by the variant's name.
+    /// Settings of each variant, which override those.
     variants: BTreeMap<String, toml::Table>,
 }
 
@@ -65,7 +65,7 @@ impl Study {
     /// Runs what is not done yet, prints the table, writes the files.
     ///
     /// # Errors
-    /// A faulty study, an interruption, a disk that cannot be written to, or no run that comes to an end.
+    /// A faulty study, an interruption, a disk that cannot be written to; or all runs failed.
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let forms = self.out.iter().map(|path| Form::of(path)).collect::<anyhow::Result<Vec<_>>>()?;
         let plan = Plan::read(&self.study)?;
@@ -102,7 +102,7 @@ impl Study {
         }
         let left_out = report.cells.iter().all(|cell| cell.left_out.is_some());
         report.print(out)?;
-        anyhow::ensure!(!left_out, "no run of the study came to an end; the reasons stand above");
+        anyhow::ensure!(!left_out, "no run of the study was completed; the reasons are above");
         for (path, form) in self.out.iter().zip(forms) {
             report.write(path, form)?;
             writeln!(out, "written: {}", path.display())?;
@@ -112,7 +112,7 @@ impl Study {
     }
 }
 
-/// Sets what keeps one run from its end apart from what would keep all others from theirs.
+/// Separates errors that stop one run only from errors that would stop all others, too.
 fn finished(result: Result<Summary, RunError>) -> anyhow::Result<Result<Summary, String>> {
     match result {
         Ok(summary) => Ok(Ok(summary)),
@@ -147,7 +147,7 @@ impl Plan {
         let names = || std::iter::once(&plan.name).chain(plan.variants.keys());
         let plain = |name: &&String| name.chars().all(|c| c.is_alphanumeric() || "-_".contains(c)) && !name.is_empty();
         if let Some(name) = names().find(|name| !plain(name)) {
-            anyhow::bail!("{shown}: {name:?} is to be a folder's name; use letters, digits, - and _");
+            anyhow::bail!("{shown}: {name:?} is used as a folder's name; use letters, digits, - and _");
         }
         anyhow::ensure!(!plan.variants.is_empty(), "{shown}: [variants] is empty; name at least one");
         let mut seeds = plan.seeds.clone();
@@ -158,7 +158,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// All runs, seed by seed, so that a study that is stopped early has compared all variants.
+    /// All runs, ordered by seed, so that a study that is stopped early has compared all variants.
     fn cells(&self, base: &Path, folder: &Path, sets: &[String]) -> anyhow::Result<Vec<Planned<'_>>> {
         let shown = base.display();
         let text = input::read_text(base).with_context(|| format!("cannot read the study's base {shown}"))?;
@@ -178,10 +178,10 @@ impl Plan {
     }
 }
 
-/// Nested tables as `key.key=value`, the form of `--set`.
+/// Flattens nested tables to `key.key=value`, the form of `--set`.
 fn flatten(prefix: &str, table: &toml::Table, sets: &mut Vec<String>) {
     for (key, value) in table {
-        // A name such as layer4.* stands in quotes, lest its dot part it.
+        // A name such as layer4.* is quoted, because of its dot.
         let plain = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
         let key = if plain { key.clone() } else { toml::Value::from(key.as_str()).to_string() };
         match value {

@@ -8,7 +8,7 @@ use limpq_core::run::{NetworkResult, Summary};
 use serde::Serialize;
 use std::{io::Write, path::Path};
 
-/// What a file holds.
+/// The format of a file.
 #[derive(Clone, Copy, Debug)]
 pub enum Form {
     Json,
@@ -34,7 +34,7 @@ impl Form {
 /// A whole study.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// What it is called.
+    /// Name of the study.
     pub study: String,
     /// Its runs.
     pub cells: Vec<Cell>,
@@ -48,7 +48,7 @@ pub struct Cell {
     /// Why there is no result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_out: Option<String>,
-    /// What the run ends with.
+    /// The result of the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
 }
@@ -60,7 +60,7 @@ impl Cell {
     }
 }
 
-/// Mean and standard deviation of a sample; no deviation of fewer than two.
+/// Mean and standard deviation of a sample; with fewer than two values there is no deviation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Spread {
     mean: f64,
@@ -75,7 +75,7 @@ impl Spread {
         Some(Self { mean, deviation: (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt()) })
     }
 
-    /// With so many decimals.
+    /// Formatted with this many decimals.
     fn shown(self, decimals: usize) -> String {
         match self.deviation {
             Some(deviation) => format!("{:.decimals$} ± {deviation:.decimals$}", self.mean),
@@ -84,8 +84,7 @@ impl Spread {
     }
 }
 
-/// A column: what it is called, how many decimals are shown (`None`: five digits), and its number of a run. Percentages are
-/// numbers of percent.
+/// A column: heading, number of decimals (`None`: five digits), and its value for a run.
 type Column<'a> = (String, Option<usize>, Box<dyn Fn(&Summary) -> Option<f64> + 'a>);
 
 fn full(summary: &Summary) -> Option<&NetworkResult> {
@@ -127,7 +126,7 @@ impl Report {
             ("full precision, %".into(), Some(2), Box::new(|s| percent(full(s)))),
             ("found, %".into(), Some(2), Box::new(|s| percent(found(s)))),
             ("uniform, %".into(), Some(2), Box::new(|s| percent(uniform(s)))),
-            // Of the same seed: what seeds have in common does not blur it.
+            // The difference is taken per seed, so that variation between seeds cancels.
             ("found - uniform".into(), Some(2), Box::new(|s| Some(percent(found(s))? - percent(uniform(s))?))),
             ("loss".into(), Some(4), Box::new(|s| Some(found(s)?.score.loss))),
         ];
@@ -183,7 +182,7 @@ impl Report {
         notes
     }
 
-    /// The table, and what is missing in it.
+    /// Prints the table, and what is missing in it.
     pub fn print(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         if self.summaries().next().is_some() {
             writeln!(out, "{}\n", self.markdown())?;
@@ -191,7 +190,7 @@ impl Report {
         Ok(write!(out, "{}", self.notes())?)
     }
 
-    /// One file.
+    /// Writes one file.
     pub fn write(&self, path: &Path, form: Form) -> anyhow::Result<()> {
         match form {
             Form::Json => files::write_json(path, self)?,
