@@ -15,11 +15,11 @@ use burn::{
     tensor::{Device, Tensor, TensorData},
 };
 
-/// What a step does with a batch.
+/// The passes of an optimizer step.
 pub(super) struct Passes<'a> {
     /// The bits of each pass.
     pub bits: &'a [Bits],
-    /// What each pass's gradient is multiplied by.
+    /// Factor of each pass's gradients.
     pub weight: f64,
     /// Smoothing and distillation.
     pub recipe: &'a Recipe,
@@ -29,27 +29,27 @@ pub(super) struct Passes<'a> {
     pub classes: usize,
 }
 
-/// What came of a step.
+/// The result of all passes.
 pub(super) struct Gradients {
-    /// Their sum over the passes, on the first device.
+    /// Sum of the gradients over the passes, on the first device.
     pub sum: GradientsParams,
     /// Loss and accuracy of each pass on the whole batch.
     pub passes: Vec<Pass>,
-    /// The first pass whose loss is no number, and where in the network that begins.
+    /// The first pass whose loss is not finite, and where in the network that begins.
     pub diverged: Option<(usize, String)>,
 }
 
-/// One device's part of the work.
+/// The result of one device.
 struct Share {
     gradients: GradientsParams,
-    /// For each pass the mean loss and the share of right guesses.
+    /// Mean loss and accuracy per pass.
     scored: Vec<[f32; 2]>,
     diverged: Option<(usize, String)>,
 }
 
 impl Passes<'_> {
-    /// Runs all passes forward and backward. Each of the `devices` has a copy of the teacher, if there is one; `network` is on
-    /// the first.
+    /// Runs all passes forward and backward. Each of the `devices` has a copy of the teacher, if there is one;
+    /// `network` is on the first device.
     pub fn gradients(&self, network: &Network, teachers: &[Network], devices: &[Device], batch: Batch) -> Gradients {
         let whole = batch.labels.len() as f64;
         let parts = parallel::shares(batch, devices.len());
@@ -81,7 +81,7 @@ impl Passes<'_> {
         Gradients { sum, passes: self.bits.iter().zip(passes).map(pass).collect(), diverged }
     }
 
-    /// The passes over `size` of the batch, on one device.
+    /// The passes on one device's part of a batch; `size` is the whole batch.
     fn share(&self, network: &Network, teacher: Option<&Network>, device: &Device, part: Batch, size: f64) -> Share {
         let (tracked, recipe) = (device.clone().autodiff(), self.recipe);
         let (images, labels) = part.on(self.shape, &tracked);
@@ -123,10 +123,10 @@ impl Passes<'_> {
     }
 }
 
-/// Losses and accuracies of a step's passes, read from the device at once.
+/// Losses and accuracies of a step's passes, read from the device in one transfer.
 struct Scored {
     labels: Tensor<2, burn::tensor::Int>,
-    /// For each pass its loss and the share of right guesses.
+    /// Loss and accuracy per pass.
     numbers: Vec<Tensor<1>>,
 }
 
@@ -146,7 +146,7 @@ impl Scored {
     }
 }
 
-/// The bits of a pass in one word. What layers are fixed at is no choice of its policy.
+/// The bits of a pass in one word, without those of fixed layers, which the policy does not choose.
 fn shown(bits: &Bits, fixed: &[bool]) -> String {
     let mut chosen = bits.iter().zip(fixed).filter(|(_, fixed)| !**fixed).filter_map(|(bits, _)| *bits);
     match chosen.next() {

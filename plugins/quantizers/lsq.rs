@@ -9,17 +9,18 @@
 //! ds = G * sum(g * e),   e = -Qn below, Qp above, round(u) - u inside
 //! ```
 //!
-//! Starting values follow LSQ, 2*mean|v|/sqrt(Qp), or LSQ+'s for weights (Bhalgat et al., CVPRW 2020),
-//! max(|mu-3sd|, |mu+3sd|)/2^(b-1), which LIMPQ uses for them. On an unsigned grid of activations, which has no lower half, the
-//! latter is divided by Qp = 2^b - 1. A step size is kept at `min_step` or above by a projection after
-//! each optimizer step: it never turns negative, and as the forward pass does not clamp it, no bound freezes it. One optimizer
-//! step makes it at most half as large. Where weights and input of a layer are both rounded to 0 altogether, neither has a
-//! gradient; learning rates that throw step sizes that far lose the layer.
+//! Step sizes are initialised as in LSQ, 2*mean|v|/sqrt(Qp), or for weights as in LSQ+ (Bhalgat et al., CVPRW 2020),
+//! max(|mu-3sd|, |mu+3sd|)/2^(b-1), as LIMPQ does. On an unsigned grid of activations, which has no lower half, the
+//! latter is divided by Qp = 2^b - 1. After each optimizer step a projection keeps step sizes at `min_step` or above,
+//! so they never become negative; the forward pass does not clamp them, so at the bound they still get a gradient. One
+//! optimizer step makes a step size at most half as large. If all weights and all inputs of a layer are rounded to 0,
+//! neither gets a gradient any more; learning rates that raise step sizes that far lose the layer.
 //!
-//! LIMPQ's indicator training has other bounds, which `clamp_in_forward` gives: the forward pass clamps a step size to [1e-5, 1], so
-//! that one outside has no gradient and stays where it is, and the optimizer's steps have no bounds.
+//! LIMPQ's indicator training has other bounds, available as `clamp_in_forward`: the forward pass clamps a step size to
+//! [1e-5, 1], so that outside of it the step size has no gradient and stays as it is, and optimizer steps are not
+//! limited.
 //!
-//! When to use it: as the default, for weights and for activations behind a ReLU. Its step sizes are LIMPQ's indicators.
+//! When to use it: as the default, for weights and for activations after a ReLU. Its step sizes are LIMPQ's indicators.
 
 use super::{
     fused::{Bounds, Kernel, fake_quantize},
@@ -33,10 +34,10 @@ use limpq_core::train::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The largest step size of a forward pass with [`Lsq::clamp_in_forward`].
+/// Largest step size in a forward pass with [`Lsq::clamp_in_forward`].
 const LARGEST_IN_FORWARD: f64 = 1.0;
 
-/// How a step size starts.
+/// Initialisation of a step size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Start {
@@ -171,7 +172,7 @@ mod tests {
         near(&ds, &[-0.848_612_312_6]);
     }
 
-    /// Numbers of an implementation in PyTorch; `tests/golden/lsq.py` made them.
+    /// Values of an implementation in PyTorch, made by `tests/golden/lsq.py`.
     #[test]
     fn agrees_with_pytorch() {
         #[derive(Deserialize)]
@@ -204,7 +205,7 @@ mod tests {
             let values = rows(&case.values, case.channels, &Device::flex());
             let grid = grid(case.bits, case.signed);
             for (start, wanted) in [(Start::Lsq, case.lsq_start), (Start::LsqPlus, case.lsq_plus_start)] {
-                // The script's is that of weights, which are signed.
+                // The script covers weights, which are signed.
                 if start == Start::LsqPlus && !case.signed {
                     continue;
                 }

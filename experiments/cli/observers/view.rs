@@ -1,30 +1,30 @@
-//! How a stage goes, in words: what both views of the terminal show.
+//! The state of a stage in words, for both views of the terminal.
 
 use indicatif::HumanDuration;
 use limpq_core::train::{Step, Validation};
 use std::time::{Duration, Instant};
 
-/// A stage on its way.
+/// A running stage.
 pub struct View {
-    /// What it is called.
+    /// Its label.
     pub label: String,
-    /// How many steps it has.
+    /// Number of its steps.
     pub steps: usize,
-    /// How many of them are done.
+    /// Number of steps that are done.
     pub done: usize,
     since: Instant,
     last: Instant,
     pace: Pace,
-    /// Loss and accuracy by the bits of a pass.
+    /// Mean loss and accuracy per kind of pass (its bits).
     passes: Vec<(String, Recent, Recent)>,
     /// Accuracy on the validation images: of the last epoch and of the best one.
     validation: Option<(f64, f64)>,
-    /// The last word about a stage that is no training.
+    /// The last note of a stage that does not train.
     note: String,
 }
 
 impl View {
-    /// A stage that starts, or goes on, now.
+    /// A stage that starts, or continues, now.
     pub fn new(label: &str, steps: usize, done: usize) -> Self {
         let (label, now) = (label.to_owned(), Instant::now());
         let (pace, passes) = (Pace::default(), vec![]);
@@ -45,7 +45,7 @@ impl View {
         self.advance(step.done, step.images);
     }
 
-    /// One step of another stage is done.
+    /// One step of a stage that does not train is done.
     pub fn note(&mut self, note: &str) {
         note.clone_into(&mut self.note);
         self.advance(self.done + 1, 0);
@@ -65,7 +65,7 @@ impl View {
         self.last = now;
     }
 
-    /// Loss, the mean over the last steps, and what validation found; or the last note.
+    /// The mean loss over the last steps and the validation accuracy; or the last note.
     pub fn loss(&self) -> String {
         if self.passes.is_empty() {
             return self.note.clone();
@@ -92,31 +92,31 @@ impl View {
         self.pace.images_per_second().map_or_else(String::new, |speed| format!("{speed:.0} images/s"))
     }
 
-    /// Seconds since it was started here.
+    /// Seconds since the stage was started by this process.
     pub fn took(&self) -> String {
         format!("{:.0} s", self.since.elapsed().as_secs_f64())
     }
 
-    /// Time left.
+    /// Estimated time left.
     pub fn left(&self) -> String {
         let seconds = self.pace.seconds_for(self.steps.saturating_sub(self.done));
-        // A clock that jumps makes times of any length.
+        // A clock that jumps can give any duration.
         let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         time.map_or_else(String::new, |time| format!("{} left", HumanDuration(time)))
     }
 }
 
-/// A share as a percentage.
+/// A fraction as a percentage.
 pub fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
-/// Joins what is not empty.
+/// Joins the parts that are not empty.
 pub fn joined(parts: &[&str]) -> String {
     parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(", ")
 }
 
-/// A mean in which a step weighs less with every later one, since a single batch says little.
+/// An exponential moving average over steps, since the loss of a single batch is noisy.
 #[derive(Default)]
 struct Recent {
     sum: f64,
@@ -136,7 +136,7 @@ impl Recent {
     }
 }
 
-/// Images and steps per second, mostly those of the last minute.
+/// Images and steps per second, as an exponential moving average over time.
 #[derive(Default)]
 struct Pace {
     images: f64,
@@ -145,7 +145,7 @@ struct Pace {
 }
 
 impl Pace {
-    /// What happened so many seconds ago counts 1/e.
+    /// Time constant in seconds: what is this old counts 1/e.
     const MEMORY: f64 = 60.0;
 
     fn add(&mut self, images: usize, seconds: f64) {
@@ -196,7 +196,7 @@ mod tests {
         assert!((pace.seconds_for(10).unwrap() - 10.0).abs() < 0.01);
     }
 
-    /// Instants jump when a virtual machine is moved or a system clock without a monotonic one is set.
+    /// Instants jump when a virtual machine is moved, or when a clock that is not monotonic is set.
     #[test]
     fn no_jump_of_the_clock_is_too_long() {
         for seconds in [0.0, -1e300, 1e19, 1e300, f64::INFINITY, f64::NAN] {

@@ -1,5 +1,5 @@
-//! What `metrics.jsonl` has of each stage, within bounds: more than any training leaves there is a mistake, or made up to be
-//! drawn for ever.
+//! Reads the stages of `metrics.jsonl`, within bounds: a file beyond them is faulty or made up, and would take for ever
+//! to draw.
 
 use super::{
     super::{
@@ -18,20 +18,20 @@ const MOST_PASSES: usize = 64;
 const MOST_TENSORS: usize = 10_000;
 const LONGEST_NAME: usize = 1_000;
 const LAST_STEP: usize = 1_000_000_000_000;
-/// Points of all lines together.
+/// Most points of all lines together.
 const MOST_POINTS: usize = 20_000_000;
 
-/// The stages of a run, in the order in which they came up.
+/// The stages of a run, in the order of first appearance.
 #[derive(Default)]
 pub(super) struct Histories {
     pub stages: Vec<(String, History)>,
-    /// What is odd about the file, in words.
+    /// A warning about lines that are not records.
     pub odd: Option<String>,
     points: usize,
 }
 
 impl Histories {
-    /// Those of a run; of one stage alone if it is named.
+    /// Those of a run, or only the stage that is named.
     pub fn read(folder: &Path, only: Option<&str>) -> anyhow::Result<Self> {
         let (path, shown) = (folder.join(metrics::NAME), folder.display());
         let lines = metrics::lines(&path);
@@ -52,7 +52,7 @@ impl Histories {
         }
         if strange > 0 {
             let lines = if strange == 1 { "1 line holds".to_owned() } else { format!("{strange} lines hold") };
-            read.odd = Some(format!("{}: {lines} no record and went into no plot, line {first} first", path.display()));
+            read.odd = Some(format!("{}: {lines} no record and are in no plot, line {first} first", path.display()));
         }
         Ok(read)
     }
@@ -78,12 +78,12 @@ impl Histories {
     }
 }
 
-/// That a line may have been written by a run.
+/// Checks that a run can have written the record.
 fn plausible(record: &Record) -> anyhow::Result<()> {
     let Record { stage, step, passes, validation, step_sizes, .. } = record;
     if stage_file(stage).is_none() {
         let shown: String = stage.chars().take(100).collect();
-        bail!("the stage {shown:?} is no plain name of a file (letters, digits, spaces, - _ .)");
+        bail!("the stage {shown:?} is not a plain file name (letters, digits, spaces, - _ .)");
     }
     ensure!(*step <= LAST_STEP, "no training has {step} steps");
     let share = |share: f64| (0.0..=1.0).contains(&share);
@@ -94,7 +94,7 @@ fn plausible(record: &Record) -> anyhow::Result<()> {
     let names = passes.iter().map(|pass| &pass.bits);
     let names = names.chain(step_sizes.iter().flat_map(|size| [&size.layer, &size.tensor]));
     for name in names {
-        ensure!(name.len() <= LONGEST_NAME, "a name of {} bytes is none of a layer or pass", name.len());
+        ensure!(name.len() <= LONGEST_NAME, "a name of {} bytes cannot be that of a layer or pass", name.len());
     }
     for size in step_sizes {
         BitWidth::new(size.bits)?;
@@ -115,7 +115,7 @@ mod tests {
         home
     }
 
-    /// The plots that are drawn of these lines, and what is said about them.
+    /// The number of plots drawn from these lines, and the warning.
     fn drawn(lines: &[String]) -> (usize, Option<String>) {
         let home = run(lines);
         let (written, odd) = draw(&home.path().join("run")).unwrap();
@@ -123,7 +123,7 @@ mod tests {
         (written.len(), odd)
     }
 
-    /// What is said of a file that is refused. Nothing is drawn then, here or elsewhere.
+    /// The error for a file that is refused, and that nothing was drawn.
     fn refused(lines: &[String]) -> String {
         let home = run(lines);
         let error = format!("{:#}", draw(&home.path().join("run")).unwrap_err());
@@ -145,13 +145,13 @@ mod tests {
             )
         };
         for (error, why) in [
-            (with("pretrain", "../../x"), "the stage \"../../x\" is no plain name of a file"),
-            (with("pretrain", "/tmp/x"), "the stage \"/tmp/x\" is no plain name"),
-            (with("pretrain", "a\\u001b[31m"), "the stage \"a\\u{1b}[31m\" is no plain name"),
-            (with("pretrain", &"x".repeat(1 << 20)), "xxx\" is no plain name"),
+            (with("pretrain", "../../x"), "the stage \"../../x\" is not a plain file name"),
+            (with("pretrain", "/tmp/x"), "the stage \"/tmp/x\" is not a plain"),
+            (with("pretrain", "a\\u001b[31m"), "the stage \"a\\u{1b}[31m\" is not a plain"),
+            (with("pretrain", &"x".repeat(1 << 20)), "xxx\" is not a plain"),
             (with("\"step\":1", "\"step\":18446744073709551615"), "no training has 18446744073709551615 steps"),
             (with("0.5", "1e300"), "an accuracy must be in 0..=1"),
-            (with("w4a4", &"w".repeat(1 << 20)), "a name of 1048576 bytes is none of a layer or pass"),
+            (with("w4a4", &"w".repeat(1 << 20)), "a name of 1048576 bytes cannot be that of a layer or pass"),
             (with("\"time\"", &sizes("conv1", "0")), "bit-width must be 1..=32, got 0"),
             (with("\"time\"", &sizes("conv1", "18446744073709551615")), "got 18446744073709551615"),
             (with("\"time\"", &sizes(&"c".repeat(1 << 20), "4")), "a name of 1048576 bytes"),
@@ -167,7 +167,7 @@ mod tests {
         assert!(error.ends_with("line 65: no stage has more than 64 kinds of passes"), "{error}");
     }
 
-    /// A link leads out of the run's folder: nothing is drawn there, and nothing removed.
+    /// A link leads out of the run's folder: nothing is drawn or removed through it.
     #[cfg(unix)]
     #[test]
     fn links_are_not_drawn_through() {
@@ -177,7 +177,7 @@ mod tests {
         std::fs::write(out.join("pretrain-step-sizes.svg"), "of somebody else").unwrap();
         std::os::unix::fs::symlink(&out, &plots).unwrap();
         let error = format!("{:#}", draw(&home.path().join("run")).unwrap_err());
-        assert!(error.contains("plots is no folder"), "{error}");
+        assert!(error.contains("plots is not a folder"), "{error}");
         assert_eq!(std::fs::read_dir(&out).unwrap().count(), 1);
     }
 
@@ -186,11 +186,11 @@ mod tests {
         let lines = [LINE, "", "{", r#"{"stage":"pretrain","step":-1,"time":0}"#, LINE].map(str::to_owned);
         let (written, odd) = drawn(&lines);
         assert_eq!(written, 2);
-        assert!(odd.unwrap().ends_with("metrics.jsonl: 3 lines hold no record and went into no plot, line 2 first"));
+        assert!(odd.unwrap().ends_with("metrics.jsonl: 3 lines hold no record and are in no plot, line 2 first"));
         assert_eq!(drawn(&[LINE.to_owned()]), (2, None));
     }
 
-    /// An axis of plotters, whose steps vanish beside its numbers, has ticks without end.
+    /// plotters makes ticks without end for an axis whose steps vanish against its values.
     #[test]
     fn values_of_any_size_are_drawn() {
         let pass = |loss: &str| LINE.replace("1.5", loss);

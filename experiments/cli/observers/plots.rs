@@ -50,10 +50,10 @@ impl Progress for Plots {
     }
 }
 
-/// Draws every stage that a run has metrics of. What was drawn, and what is odd about the metrics, in words.
+/// Draws every stage that a run has metrics of. Returns the files, and a warning if some lines could not be used.
 ///
 /// # Errors
-/// A folder without metrics; metrics that no run writes; files that cannot be read or written.
+/// A folder without metrics; metrics that no run can have written; files that cannot be read or written.
 pub fn draw(folder: &Path) -> anyhow::Result<(Vec<PathBuf>, Option<String>)> {
     let Histories { stages, odd, .. } = Histories::read(folder, None)?;
     let mut written = vec![];
@@ -63,10 +63,10 @@ pub fn draw(folder: &Path) -> anyhow::Result<(Vec<PathBuf>, Option<String>)> {
     Ok((written, odd))
 }
 
-/// Draws what there is of a stage. Pictures of what is not there any more are removed.
+/// Draws the plots of a stage and removes old plots of data that no longer exists.
 fn draw_stage(folder: &Path, stage: &str) -> anyhow::Result<()> {
     match std::fs::symlink_metadata(folder.join(metrics::NAME)) {
-        // There is nothing to draw from, and the watcher that could not write it has said so.
+        // There is nothing to draw, and the observer that could not write the file has reported it.
         Ok(found) if !found.is_file() => return Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         _ => {}
@@ -76,7 +76,7 @@ fn draw_stage(folder: &Path, stage: &str) -> anyhow::Result<()> {
     history.draw(folder, stage).map(drop)
 }
 
-/// Values over steps, by name, in the order in which names came up.
+/// Values over steps, by name, in the order of first appearance.
 struct Series<K>(Vec<(K, Vec<(f64, f64)>)>);
 
 impl<K> Default for Series<K> {
@@ -94,13 +94,13 @@ impl<K: PartialEq> Series<K> {
     }
 }
 
-/// What is drawn of a stage.
+/// The data that is drawn of a stage.
 #[derive(Default)]
 pub(super) struct History {
     loss: Series<String>,
     validation: Vec<(f64, f64)>,
     tensors: Vec<Tensor>,
-    /// Their places by layer and role.
+    /// Indices of the tensors by layer and role.
     places: BTreeMap<(String, String), usize>,
 }
 
@@ -113,7 +113,7 @@ struct Tensor {
 }
 
 impl Tensor {
-    /// With at most so many points of each line.
+    /// With at most `most` points per line.
     fn panel(&self, most: usize) -> Option<Panel> {
         let tensor = if self.role == "act" { "activations" } else { "weights" };
         let lines = self.lines.0.iter().map(|(bits, points)| Line {
@@ -127,7 +127,7 @@ impl Tensor {
 }
 
 impl History {
-    /// Adds what a line says.
+    /// Adds the values of a record.
     pub fn add(&mut self, record: Record) {
         let step = record.step as f64;
         for pass in record.passes {
@@ -145,9 +145,9 @@ impl History {
         }
     }
 
-    /// Draws it. Pictures of what it does not have are removed.
+    /// Draws the plots, and removes old ones that no longer have data.
     pub fn draw(&self, folder: &Path, stage: &str) -> anyhow::Result<Vec<PathBuf>> {
-        let file = stage_file(stage).with_context(|| format!("{stage:?} is no plain name of a file"))?;
+        let file = stage_file(stage).with_context(|| format!("{stage:?} is not a plain file name"))?;
         let plots = folder.join(NAME);
         let path = |what: &str, form: &str| plots.join(format!("{file}-{what}.{form}"));
         let pictures = [("loss", self.loss(stage)), ("step-sizes", self.step_sizes(stage))];
@@ -176,7 +176,7 @@ impl History {
             let (colour, few, noisy) = (colour(whole(bits)), thinned(points, POINTS), points.len() > 30);
             let strong = if noisy { smoothed(&few) } else { few.clone() };
             if noisy {
-                // Behind all others.
+                // Drawn first, behind the other lines.
                 lines.insert(0, Line { colour, stroke: Stroke::Faint, points: few });
             }
             lines.push(Line { colour, stroke: Stroke::Plain, points: strong });
@@ -196,7 +196,7 @@ impl History {
         Some(Picture::Panels(Panels { title, x, keys, columns: 1, size: (900, 340), panels }))
     }
 
-    /// A panel for each layer and tensor, a line for each bit-width. Weights and activations of a layer stand side by side.
+    /// One panel per layer and tensor, one line per bit-width; weights and activations of a layer side by side.
     fn step_sizes(&self, stage: &str) -> Option<Picture> {
         let lines: usize = self.tensors.iter().map(|tensor| tensor.lines.0.len()).sum();
         let most = (ALL_POINTS / lines.max(1)).clamp(2, POINTS);
@@ -204,7 +204,7 @@ impl History {
         if panels.is_empty() {
             return None;
         }
-        // All panels alike.
+        // The same scale for all panels.
         let log_y = panels.iter().any(|panel| panel.y.end > 4.0 * panel.y.start);
         panels.iter_mut().for_each(|panel| panel.log_y = log_y);
         let mut bits: Vec<u64> =
@@ -228,18 +228,18 @@ fn remove(old: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// The bit-width that a pass has everywhere: 4 of `w4a4`.
+/// The bit-width of a pass that has the same one everywhere: 4 for `w4a4`.
 fn whole(bits: &str) -> Option<u64> {
     let precision: Precision = bits.parse().ok()?;
     (precision.weight == precision.act).then(|| precision.weight.get())
 }
 
-/// The same colour for a bit-width in every picture.
+/// The colour of a bit-width, the same in every picture.
 fn colour(bits: Option<u64>) -> Colour {
     bits.map_or(Colour::Ink, |bits| Colour::Nth([6, 5, 4, 3, 2, 8, 7].iter().position(|&b| b == bits).unwrap_or(7)))
 }
 
-/// The range of what is above 0. It is never so small that a step size which hardly moves seems to.
+/// The range of the positive values, never so small that a step size that hardly moves seems to.
 fn positive_range(lines: &Series<u64>) -> Option<Range<f64>> {
     let values = lines.0.iter().flat_map(|(_, points)| points).map(|point| point.1);
     let (least, most) = extremes(values.filter(|&value| value > 1.0 / LARGEST))?;
@@ -247,10 +247,10 @@ fn positive_range(lines: &Series<u64>) -> Option<Range<f64>> {
     Some(middle / half.powf(1.1)..middle * half.powf(1.1))
 }
 
-/// A range may reach so far from 0; what lies beyond is drawn at its edge.
+/// Largest magnitude that an axis covers; values beyond it are drawn at its edge.
 const LARGEST: f64 = 1e30;
 
-/// The least and the greatest value that a range may reach.
+/// The least and the greatest value, within [`LARGEST`].
 fn extremes(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     values.filter(|value| value.abs() <= LARGEST).fold(None, |found, value| match found {
         None => Some((value, value)),
@@ -258,18 +258,18 @@ fn extremes(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     })
 }
 
-/// At most so many points are drawn of a line.
+/// Most points that are drawn of a line.
 const POINTS: usize = 300;
-/// And so many of all step sizes.
+/// Most points of all step sizes together.
 const ALL_POINTS: usize = 300_000;
 
-/// At most so many points, each the mean of as many.
+/// At most `most` points, each the mean of equally many.
 fn thinned(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
     points.chunks(points.len().div_ceil(most).max(1)).map(mean).collect()
 }
 
-/// The running mean over a twentieth of the points on either side; near the ends over fewer, but as many on both sides, since
-/// a lopsided mean bends a steep line.
+/// The running mean over a twentieth of the points on either side; near the ends over fewer, but always over equally
+/// many on both sides, since an asymmetric mean distorts a steep line.
 fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let reach = (points.len() / 20).max(1);
     let around = |place: usize| {
@@ -284,8 +284,8 @@ fn mean(points: &[(f64, f64)]) -> (f64, f64) {
     (sum.0 / points.len() as f64, sum.1 / points.len() as f64)
 }
 
-/// The vertical range that holds all means and all but one in a hundred of the points behind them, so that a single batch
-/// flattens nothing.
+/// The vertical range that holds all means and 99 % of the points behind them, so that a single batch does not flatten
+/// the rest.
 fn span(lines: &[Line]) -> Option<Range<f64>> {
     let of = |stroke: Stroke| {
         let lines = lines.iter().filter(move |line| line.stroke == stroke);
@@ -302,7 +302,7 @@ fn span(lines: &[Line]) -> Option<Range<f64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watch::metrics::{Measured, Pass, Size};
+    use crate::observers::metrics::{Measured, Pass, Size};
 
     #[test]
     fn long_lines_are_thinned_to_means() {
@@ -370,7 +370,7 @@ mod tests {
         for words in ["conv1, weights", "4 bits", "2 bits"] {
             assert!(sizes.contains(words), "{words}");
         }
-        assert!(!sizes.contains("conv1, activations"), "there are no numbers to draw");
+        assert!(!sizes.contains("conv1, activations"), "there is nothing to draw");
         let measured = Measured { accuracy: 0.5, top5: 1.0, loss: None, images: 8, best: true };
         history.add(Record { step: 40, validation: Some(measured), ..Record::default() });
         assert!(svg(history.loss("indicators")).contains("accuracy on validation images"));

@@ -1,4 +1,4 @@
-//! The file holds each step once, whatever happens to it in between.
+//! The file has one line per step, whatever happens to the run in between.
 
 use super::*;
 use limpq_core::{
@@ -12,18 +12,18 @@ fn step(done: usize) -> Step {
     Step { done, epoch: done / 10, learning_rate: 0.01, images: 64, passes }
 }
 
-/// A stage from after `done` to `end`.
+/// Runs a stage from after step `done` to step `end`.
 fn go(metrics: &Metrics, stage: &str, done: usize, end: usize) {
     metrics.start(stage, 20, done);
     (done + 1..=end).for_each(|done| metrics.step(&step(done)));
     metrics.finish();
 }
 
-fn watcher(folder: &Path) -> Metrics {
+fn observer(folder: &Path) -> Metrics {
     Metrics::new(folder)
 }
 
-/// The records of a file that has no other lines.
+/// The records of a file that holds nothing else.
 fn records(folder: &Path) -> Vec<Record> {
     lines(&folder.join(NAME)).unwrap().map(|line| *line.unwrap().expect("a record")).collect()
 }
@@ -39,7 +39,7 @@ fn counted(stages: &[(&str, usize)]) -> Vec<(String, usize)> {
 #[test]
 fn lines_say_what_happened() {
     let home = tempfile::tempdir().unwrap();
-    let metrics = watcher(home.path());
+    let metrics = observer(home.path());
     metrics.start("indicators", 20, 0);
     metrics.step(&step(1));
     let value = |role, value| StepSize { layer: "conv1".into(), role, bits: BitWidth::new(4).unwrap(), value };
@@ -66,17 +66,17 @@ fn lines_say_what_happened() {
 #[test]
 fn a_stage_that_goes_on_has_each_step_once() {
     let home = tempfile::tempdir().unwrap();
-    let metrics = watcher(home.path());
+    let metrics = observer(home.path());
     go(&metrics, "pretrain", 0, 5);
     go(&metrics, "indicators", 0, 7);
     // Killed in the middle of a line.
     let mut file = File::options().append(true).open(home.path().join(NAME)).unwrap();
     file.write_all(br#"{"stage":"indicators","step":8,"#).unwrap();
     assert_eq!(places(home.path()), counted(&[("pretrain", 5), ("indicators", 7)]));
-    go(&watcher(home.path()), "indicators", 4, 9);
+    go(&observer(home.path()), "indicators", 4, 9);
     assert_eq!(places(home.path()), counted(&[("pretrain", 5), ("indicators", 9)]));
-    // From its start again; other stages keep their lines.
-    go(&watcher(home.path()), "pretrain", 0, 3);
+    // Again from the beginning; other stages keep their lines.
+    go(&observer(home.path()), "pretrain", 0, 3);
     assert_eq!(places(home.path()), counted(&[("indicators", 9), ("pretrain", 3)]));
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "nothing else is left behind");
 }
@@ -84,7 +84,7 @@ fn a_stage_that_goes_on_has_each_step_once() {
 #[test]
 fn lines_are_in_the_file_before_a_checkpoint_and_when_a_run_ends_early() {
     let home = tempfile::tempdir().unwrap();
-    let metrics = watcher(home.path());
+    let metrics = observer(home.path());
     metrics.start("pretrain", 20, 0);
     metrics.step(&step(1));
     metrics.saving();
@@ -98,10 +98,10 @@ fn lines_are_in_the_file_before_a_checkpoint_and_when_a_run_ends_early() {
 fn a_file_that_cannot_be_written_stops_nothing() {
     let home = tempfile::tempdir().unwrap();
     fs::create_dir(home.path().join(NAME)).unwrap();
-    let blocked = watcher(home.path());
+    let blocked = observer(home.path());
     go(&blocked, "pretrain", 0, 3);
     assert!(blocked.warned.get() && home.path().join(NAME).is_dir());
-    // What cannot be written now stays pending, and nothing of it is in the file.
+    // What cannot be written stays pending, and the file gets no part of it.
     let mut open = Open::new(&home.path().join("other"), "pretrain").unwrap();
     open.add((&step(1)).into());
     let writable = std::mem::replace(&mut open.file, File::open(home.path().join("other")).unwrap());
@@ -134,11 +134,11 @@ fn links_and_other_files_are_neither_followed_nor_waited_for() {
     let (path, other) = (home.path().join(NAME), home.path().join("other"));
     fs::write(&other, "of somebody else").unwrap();
     std::os::unix::fs::symlink(&other, &path).unwrap();
-    let linked = watcher(home.path());
+    let linked = observer(home.path());
     go(&linked, "pretrain", 0, 3);
     assert!(linked.warned.get());
     assert_eq!(fs::read_to_string(&other).unwrap(), "of somebody else");
     fs::remove_file(&path).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    assert_eq!(lines(&path).err().unwrap().to_string(), "it is no regular file");
+    assert_eq!(lines(&path).err().unwrap().to_string(), "it is not a regular file");
 }

@@ -1,4 +1,4 @@
-//! Those who watch a run, one file each: the terminal, `metrics.jsonl`, TensorBoard, plots.
+//! Observers of a run, one file each: the terminal, `metrics.jsonl`, TensorBoard, plots.
 
 mod interrupt;
 pub mod metrics;
@@ -22,9 +22,9 @@ use std::{
 };
 use tensorboard::TensorBoard;
 
-/// What of a run is kept to be looked at, beside its metrics. No result depends on it.
+/// What a run logs besides its metrics. No result depends on it.
 #[derive(clap::Args, Clone, Copy, Debug)]
-pub struct Sights {
+pub struct LogOptions {
     /// Write event files for TensorBoard into the run's folder, under tensorboard/.
     #[arg(long)]
     tensorboard: bool,
@@ -33,64 +33,64 @@ pub struct Sights {
     no_plots: bool,
 }
 
-/// A stage as part of a file's name; none if a file of that name might lie elsewhere, or nowhere.
+/// A stage as part of a file's name; `None` if such a file could lie outside the folder.
 fn stage_file(stage: &str) -> Option<String> {
     let plain = stage.chars().all(|c| c.is_alphanumeric() || "-_. ".contains(c));
     (plain && (1..=100).contains(&stage.len()) && !stage.starts_with('.')).then(|| stage.replace(' ', "-"))
 }
 
-/// Makes a folder within a run's folder unless it is there. A link in its place is refused, since it leads elsewhere.
+/// Makes a folder within a run's folder unless it exists. A link in its place is refused: it could lead outside.
 fn own_folder(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => Ok(()),
-        Ok(_) => Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{} is no folder", path.display()))),
+        Ok(_) => Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{} is not a folder", path.display()))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => fs::create_dir(path),
         Err(error) => Err(error),
     }
 }
 
-/// Says something on stderr, where there may be nobody any more to read it.
+/// Writes a message to stderr. Errors are ignored: stderr may be closed.
 pub fn tell(words: &str) {
     let _ = writeln!(stderr(), "{}", escaped(words));
 }
 
-/// Plots that could not be drawn. The run goes on without them, but does not end well.
+/// Plots that could not be drawn. The run continues without them, but exits with an error.
 #[derive(Clone, Debug, Default)]
 struct Faults(Rc<RefCell<Vec<String>>>);
 
 impl Faults {
     fn add(&self, fault: String) {
-        tell(&format!("warning: {fault}; the run goes on"));
+        tell(&format!("warning: {fault}; the run continues"));
         self.0.borrow_mut().push(fault);
     }
 }
 
-/// Several watchers as one.
-pub struct Watchers {
+/// Several observers as one.
+pub struct Observers {
     all: Vec<Box<dyn Progress>>,
     faults: Faults,
 }
 
-impl Watchers {
-    /// Those of the run in a folder.
-    pub fn new(folder: &Path, sights: Sights) -> Self {
-        let mut all = terminal::watchers();
+impl Observers {
+    /// The observers of the run in a folder.
+    pub fn new(folder: &Path, logs: LogOptions) -> Self {
+        let mut all = terminal::observers();
         let faults = Faults::default();
         all.push(Box::new(Metrics::new(folder)));
-        if sights.tensorboard {
+        if logs.tensorboard {
             all.push(Box::new(TensorBoard::new(folder)));
         }
-        // After the metrics, which they are drawn from.
-        if !sights.no_plots && crate::plot::available().is_ok() {
+        // After the metrics, from which they are drawn.
+        if !logs.no_plots && crate::plot::available().is_ok() {
             all.push(Box::new(Plots::new(folder, &faults)));
         }
         Self { all, faults }
     }
 
-    /// That all plots could be drawn, when the run is over.
+    /// Checks, at the end of a run, that all plots could be drawn.
     ///
     /// # Errors
-    /// Names those that could not.
+    /// Names the plots that could not.
     pub fn check(&self) -> anyhow::Result<()> {
         let faults = self.faults.0.borrow();
         let all = faults.join("; ");
@@ -102,17 +102,17 @@ impl Watchers {
     }
 }
 
-impl Progress for Watchers {
+impl Progress for Observers {
     fn start(&self, label: &str, steps: usize, done: usize) {
-        self.all.iter().for_each(|watcher| watcher.start(label, steps, done));
+        self.all.iter().for_each(|observer| observer.start(label, steps, done));
     }
 
     fn finish(&self) {
-        self.all.iter().for_each(|watcher| watcher.finish());
+        self.all.iter().for_each(|observer| observer.finish());
     }
 
     fn note(&self, note: &str) {
-        self.all.iter().for_each(|watcher| watcher.note(note));
+        self.all.iter().for_each(|observer| observer.note(note));
     }
 
     fn remark(&self, remark: &str) {
@@ -120,19 +120,19 @@ impl Progress for Watchers {
     }
 
     fn step(&self, step: &Step) {
-        self.all.iter().for_each(|watcher| watcher.step(step));
+        self.all.iter().for_each(|observer| observer.step(step));
     }
 
     fn validated(&self, validation: &Validation) {
-        self.all.iter().for_each(|watcher| watcher.validated(validation));
+        self.all.iter().for_each(|observer| observer.validated(validation));
     }
 
     fn step_sizes(&self, step: usize, sizes: &[StepSize]) {
-        self.all.iter().for_each(|watcher| watcher.step_sizes(step, sizes));
+        self.all.iter().for_each(|observer| observer.step_sizes(step, sizes));
     }
 
     fn saving(&self) {
-        self.all.iter().for_each(|watcher| watcher.saving());
+        self.all.iter().for_each(|observer| observer.saving());
     }
 }
 

@@ -1,8 +1,8 @@
 //! TensorBoard: event files under `tensorboard/STAGE/` in a run's folder, written by `syntaxdot-summary`.
 //!
-//! Each start of a stage writes a file of its own, named by the step that it goes on from. Events of earlier files beyond that
-//! step are cut off, so that each step is there once. Several files rather than one, since TensorBoard, when it is open
-//! meanwhile, goes on to the next file but does not see that one was cut.
+//! Each start of a stage writes a file of its own, named after the step from which it continues. Events of earlier
+//! files beyond that step are cut off, so that each step appears once. There are several files because a TensorBoard
+//! that is open meanwhile moves on to the next file, but does not notice that one was cut.
 
 use super::{own_folder, stage_file, tell};
 use limpq_core::train::{Progress, Step, StepSize, Validation};
@@ -19,7 +19,7 @@ use syntaxdot_summary::SummaryWriter;
 
 /// The folder's name.
 pub const NAME: &str = "tensorboard";
-/// TensorBoard knows event files by it.
+/// Start of the file names by which TensorBoard recognises event files.
 const START: &str = "events.out.tfevents.";
 
 /// Writes event files.
@@ -43,25 +43,25 @@ impl TensorBoard {
     fn write(&self, step: usize, scalars: impl IntoIterator<Item = (String, f64)>) {
         let mut scalars = scalars.into_iter();
         let step = step as i64;
-        // TensorBoard's numbers are single precision.
+        // TensorBoard stores values in single precision.
         self.attempt(|open| scalars.try_for_each(|(tag, value)| open.events.write_scalar(tag, step, value as f32)));
     }
 
-    /// Does something to the file of the stage. After an error nothing is added to it any more: half an event would make
-    /// those after it unreadable.
+    /// Writes to the stage's file. After an error nothing more is written: half an event would make those after it
+    /// unreadable.
     fn attempt(&self, what: impl FnOnce(&mut Open) -> io::Result<()>) {
         let result = self.open.borrow_mut().as_mut().map_or(Ok(()), |open| clock().and_then(|()| what(open)));
         self.check(result);
     }
 
-    /// A run is worth more than its event files: it goes on without them.
+    /// Event files are worth less than a run: on an error the run continues without them.
     fn check(&self, result: io::Result<()>) {
         let Err(error) = result else { return };
         self.open.take();
         if !self.warned.replace(true) {
             let folder = self.folder.display();
             tell(&format!(
-                "warning: cannot write event files in {folder}: {error}; the run goes on, but events are missing there"
+                "warning: cannot write event files in {folder}: {error}; the run continues, but events are missing there"
             ));
         }
     }
@@ -69,7 +69,7 @@ impl TensorBoard {
 
 impl Progress for TensorBoard {
     fn start(&self, label: &str, _: usize, done: usize) {
-        let odd = || io::Error::new(io::ErrorKind::InvalidInput, format!("{label:?} is no plain name of a folder"));
+        let odd = || io::Error::new(io::ErrorKind::InvalidInput, format!("{label:?} is not a plain folder name"));
         let open = stage_file(label).ok_or_else(odd).and_then(|stage| Open::new(&self.folder, &stage, done));
         self.check(open.map(|open| drop(self.open.replace(Some(open)))));
     }
@@ -116,13 +116,13 @@ impl Open {
     }
 }
 
-/// The writer unwraps the time since 1970.
+/// Fails if the clock is before 1970, since the writer would panic then.
 fn clock() -> io::Result<()> {
-    let early = |_| io::Error::other("the system's clock stands before 1970");
+    let early = |_| io::Error::other("the system's clock is before 1970");
     SystemTime::now().duration_since(UNIX_EPOCH).map(drop).map_err(early)
 }
 
-/// The writer flushes after each number; this does not.
+/// The writer flushes after each value; this does not.
 struct Unflushed(Rc<RefCell<BufWriter<File>>>);
 
 impl Write for Unflushed {
@@ -135,7 +135,7 @@ impl Write for Unflushed {
     }
 }
 
-/// Cuts off a stage's events after a step, and removes files that hold no others.
+/// Cuts off a stage's events after a step, and removes files that only hold such events.
 fn cut(folder: &Path, done: usize) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -147,7 +147,10 @@ fn cut(folder: &Path, done: usize) -> io::Result<()> {
             continue;
         }
         if !entry.file_type()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} is no regular file", path.display())));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{} is not a regular file", path.display()),
+            ));
         }
         let bytes = fs::read(&path)?;
         let kept: usize = events(&bytes).take_while(|(event, _)| event.step <= done as i64).map(|(_, size)| size).sum();
@@ -158,37 +161,37 @@ fn cut(folder: &Path, done: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// What is read of an event.
+/// The parts of an event that are read.
 #[derive(Clone, PartialEq, Message)]
 pub struct Event {
-    /// The step that it is about.
+    /// The step that it belongs to.
     #[prost(int64, tag = "2")]
     pub step: i64,
-    /// Its numbers.
+    /// Its values.
     #[prost(message, optional, tag = "5")]
     pub summary: Option<Summary>,
 }
 
-/// The numbers of an event.
+/// The values of an event.
 #[derive(Clone, PartialEq, Message)]
 pub struct Summary {
-    /// One after another.
+    /// The values, in the order in which they were written.
     #[prost(message, repeated, tag = "1")]
     pub value: Vec<Value>,
 }
 
-/// One number.
+/// One value.
 #[derive(Clone, PartialEq, Message)]
 pub struct Value {
-    /// What it is.
+    /// Its name.
     #[prost(string, tag = "1")]
     pub tag: String,
-    /// The number.
+    /// The value.
     #[prost(float, tag = "2")]
     pub simple_value: f32,
 }
 
-/// The events of a file and the number of bytes of each, up to the first that is not whole and sound.
+/// The events of a file and their lengths in bytes, up to the first that is incomplete or damaged.
 ///
 /// Each is a TFRecord: its length, a checksum of that, the event, a checksum of that.
 pub fn events(bytes: &[u8]) -> impl Iterator<Item = (Event, usize)> {
@@ -203,11 +206,11 @@ pub fn events(bytes: &[u8]) -> impl Iterator<Item = (Event, usize)> {
     })
 }
 
-/// So many bytes whose checksum, which follows them, is right; and what comes after.
+/// Content of `length` bytes and the rest, if the checksum that follows the content is right.
 fn checked(bytes: &[u8], length: usize) -> Option<(&[u8], &[u8])> {
     let (content, after) = bytes.split_at_checked(length)?;
     let (sum, after) = after.split_first_chunk::<4>()?;
-    // A checksum of data that holds checksums is weak, so TFRecord rotates it and adds a constant.
+    // The checksum of data that holds its own checksum is weak, so TFRecord rotates it and adds a constant.
     let masked = crc32c::crc32c(content).rotate_right(15).wrapping_add(0xa282_ead8);
     (masked == u32::from_le_bytes(*sum)).then_some((content, after))
 }
@@ -222,12 +225,12 @@ mod tests {
         Step { done, epoch: 0, learning_rate: 0.25, images: 8, passes }
     }
 
-    fn go(watcher: &TensorBoard, done: usize, end: usize) {
-        watcher.start("fine-tune found", 20, done);
-        (done + 1..=end).for_each(|done| watcher.step(&step(done)));
+    fn go(observer: &TensorBoard, done: usize, end: usize) {
+        observer.start("fine-tune found", 20, done);
+        (done + 1..=end).for_each(|done| observer.step(&step(done)));
     }
 
-    /// Name, whether every byte belongs to a sound event, and the steps of one tag.
+    /// Per file: its name, whether every byte belongs to a valid event, and the steps of one tag.
     fn files(home: &Path) -> Vec<(String, bool, Vec<i64>)> {
         let folder = home.join("tensorboard/fine-tune-found");
         let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -246,18 +249,18 @@ mod tests {
     #[test]
     fn events_are_read_back_with_their_numbers() {
         let home = tempfile::tempdir().unwrap();
-        let watcher = TensorBoard::new(home.path());
-        go(&watcher, 0, 1);
-        watcher.finish();
+        let observer = TensorBoard::new(home.path());
+        go(&observer, 0, 1);
+        observer.finish();
         let bytes = fs::read(home.path().join("tensorboard/fine-tune-found/events.out.tfevents.0000000000")).unwrap();
         let values = events(&bytes).filter_map(|(event, _)| Some((event.step, event.summary?.value)));
         let values: Vec<(i64, String, f32)> =
             values.flat_map(|(step, values)| values.into_iter().map(move |v| (step, v.tag, v.simple_value))).collect();
         let expected = [("loss/full_precision", 0.5), ("accuracy/full_precision", 0.5), ("learning_rate", 0.25)];
         assert_eq!(values, expected.map(|(tag, value)| (1, tag.to_owned(), value)));
-        // TensorBoard's own first words, here as its writer for TensorFlow puts them.
+        // TensorBoard's file version, as its writer for TensorFlow puts it first.
         assert!(bytes.windows(13).any(|words| words == b"brain.Event:2"));
-        // A bit that flips ends what is read.
+        // A flipped bit ends the reading.
         let mut harmed = bytes.clone();
         *harmed.last_mut().unwrap() ^= 1;
         assert_eq!(events(&harmed).count(), events(&bytes).count() - 1);
@@ -268,9 +271,9 @@ mod tests {
     #[test]
     fn a_stage_that_goes_on_has_each_step_once() {
         let home = tempfile::tempdir().unwrap();
-        let watcher = TensorBoard::new(home.path());
-        go(&watcher, 0, 5);
-        watcher.saving();
+        let observer = TensorBoard::new(home.path());
+        go(&observer, 0, 5);
+        observer.saving();
         // Killed in the middle of an event.
         let first = home.path().join("tensorboard/fine-tune-found/events.out.tfevents.0000000000");
         File::options().append(true).open(&first).unwrap().write_all(&[24, 0, 0]).unwrap();
@@ -289,10 +292,10 @@ mod tests {
     fn a_folder_that_cannot_be_made_stops_nothing() {
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join("tensorboard"), "").unwrap();
-        let watcher = TensorBoard::new(home.path());
-        go(&watcher, 0, 2);
-        watcher.saving();
-        watcher.finish();
-        assert!(watcher.warned.get() && home.path().join("tensorboard").is_file());
+        let observer = TensorBoard::new(home.path());
+        go(&observer, 0, 2);
+        observer.saving();
+        observer.finish();
+        assert!(observer.warned.get() && home.path().join("tensorboard").is_file());
     }
 }

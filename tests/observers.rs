@@ -1,4 +1,4 @@
-//! What is left to look at after a run: plots drawn from its metrics, and what it was started with.
+//! What remains to look at after a run: plots drawn from its metrics, and provenance.
 
 use crate::{fixtures, runs::TINY};
 use std::{

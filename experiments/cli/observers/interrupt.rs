@@ -1,9 +1,9 @@
-//! Ctrl-C: the first one ends the run after the current step, the second one at once.
+//! Ctrl-C: the first one stops the run after the current step, the second one stops it at once.
 
 use anyhow::Context;
 use limpq_core::train::CancelToken;
 
-/// Starts to listen for it; the token that the first one cancels.
+/// Listens for Ctrl-C. Returns the token that the first one cancels.
 ///
 /// # Errors
 /// When the system does not allow it.
@@ -14,7 +14,7 @@ pub fn listen() -> anyhow::Result<CancelToken> {
         if held.cancel() {
             std::process::exit(130);
         }
-        super::tell("\nfinishing this step, then saving; Ctrl-C again ends at once");
+        super::tell("\nfinishing this step, then saving; Ctrl-C again stops at once");
     })
     .context("cannot listen for Ctrl-C")?;
     Ok(token)

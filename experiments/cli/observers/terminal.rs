@@ -1,4 +1,4 @@
-//! The terminal: a live view where stdout is one, plain lines where it is not.
+//! The terminal: a live view if stdout is a terminal, plain lines if it is not.
 
 use super::view::{View, joined, percent};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -9,26 +9,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The views that fit what stdout and stderr are.
-pub fn watchers() -> Vec<Box<dyn Progress>> {
+/// The views for what stdout and stderr are connected to.
+pub fn observers() -> Vec<Box<dyn Progress>> {
     let mut views: Vec<Box<dyn Progress>> = vec![];
     if stdout().is_terminal() {
         views.push(Box::new(Live::new(ProgressDrawTarget::stdout)));
     }
-    // A log of errors gets the lines beside a live view.
+    // A stderr that is redirected to a file gets the lines, even beside a live view.
     if !stdout().is_terminal() || !stderr().is_terminal() {
         views.push(Box::new(Lines::new(stderr())));
     }
     views
 }
 
-/// Beside the bar speed and time, below it the other numbers.
+/// The text of a live view: speed and time beside the bar, losses and accuracies below it.
 fn words(view: &View, time: &str) -> String {
     let below = [view.loss(), view.accuracy()].into_iter().filter(|words| !words.is_empty());
     below.fold(joined(&[&view.speed(), time]), |all, words| format!("{all}\n{:>18} {words}", ""))
 }
 
-/// A bar, and below it loss, validation and accuracies; drawn again at most twenty times a second.
+/// A bar, with loss, validation and accuracies below it; drawn at most twenty times a second.
 struct Live {
     target: Box<dyn Fn() -> ProgressDrawTarget>,
     stage: RefCell<Option<(View, ProgressBar)>>,
@@ -76,10 +76,10 @@ impl Progress for Live {
     }
 }
 
-/// A line at every tenth of a stage, and after ten minutes without one.
+/// One line per tenth of a stage, and one after ten minutes without any.
 struct Lines<W> {
     out: RefCell<W>,
-    /// And when the last line was written.
+    /// The running stage, and when the last line was written.
     stage: RefCell<Option<(View, Instant)>>,
 }
 
@@ -91,7 +91,7 @@ impl<W: Write> Lines<W> {
         Self { out: RefCell::new(out), stage: RefCell::default() }
     }
 
-    /// Nobody is left to tell when there is no stderr any more.
+    /// Errors are ignored: stderr may be closed.
     fn line(&self, line: &str) {
         let _ = writeln!(self.out.borrow_mut(), "{line}");
     }
@@ -101,7 +101,7 @@ impl<W: Write> Lines<W> {
             let part = |view: &View| view.done * Self::PARTS / view.steps.max(1);
             let before = part(view);
             change(view);
-            // The last part ends with the stage, which has a line of its own.
+            // The last tenth ends with the stage, which has a line of its own.
             let due = part(view) > before || last.elapsed() > Self::SILENCE;
             if due && view.done < view.steps {
                 let words = joined(&[&view.loss(), &view.accuracy(), &view.speed(), &view.left()]);
@@ -116,7 +116,7 @@ impl<W: Write> Progress for Lines<W> {
     fn start(&self, label: &str, steps: usize, done: usize) {
         match done {
             0 => self.line(&format!("{label}: {steps} steps")),
-            _ => self.line(&format!("{label}: {steps} steps, going on after step {done}")),
+            _ => self.line(&format!("{label}: {steps} steps, continuing after step {done}")),
         }
         self.stage.replace(Some((View::new(label, steps, done), Instant::now())));
     }
@@ -216,7 +216,7 @@ mod tests {
         }
         assert_eq!(all[10], "indicators: epoch 1, validation accuracy 75.0 %, loss 0.500");
         assert!(all[11].starts_with("indicators: done, loss 1.250, validation 75.0 %, w4a4 50.0 %"), "{out}");
-        assert_eq!(all[12], "refine: 40 steps, going on after step 25");
+        assert_eq!(all[12], "refine: 40 steps, continuing after step 25");
         assert_eq!(all[13], "refine: stopped after step 26 of 40, loss 0.5, 0 s");
         assert_eq!(all.len(), 14, "{out}");
     }

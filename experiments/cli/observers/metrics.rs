@@ -1,8 +1,9 @@
-//! `metrics.jsonl` in a run's folder: a line of JSON for each optimizer step, each validation and each sighting of the step
-//! sizes.
+//! `metrics.jsonl` in a run's folder: a line of JSON for each optimizer step, each validation and each snapshot of the
+//! step sizes.
 //!
-//! A stage that goes on does the steps after its checkpoint again, so lines beyond it are removed first. Lines are on the disk
-//! before a checkpoint is kept. Thus each step has one line in the end, however often a run was killed.
+//! A resumed stage repeats the steps after its checkpoint, so lines beyond it are removed first. Lines are written to
+//! the disk before a checkpoint is kept. Thus each step has exactly one line in the end, however often a run was
+//! killed.
 
 use super::tell;
 use limpq_core::{
@@ -22,7 +23,7 @@ use std::{
 /// The file's name.
 pub const NAME: &str = "metrics.jsonl";
 
-/// A line. It has `passes`, `validation` or `step_sizes`.
+/// A line. It has one of `passes`, `validation` and `step_sizes`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The stage, as people see it.
@@ -47,31 +48,31 @@ pub struct Record {
     /// The step sizes after the step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub step_sizes: Vec<Size>,
-    /// When it was written, in seconds since 1970. All else is the same when a run is done again.
+    /// When it was written, in seconds since 1970. All other fields are the same when a run is repeated.
     pub time: f64,
 }
 
-/// One pass forward and backward.
+/// One forward and backward pass.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pass {
     /// `w4a4` if all searched layers share these bits, else `mixed` or `full precision`.
     pub bits: String,
     /// Its loss on the batch.
     pub loss: f32,
-    /// Share of the batch that it got right.
+    /// Fraction of the batch that is classified correctly.
     pub accuracy: f64,
 }
 
 /// A measurement on the validation images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
-    /// Share of images whose highest score is their class.
+    /// Fraction of images whose largest logit is that of their class (top-1 accuracy).
     pub accuracy: f64,
-    /// Share of images whose class is among the five highest scores.
+    /// Fraction of images whose class is among the five largest logits (top-5 accuracy).
     pub top5: f64,
-    /// Mean loss; none if it is no number.
+    /// Mean loss; `None` if it is not finite.
     pub loss: Option<f64>,
-    /// How many images.
+    /// Number of images.
     pub images: usize,
     /// Whether no earlier epoch was as good.
     pub best: bool,
@@ -86,7 +87,7 @@ pub struct Size {
     pub tensor: String,
     /// The bit-width.
     pub bits: u64,
-    /// The step size; none if it is no number.
+    /// The step size; `None` if it is not finite.
     pub value: Option<f64>,
 }
 
@@ -126,17 +127,17 @@ impl From<(usize, &[StepSize])> for Record {
     }
 }
 
-/// What a line holds: a record, or nothing that is one.
+/// The content of a line; `None` if it is not a record.
 pub type Line = Option<Box<Record>>;
 
-/// Longer lines hold no record, and are not read as a whole.
+/// Longer lines are not records, and are not read as a whole.
 const LONGEST: u64 = 16 << 20;
 
-/// The lines of a run's file. The last one is passed over as long as it has no end: it is being written, or its writer was
+/// The lines of a run's file. A last line without a line break is left out: it is being written, or its writer was
 /// killed.
 ///
 /// # Errors
-/// When the file cannot be opened or is no regular file; when it cannot be read on.
+/// When the file cannot be opened or read, or is not a regular file.
 pub fn lines(path: &Path) -> io::Result<impl Iterator<Item = io::Result<Line>> + use<>> {
     regular(&fs::metadata(path)?)?;
     let (mut file, mut line) = (BufReader::new(File::open(path)?), vec![]);
@@ -158,9 +159,9 @@ pub fn lines(path: &Path) -> io::Result<impl Iterator<Item = io::Result<Line>> +
     }))
 }
 
-/// Refuses what may have no end or block for ever.
+/// Refuses files that may have no end or block for ever.
 fn regular(file: &Metadata) -> io::Result<()> {
-    let odd = || io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file");
+    let odd = || io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
     if file.is_file() { Ok(()) } else { Err(odd()) }
 }
 
@@ -186,13 +187,13 @@ impl Metrics {
         }
     }
 
-    /// A run is worth more than its metrics: it goes on without them.
+    /// Metrics are worth less than a run: on an error the run continues without them.
     fn check(&self, result: io::Result<()>) {
         if let Err(error) = result
             && !self.warned.replace(true)
         {
             let path = self.path.display();
-            tell(&format!("warning: cannot write {path}: {error}; the run goes on, but lines are missing there"));
+            tell(&format!("warning: cannot write {path}: {error}; the run continues, but lines are missing there"));
         }
     }
 }
@@ -247,7 +248,7 @@ struct Open {
 }
 
 impl Open {
-    /// Soon enough for those who follow the file, and seldom enough to cost nothing.
+    /// Often enough for those who follow the file, and rarely enough to cost nothing.
     const EVERY: Duration = Duration::from_secs(1);
 
     fn new(path: &Path, stage: &str) -> io::Result<Self> {
@@ -263,11 +264,11 @@ impl Open {
         self.pending.push(b'\n');
     }
 
-    /// Either all pending lines get into the file, or none does and they stay pending.
+    /// Writes either all pending lines or none; in the latter case they stay pending.
     fn flush(&mut self) -> io::Result<()> {
         self.flushed = Instant::now();
         if let Err(error) = self.file.write_all(&self.pending) {
-            // What came of it stays half a line if this fails too, and readers pass over it.
+            // If this fails too, half a line stays in the file; readers skip it.
             let _ = self.file.set_len(self.length);
             return Err(error);
         }
@@ -277,7 +278,8 @@ impl Open {
     }
 }
 
-/// Removes the lines of a stage after a step, and what is no whole line. Nothing that a link leads to is written to.
+/// Removes the lines of a stage after a step, and incomplete lines. Refuses links, so that nothing outside the folder
+/// is written.
 fn cut(path: &Path, stage: &str, done: usize) -> io::Result<()> {
     #[derive(Deserialize)]
     struct Place {
@@ -291,7 +293,7 @@ fn cut(path: &Path, stage: &str, done: usize) -> io::Result<()> {
     }
     let file = File::open(path)?;
     let (mut lines, mut line) = (BufReader::new(file), vec![]);
-    // Lines up to the first that goes, and those after it that stay.
+    // Length of the lines before the first removed one, and the lines after it that stay.
     let (mut before, mut after, mut going) = (0, vec![], false);
     while {
         line.clear();
