@@ -119,8 +119,8 @@ impl Network {
                 // A single copy of a network that had several: the one for the bits that are left.
                 let own = copy_name(plain, copy.or_else(|| plan.only_bits(node)));
                 let first = plan.parameters[node].first().expect("it has parameters");
-                let name = if state.0.contains_key(&format!("{own}.{}", first.name)) { own.as_str() } else { plain };
-                let array = |parameter: &Parameter| state.get(&format!("{name}.{}", parameter.name), &parameter.shape);
+                let name = if state.0.contains_key(&first.full_name(&own)) { own.as_str() } else { plain };
+                let array = |parameter: &Parameter| state.get(&parameter.full_name(name), &parameter.shape);
                 let learned = plan.of_kind(node, ParameterKind::Learned).map(|parameter| Ok(param(array(parameter)?)));
                 let running = plan.of_kind(node, ParameterKind::Running);
                 let running = running.map(|parameter| Ok(RunningState::new(tensor1(array(parameter)?, device))));
@@ -267,7 +267,7 @@ impl Network {
                 let running = copy.running.iter().map(|value| host(value.value_sync()));
                 let running = self.plan.of_kind(node, ParameterKind::Running).zip(running);
                 for (parameter, values) in learned.chain(running) {
-                    put(format!("{name}.{}", parameter.name), parameter.shape.clone(), values);
+                    put(parameter.full_name(&name), parameter.shape.clone(), values);
                 }
             }
         }
