@@ -3,8 +3,8 @@
 use crate::fixtures;
 use limpq_core::{
     registry::entries,
-    run::{Config, Place, Summary, run, run_in},
-    search::Indicators,
+    run::{Config, Place, Setup, Summary, run, run_in},
+    search::{Indicators, Policy},
     train::{CancelToken, Checkpoint, Progress, Quantizer, Sensitivity, State},
 };
 use std::{cell::RefCell, path::Path};
@@ -327,4 +327,35 @@ fn recipes_change_what_is_trained() {
     let again = score(&["evaluate.batch_norm_images=64"]);
     assert_eq!((plain.1.batch_norm_images, again.1.batch_norm_images), (0, 64));
     assert_ne!(again.1.loss, plain.1.loss);
+}
+
+#[test]
+fn a_stage_of_a_plugin_runs_when_its_section_is_there_and_is_kept_like_any_other() {
+    let home = tempfile::tempdir().unwrap();
+    let brief = ["sensitivity.name=random", "pretrain.epochs=0", "finetune.epochs=0"];
+    go(&tiny(&brief), home.path());
+    let table = home.path().join("layers.csv");
+    assert!(!table.exists());
+    let asked = tiny(&[&brief[..], &["stages.layer_table={}"]].concat());
+    run(&asked, home.path(), &Stages::default()).unwrap();
+    let text = std::fs::read_to_string(&table).unwrap();
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+    let graph = Setup::new(&asked, &()).unwrap().graph;
+    assert_eq!(rows.len(), graph.layers().len() + 1, "{text}");
+    assert_eq!(rows[1][..6], ["conv1", "conv", "1x8x8", "4x8x8", "3x3", "1x1"], "{text}");
+    assert_eq!(rows[1][7..], ["36", "2304", "true", "8", "8"], "4*1*3*3 weights at 64 pixels: {text}");
+    let policy = Policy::read(&home.path().join("policy.json"), Some(&graph)).unwrap();
+    let found = policy.policy.iter().map(|layer| (layer.weight_bits.to_string(), layer.act_bits.to_string()));
+    let searched = rows[1..].iter().filter(|row| row[9] == "false").map(|row| (row[10].to_owned(), row[11].to_owned()));
+    assert!(found.eq(searched), "{text}");
+
+    let written = std::fs::metadata(&table).unwrap().modified().unwrap();
+    run(&asked, home.path(), &Stages::default()).unwrap();
+    assert_eq!(std::fs::metadata(&table).unwrap().modified().unwrap(), written, "the same inputs: it is skipped");
+
+    let wrong = |set: &str| Config::parse("tiny.toml", TINY, &[set.to_owned()]).unwrap_err().to_string();
+    let error = wrong("stages.layer_tabel={}");
+    assert!(error.contains("no stage is called \"layer_tabel\" (did you mean \"layer_table\"?)"), "{error}");
+    let error = wrong("stages.layer_table={bits=3}");
+    assert!(error.contains("stages.layer_table") && error.contains("unknown field `bits`"), "{error}");
 }
