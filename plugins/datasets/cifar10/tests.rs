@@ -20,7 +20,7 @@ fn pixel(i: usize, p: usize) -> u8 {
     ((7 * i + p + p / 1024) % 251) as u8
 }
 
-/// A copy of one layout that can be spoilt.
+/// A copy of one layout that a test can damage.
 fn copy(layout: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(golden().join(layout)).unwrap() {
@@ -139,7 +139,7 @@ fn spoilt_pickles_are_refused() {
     assert!(count.contains("it has 1 labels for 2 images"), "{count}");
 }
 
-/// Values in one another as often as bytes fit into a file; they would fill stack and memory if they were copied out.
+/// Nested values that would fill stack and memory if they were copied out.
 #[test]
 fn hostile_pickles_are_refused() {
     let folder = copy("cifar-10-batches-py");
@@ -157,10 +157,7 @@ fn hostile_pickles_are_refused() {
     let digits = [b"}(U\x06labels](L".to_vec(), vec![b'7'; 1_000_000], b"L\neU\x04dataNu.".to_vec()].concat();
     fs::write(&path, digits).unwrap();
     let digits = error(folder.path());
-    assert!(
-        digits.ends_with("\"labels\" has a number of more than 64 bits in it, which is no whole number"),
-        "{digits}"
-    );
+    assert!(digits.ends_with("\"labels\" contains a number of more than 64 bits, which is not an integer"), "{digits}");
 }
 
 /// As `image_folder` and `idx`: a pipe is waited for without end, a device has none.
