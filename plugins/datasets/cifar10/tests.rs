@@ -132,7 +132,7 @@ fn spoilt_pickles_are_refused() {
     let columns = with(b"K\x02M\x00\x0c", b"M\x00\x0cK\x02");
     assert!(columns.contains("but it is 3072 x 2 in 6144 bytes"), "{columns}");
     let dtype = with(b"U\x02u1", b"U\x02i1");
-    assert!(dtype.ends_with("but its numbers are \"i1\""), "{dtype}");
+    assert!(dtype.ends_with("but its data type is \"i1\""), "{dtype}");
     let class = with(b"(K\x01K\x04e", b"(K\x01K\x0ae");
     assert!(class.ends_with("image 1 (from 0) has class 10; CIFAR-10 has 0 to 9"), "{class}");
     let count = with(b"(K\x01K\x04e", b"(K\x01e");
