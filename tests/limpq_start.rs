@@ -82,7 +82,7 @@ impl Case {
         let plan = Plan::new(graph.clone(), slots, self.quantizer());
         let network = Network::new(&plan, &synthetic::state(&graph), device).unwrap();
         let batches: Vec<_> = self.images.iter().map(|name| synthetic::images(name, self.input, device)).collect();
-        network.start_quantized(&batches, &self.uniform())
+        network.init_quantized(&batches, &self.uniform())
     }
 
     /// The first batch as a data set of its own.

@@ -89,7 +89,7 @@ pub struct TensorInfo<'a> {
 /// Fake quantization. Tensors have the shape `[rows, elements]`: one row for the whole tensor, one per output channel
 /// if [`Quantizer::per_channel`] says so, or several per channel if [`Quantizer::groups`] does.
 ///
-/// [`Quantizer::start`], [`Quantizer::quantize`] and [`Quantizer::indicator`] make a quantizer; all other methods have
+/// [`Quantizer::init`], [`Quantizer::quantize`] and [`Quantizer::indicator`] make a quantizer; all other methods have
 /// defaults. Building blocks are in [`super::quant`]; a custom kernel is a [`super::kernels::CustomOp`].
 ///
 /// As an example, a complete plugin with its own kernel, for a crate outside: logarithmic levels (Miyashita et al.,
@@ -110,7 +110,7 @@ pub struct TensorInfo<'a> {
 /// limpq_core::plugin!(Quantizer, "logarithmic", "powers of two (Miyashita et al., 2016)", Logarithmic);
 ///
 /// impl Quantizer for Logarithmic {
-///     fn start(&self, _: Role, values: Tensor<2>, _: Grid) -> Vec<Tensor<1>> {
+///     fn init(&self, _: Role, values: Tensor<2>, _: Grid) -> Vec<Tensor<1>> {
 ///         let [rows, _] = values.dims();
 ///         vec![values.abs().max_dim(1).clamp_min(1e-5).reshape([rows])]
 ///     }
@@ -164,8 +164,8 @@ pub struct TensorInfo<'a> {
 /// let quantizer = limpq_core::registry::build::<dyn Quantizer>("logarithmic", &toml::Table::new()).unwrap();
 /// let grid = Grid { bits: "3".parse().unwrap(), signed: true };
 /// let values = Tensor::<2>::from_floats([[4.0, -1.9, 0.7, 0.01]], &Device::flex().autodiff()).require_grad();
-/// let start = quantizer.start(Role::Weight, values.clone().inner(), grid);
-/// let quantized = quantizer.quantize(Role::Weight, values.clone(), &start, grid);
+/// let parameters = quantizer.init(Role::Weight, values.clone().inner(), grid);
+/// let quantized = quantizer.quantize(Role::Weight, values.clone(), &parameters, grid);
 /// assert_eq!(quantized.to_data().try_to_vec::<f32>().unwrap(), [4.0, -2.0, 0.5, 0.0]);
 /// let gradients = quantized.sum().backward();
 /// assert_eq!(values.grad(&gradients).unwrap().into_data().try_to_vec::<f32>().unwrap(), [1.0; 4]);
@@ -183,14 +183,14 @@ pub trait Quantizer: Send + Sync {
     }
 
     /// Initial quantization parameters, each of shape `[rows]`, from the pre-trained weights or a batch of activations.
-    fn start(&self, role: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>>;
+    fn init(&self, role: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>>;
 
-    /// Initial parameters of activations from several calibration batches, given the result of [`Quantizer::start`] for
+    /// Initial parameters of activations from several calibration batches, given the result of [`Quantizer::init`] for
     /// each, in order. By default their mean; [`super::quant::AcrossBatches`] has other reductions.
-    fn start_from_batches(&self, starts: Vec<Vec<Tensor<1>>>) -> Vec<Tensor<1>> {
-        let parameters = starts.first().map_or(0, Vec::len);
+    fn init_from_batches(&self, batches: Vec<Vec<Tensor<1>>>) -> Vec<Tensor<1>> {
+        let parameters = batches.first().map_or(0, Vec::len);
         (0..parameters)
-            .map(|place| AcrossBatches::Mean.combine(starts.iter().map(|start| start[place].clone()).collect()))
+            .map(|place| AcrossBatches::Mean.combine(batches.iter().map(|batch| batch[place].clone()).collect()))
             .collect()
     }
 
@@ -250,9 +250,9 @@ pub(crate) fn try_indicators(quantizer: &dyn Quantizer) -> Result<(), NoIndicato
     let grid = Grid { bits: BitWidth::new(4).expect("4 is a bit-width"), signed: true };
     for role in Role::BOTH {
         let values = Tensor::<2>::from_floats([[-1.0, 1.0]], &Device::flex());
-        let start = quantizer.start(role, values, grid).into_iter();
-        let start: Vec<Vec<f32>> = start.map(super::network::host).collect();
-        quantizer.indicator(role, &start, grid)?;
+        let initial = quantizer.init(role, values, grid).into_iter();
+        let initial: Vec<Vec<f32>> = initial.map(super::network::host).collect();
+        quantizer.indicator(role, &initial, grid)?;
     }
     Ok(())
 }

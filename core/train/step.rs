@@ -87,31 +87,31 @@ impl Passes<'_> {
         let (images, labels) = part.on(self.shape, &tracked);
         let targets = smoothed(&labels, self.classes, recipe.label_smoothing, &tracked);
         let taught = teacher.map(|teacher| {
-            let scores = teacher.forward(images.clone().inner(), &teacher.plan().no_bits(), false);
-            Tensor::<2>::from_inner(scores)
+            let logits = teacher.forward(images.clone().inner(), &teacher.plan().no_bits(), false);
+            Tensor::<2>::from_inner(logits)
         });
         let mut gradients = GradientsAccumulator::new();
         let mut scored = Scored::new(&labels, device);
         let mut take = |found| gradients.accumulate(network, GradientsParams::from_grads(found, network));
         let plain = recipe.gradient_checkpointing.then(|| network.clone().valid());
-        let mut trunk = network.trunk(images.clone(), self.bits);
+        let mut prefix = network.shared_prefix(images.clone(), self.bits);
         for bits in self.bits {
-            let (scores, branch) = network.branch(&trunk, bits, plain.as_ref());
-            let mut loss = cross_entropy(scores.clone(), targets.clone());
+            let (logits, pass) = network.pass(&prefix, bits, plain.as_ref());
+            let mut loss = cross_entropy(logits.clone(), targets.clone());
             if let Some(taught) = &taught {
-                let distance = distillation(scores.clone(), taught.clone(), recipe.temperature);
+                let distance = distillation(logits.clone(), taught.clone(), recipe.temperature);
                 loss = loss.mul_scalar(1.0 - recipe.distillation) + distance.mul_scalar(recipe.distillation);
             }
-            scored.add(scores.inner(), loss.clone().inner());
+            scored.add(logits.inner(), loss.clone().inner());
             let of_pass = loss.mul_scalar(self.weight * size).backward();
-            branch.backward(of_pass, &mut trunk, &mut take);
-            // From the network itself, not from the passes, which gradient checkpointing runs in segments.
+            pass.backward(of_pass, &mut prefix, &mut take);
+            // Once per pass: gradient checkpointing runs the network in segments.
             if let Some(terms) = network.regularisation(bits) {
                 take(terms.mul_scalar(self.weight * size).backward());
             }
         }
-        if let Some(of_trunk) = trunk.backward() {
-            take(of_trunk);
+        if let Some(of_prefix) = prefix.backward() {
+            take(of_prefix);
         }
         let scored = scored.read();
         let bad = scored.iter().position(|[loss, _]| !loss.is_finite());
@@ -136,8 +136,8 @@ impl Scored {
         Self { labels: Tensor::from_data(TensorData::new(values, [labels.len(), 1]), device), numbers: vec![] }
     }
 
-    fn add(&mut self, scores: Tensor<2>, loss: Tensor<1>) {
-        let right = scores.argmax(1).equal(self.labels.clone()).float().mean();
+    fn add(&mut self, logits: Tensor<2>, loss: Tensor<1>) {
+        let right = logits.argmax(1).equal(self.labels.clone()).float().mean();
         self.numbers.extend([loss, right]);
     }
 

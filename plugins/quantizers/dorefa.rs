@@ -45,7 +45,7 @@ pub(super) fn weights(values: Tensor<2>, grid: Grid) -> Tensor<2> {
 }
 
 impl Quantizer for Dorefa {
-    fn start(&self, _: Role, _: Tensor<2>, _: Grid) -> Vec<Tensor<1>> {
+    fn init(&self, _: Role, _: Tensor<2>, _: Grid) -> Vec<Tensor<1>> {
         vec![]
     }
 

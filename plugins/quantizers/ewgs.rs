@@ -60,7 +60,7 @@ limpq_core::plugin!(
 );
 
 impl Quantizer for Ewgs {
-    fn start(&self, _: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>> {
+    fn init(&self, _: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>> {
         let [channels, _] = values.dims();
         let [step, low] = least_error::levels(values, grid.steps(), self.min_width / grid.steps());
         let high = low.clone() + step.mul_scalar(grid.steps());
@@ -134,7 +134,7 @@ fn scaled_round(values: Tensor<2>, factor: f64) -> Tensor<2> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::worked::{Golden, device, grid, near, rows, start, work};
+    use super::super::worked::{Golden, device, grid, init, near, rows, work};
     use super::*;
 
     #[test]
@@ -187,9 +187,9 @@ mod tests {
     fn intervals_start_at_the_ends_of_the_levels_of_least_error() {
         let ewgs = Ewgs::default();
         // On four levels one apart.
-        let ends = start(&ewgs, Role::Weight, grid(2, true), &[-1.0, 2.0, 0.0, 1.0, 0.0]);
+        let ends = init(&ewgs, Role::Weight, grid(2, true), &[-1.0, 2.0, 0.0, 1.0, 0.0]);
         near(&[ends[0][0], ends[1][0]], &[-1.0, 2.0]);
-        let flat = start(&ewgs, Role::Weight, grid(4, true), &[0.5; 4]);
+        let flat = init(&ewgs, Role::Weight, grid(4, true), &[0.5; 4]);
         near(&[flat[0][0], flat[1][0]], &[0.5, 0.5001]);
         assert_eq!(ewgs.indicator(Role::Weight, &[vec![-1.0], vec![2.0]], grid(2, true)), Ok(1.0));
     }

@@ -90,7 +90,7 @@ impl Quantizer for Lsq {
         self.per_channel && role == Role::Weight
     }
 
-    fn start(&self, role: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>> {
+    fn init(&self, role: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>> {
         let [channels, _] = values.dims();
         let start = if role == Role::Weight { self.weight_start } else { self.act_start };
         let step = match start {
@@ -136,7 +136,7 @@ impl Quantizer for Lsq {
 
 #[cfg(test)]
 mod tests {
-    use super::super::worked::{grid, host, near, rows, start, work};
+    use super::super::worked::{grid, host, init, near, rows, work};
     use super::*;
     use burn::tensor::Device;
 
@@ -210,7 +210,7 @@ mod tests {
                     continue;
                 }
                 let lsq = Lsq { weight_start: start, ..Lsq::default() };
-                let step = lsq.start(Role::Weight, values.clone(), grid).remove(0);
+                let step = lsq.init(Role::Weight, values.clone(), grid).remove(0);
                 near(&host(step), &wanted);
             }
         }
@@ -222,7 +222,7 @@ mod tests {
         let values = rows(&[1.0, 2.0, 3.0, 4.0], 1, &Device::flex());
         let by = |weight_start, act_start, role, grid| {
             let lsq = Lsq { weight_start, act_start, ..Lsq::default() };
-            host(lsq.start(role, values.clone(), grid).remove(0))
+            host(lsq.init(role, values.clone(), grid).remove(0))
         };
         let far = 2.5 + 3.0 * (5f64 / 3.0).sqrt();
         for (role, signed, plus, lsq) in [
@@ -242,7 +242,7 @@ mod tests {
     fn quantizing_again_changes_nothing() {
         let values: Vec<f32> = (0..200).map(|i| (i as f32 * 0.7).sin() * 1.4).collect();
         for (bits, signed) in [(2, true), (3, true), (4, false), (8, true)] {
-            let step = &start(&Lsq::default(), Role::Act, grid(bits, signed), &values)[0];
+            let step = &init(&Lsq::default(), Role::Act, grid(bits, signed), &values)[0];
             let [once, ..] = run(step, bits, signed, &values, &[1.0; 200]);
             let [twice, ..] = run(step, bits, signed, &once, &[1.0; 200]);
             near(&twice, &once.iter().map(|&y| f64::from(y)).collect::<Vec<_>>());
@@ -283,7 +283,7 @@ mod tests {
         let step = |value: f32| Tensor::from_floats([value], &Device::flex());
         assert_eq!(host(lsq.after_step(&[step(0.5)], vec![step(-0.1)]).remove(0)), [-0.1], "nothing moves it back");
         // 2 * 9 / sqrt(3)
-        let start = lsq.start(Role::Act, rows(&[9.0, -9.0], 1, &Device::flex()), grid(2, false)).remove(0);
+        let start = lsq.init(Role::Act, rows(&[9.0, -9.0], 1, &Device::flex()), grid(2, false)).remove(0);
         near(&host(start), &[18.0 / 3f64.sqrt()]);
     }
 }

@@ -76,10 +76,10 @@ impl Quantizer for LsqPlus {
         self.lsq().per_channel(role)
     }
 
-    fn start(&self, role: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>> {
+    fn init(&self, role: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>> {
         let [channels, _] = values.dims();
         match role {
-            Role::Weight => self.lsq().start(role, values, grid),
+            Role::Weight => self.lsq().init(role, values, grid),
             Role::Act => {
                 let [step, offset] = least_error::levels(values, grid.steps(), self.min_step);
                 vec![step.reshape([channels]), offset.reshape([channels])]
@@ -116,7 +116,7 @@ impl Quantizer for LsqPlus {
 
 #[cfg(test)]
 mod tests {
-    use super::super::worked::{Golden, grid, near, start, work};
+    use super::super::worked::{Golden, grid, init, near, work};
     use super::*;
 
     #[test]
@@ -141,7 +141,7 @@ mod tests {
         let w: Vec<f32> = (0..40).map(|i| (i as f32 * 0.9).sin()).collect();
         let grad: Vec<f32> = (0..40).map(|i| (i as f32 * 0.4).cos()).collect();
         let by = |quantizer: &dyn Quantizer| {
-            let step = &start(quantizer, Role::Weight, grid(3, true), &w)[0];
+            let step = &init(quantizer, Role::Weight, grid(3, true), &w)[0];
             let worked = work(quantizer, Role::Weight, grid(3, true), &[step], &w, &grad);
             (step.clone(), worked.y, worked.values, worked.parameters)
         };
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn activations_start_on_the_levels_of_least_error() {
         // Exactly on four levels, of which the ends of the range are two.
-        let numbers = start(&LsqPlus::default(), Role::Act, grid(2, false), &[-0.25, 1.25, 0.25, 0.75, 0.75]);
+        let numbers = init(&LsqPlus::default(), Role::Act, grid(2, false), &[-0.25, 1.25, 0.25, 0.75, 0.75]);
         near(&numbers[0], &[0.5]);
         near(&numbers[1], &[-0.25]);
     }

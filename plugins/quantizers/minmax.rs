@@ -86,7 +86,7 @@ impl Quantizer for MinMax {
         }
     }
 
-    fn start_from_batches(&self, starts: Vec<Vec<Tensor<1>>>) -> Vec<Tensor<1>> {
+    fn init_from_batches(&self, starts: Vec<Vec<Tensor<1>>>) -> Vec<Tensor<1>> {
         let across = match self.batches {
             Batches::Mean => [AcrossBatches::Mean; 2],
             Batches::Whole => [AcrossBatches::Min, AcrossBatches::Max],
@@ -99,7 +99,7 @@ impl Quantizer for MinMax {
         vec![end(0), end(1)]
     }
 
-    fn start(&self, role: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>> {
+    fn init(&self, role: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>> {
         let [channels, _] = values.dims();
         let observer = if role == Role::Act { self.observer } else { Observer::MinMax };
         let [low, high] = observer.range(values, grid.steps());
@@ -130,7 +130,7 @@ impl Quantizer for MinMax {
 
 #[cfg(test)]
 mod tests {
-    use super::super::worked::{Golden, device, grid, host, near, start, work};
+    use super::super::worked::{Golden, device, grid, host, init, near, work};
     use super::*;
 
     #[test]
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn the_range_is_that_of_the_data_and_of_zero() {
-        let range = |values: &[f32]| start(&MinMax::default(), Role::Act, grid(4, false), values);
+        let range = |values: &[f32]| init(&MinMax::default(), Role::Act, grid(4, false), values);
         assert_eq!(range(&[0.5, 3.0, 1.0]), [[0.0], [3.0]]);
         assert_eq!(range(&[-0.5, -3.0]), [[-3.0], [0.0]]);
         assert_eq!(range(&[0.0, 0.0]), [[0.0], [1e-5]]);
@@ -172,11 +172,11 @@ mod tests {
     fn several_batches_give_one_range() {
         let ends = |batches| {
             let quantizer = MinMax { batches, ..MinMax::default() };
-            let batch = |values: [f32; 2]| start(&quantizer, Role::Act, grid(4, true), &values);
+            let batch = |values: [f32; 2]| init(&quantizer, Role::Act, grid(4, true), &values);
             let starts = [[-1.0, 2.0], [-3.0, 1.0]]
                 .map(batch)
                 .map(|ends| ends.iter().map(|end| Tensor::<1>::from_floats(&end[..], &device())).collect());
-            quantizer.start_from_batches(starts.to_vec()).into_iter().map(|end| host(end)[0]).collect::<Vec<_>>()
+            quantizer.init_from_batches(starts.to_vec()).into_iter().map(|end| host(end)[0]).collect::<Vec<_>>()
         };
         assert_eq!(ends(Batches::Mean), [-2.0, 1.5]);
         assert_eq!(ends(Batches::Whole), [-3.0, 2.0]);
@@ -190,7 +190,7 @@ mod tests {
         values[7] = 20.0;
         let high = |observer, role| {
             let quantizer = MinMax { observer, ..MinMax::default() };
-            start(&quantizer, role, grid(4, false), &values)[1][0]
+            init(&quantizer, role, grid(4, false), &values)[1][0]
         };
         assert_eq!(high(Observer::MinMax, Role::Act), 20.0);
         assert!((high(Observer::Percentile, Role::Act) - 0.999).abs() < 1e-3);

@@ -51,7 +51,7 @@ limpq_core::plugin!(
 );
 
 impl Quantizer for Pact {
-    fn start(&self, role: Role, values: Tensor<2>, _: Grid) -> Vec<Tensor<1>> {
+    fn init(&self, role: Role, values: Tensor<2>, _: Grid) -> Vec<Tensor<1>> {
         let [channels, _] = values.dims();
         match role {
             Role::Weight => vec![],
@@ -99,7 +99,7 @@ impl Quantizer for Pact {
 
 #[cfg(test)]
 mod tests {
-    use super::super::worked::{Golden, grid, start, work};
+    use super::super::worked::{Golden, grid, init, work};
     use super::*;
 
     #[test]
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn the_level_starts_at_the_largest_magnitude_and_is_the_indicator() {
         let pact = Pact::default();
-        let clip = start(&pact, Role::Act, grid(3, true), &[0.1, -1.8, 0.9]);
+        let clip = init(&pact, Role::Act, grid(3, true), &[0.1, -1.8, 0.9]);
         assert_eq!(clip, [[1.8]]);
         assert_eq!(pact.indicator(Role::Act, &[vec![1.5]], grid(4, false)), Ok(0.1));
         assert_eq!(pact.indicator(Role::Act, &[vec![1.5]], grid(3, true)), Ok(0.5));

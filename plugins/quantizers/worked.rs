@@ -72,9 +72,9 @@ fn work_rows(
     }
 }
 
-/// Initial parameters for values of one row.
-pub(super) fn start(quantizer: &dyn Quantizer, role: Role, grid: Grid, values: &[f32]) -> Vec<Vec<f32>> {
-    quantizer.start(role, rows(values, 1, &device()), grid).into_iter().map(host).collect()
+/// Initial parameters for the values of one row.
+pub(super) fn init(quantizer: &dyn Quantizer, role: Role, grid: Grid, values: &[f32]) -> Vec<Vec<f32>> {
+    quantizer.init(role, rows(values, 1, &device()), grid).into_iter().map(host).collect()
 }
 
 /// Checks equality to five digits.

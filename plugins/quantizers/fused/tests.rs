@@ -53,7 +53,7 @@ impl Case {
             dtype: DType::F32,
         };
         let narrow: Vec<f32> = case.values.iter().map(|value| 0.7 * value).collect();
-        let start = quantizer.start(Role::Act, case.tensor(&narrow, &device()), grid);
+        let start = quantizer.init(Role::Act, case.tensor(&narrow, &device()), grid);
         case.parameters = start.into_iter().map(|numbers| numbers.into_data().try_to_vec().unwrap()).collect();
         case
     }
