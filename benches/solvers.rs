@@ -16,8 +16,8 @@ use limpq_core::graph::{Graph, Model};
 use limpq_core::registry::build;
 use limpq_core::search::{
     Accounting, BitWidth, Budget, BudgetText, Candidates, Choice, Constraints, CostModel, Group, INDICATORS_SCHEMA,
-    Indicators, LayerIndicators, Named, Precision, Problem, Provenance, RisingIndicators, Row, Rules, Search, Solver,
-    SolverError, Status, solve,
+    Indicators, LayerIndicators, NamedSolver, Precision, Problem, Provenance, RisingIndicators, Row, Rules, Search,
+    Solver, SolverError, Status, solve,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -170,7 +170,7 @@ fn timed(name: &str, options: &toml::Table, problem: &Problem, runs: usize) -> O
     let mut last = None;
     for _ in 0..runs {
         let start = std::time::Instant::now();
-        let (seconds, answer) = match solve(Named::new(name, solver.as_ref()), problem, None) {
+        let (seconds, answer) = match solve(NamedSolver::new(name, solver.as_ref()), problem, None) {
             Ok(solved) if solved.proof.status == Status::Optimal => {
                 (solved.proof.seconds, (false, "optimal".to_owned(), solved.objective))
             }

@@ -19,8 +19,8 @@ use limpq_core::{
     registry,
     search::{BitWidth, Precision, uniform_precisions},
     train::{
-        Arithmetic, Augment, Bits, Data, InMemory, Job, Network, Nowhere, Plan, Progress, Quantizer, Recipe, State,
-        Step, TrainContext, Update, default_workers,
+        Arithmetic, Augment, Bits, Data, InMemory, Job, Network, NoCheckpoints, Plan, Progress, Quantizer, Recipe,
+        State, Step, TrainContext, Update, default_workers,
     },
 };
 use limpq_plugins::sensitivities::learned_step::Joint;
@@ -158,7 +158,7 @@ impl Subject {
             workers: default_workers(),
             progress: clock,
             cancel: None,
-            checkpoints: &Nowhere,
+            checkpoints: &NoCheckpoints,
         }
     }
 }

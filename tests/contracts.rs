@@ -6,8 +6,8 @@ use limpq_core::{
     graph::{Graph, Model, Shape},
     registry::{Kind, entries},
     search::{
-        Accounting, BitWidth, Choice, CostModel, Group, Named, Precision, Problem, Row, Solved, Solver, SolverError,
-        Status, solve,
+        Accounting, BitWidth, Choice, CostModel, Group, NamedSolver, Precision, Problem, Row, Solved, Solver,
+        SolverError, Status, solve,
     },
     train::{Dataset, Network, Plan, Quantizer, Sensitivity, State},
 };
@@ -86,9 +86,9 @@ fn models_run_and_their_figures_agree_with_the_run() {
         }
         let plan = Plan::full_precision(graph.clone(), quantizer.clone());
         let network = Network::new(&plan, &state, &fixtures::device()).unwrap();
-        let scores = network.forward(images(&graph, 2), &plan.no_bits(), false);
-        assert_eq!(scores.dims(), [2, 10], "{name}");
-        assert!(scores.into_data().try_to_vec::<f32>().unwrap().iter().all(|v| v.is_finite()), "{name}");
+        let logits = network.forward(images(&graph, 2), &plan.no_bits(), false);
+        assert_eq!(logits.dims(), [2, 10], "{name}");
+        assert!(logits.into_data().try_to_vec::<f32>().unwrap().iter().all(|v| v.is_finite()), "{name}");
         assert_eq!(network.state(), state, "{name}: what goes in comes out");
     }
 }
@@ -207,7 +207,7 @@ fn solvers_equal_brute_force_keep_budgets_and_repeat_themselves() {
         let (mut solved, mut refused) = (0, 0);
         for _ in 0..60 {
             let problem = instance(&mut random);
-            match (solve(Named::new(name, solver.as_ref()), &problem, None), optimum(&problem)) {
+            match (solve(NamedSolver::new(name, solver.as_ref()), &problem, None), optimum(&problem)) {
                 (Ok(Solved { picks, objective, proof }), Some(best)) => {
                     solved += 1;
                     assert_eq!(proof.status, Status::Optimal, "{name}");
@@ -215,7 +215,7 @@ fn solvers_equal_brute_force_keep_budgets_and_repeat_themselves() {
                     assert!(problem.feasible(&picks), "{name}");
                     assert_eq!((proof.gap, proof.bound), (0.0, objective), "{name}");
                     assert_eq!(
-                        solve(Named::new(name, solver.as_ref()), &problem, None).unwrap().picks,
+                        solve(NamedSolver::new(name, solver.as_ref()), &problem, None).unwrap().picks,
                         picks,
                         "{name}: same answer twice"
                     );

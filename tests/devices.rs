@@ -10,8 +10,8 @@ use limpq_core::{
     run::Config,
     search::{BitWidth, Precision, uniform_precisions},
     train::{
-        Data, DatasetError, Job, Network, Nowhere, Plan, Quantizer, Recipe, Role, Samples, Score, State, TrainContext,
-        Update,
+        Data, DatasetError, Job, Network, NoCheckpoints, Plan, Quantizer, Recipe, Role, Samples, Score, State,
+        TrainContext, Update,
     },
 };
 use std::{num::NonZeroUsize, sync::Arc};
@@ -67,7 +67,7 @@ fn setting(images: usize) -> Setting {
 /// Calls with a bench of so many devices.
 fn with<R>(data: &Data, devices: usize, work: impl FnOnce(&TrainContext) -> R) -> R {
     let devices: Vec<Device> = (0..devices).map(|_| fixtures::device()).collect();
-    let (progress, checkpoints) = (Stages::default(), Nowhere);
+    let (progress, checkpoints) = (Stages::default(), NoCheckpoints);
     let (seed, workers) = (0, NonZeroUsize::MIN);
     work(&TrainContext {
         data,

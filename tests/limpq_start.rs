@@ -13,8 +13,8 @@ use limpq_core::{
     registry,
     search::{BitWidth, Candidates, Precision, uniform_precisions},
     train::{
-        Bits, ByLayer, Data, Job, Network, Nowhere, Plan, Quantizer, Recipe, Role, Sensitivity, SensitivityContext,
-        State, TrainContext, Update,
+        Bits, ByLayer, Data, Job, Network, NoCheckpoints, Plan, Quantizer, Recipe, Role, Sensitivity,
+        SensitivityContext, State, TrainContext, Update,
     },
 };
 use serde::Deserialize;
@@ -120,7 +120,7 @@ impl Case {
 /// Calls with a bench of so many devices.
 fn with<R>(data: &Data, devices: usize, work: impl FnOnce(&TrainContext) -> R) -> R {
     let devices: Vec<Device> = (0..devices).map(|_| fixtures::device()).collect();
-    let (progress, checkpoints) = (Stages::default(), Nowhere);
+    let (progress, checkpoints) = (Stages::default(), NoCheckpoints);
     work(&TrainContext {
         data,
         device: &devices[0],

@@ -11,8 +11,8 @@ use limpq_core::{
     run::{Config, run},
     store::artifact::{Damaged, WriteError},
     train::{
-        Checkpoint, Checkpoints, Data, DatasetError, Job, Keep, Network, Nowhere, Plan, Progress, Quantizer, Recipe,
-        Samples, Score, Sensitivity, State, TrainContext, TrainError, Trained, Update, Validation,
+        Checkpoint, Checkpoints, Data, DatasetError, Job, Keep, Network, NoCheckpoints, Plan, Progress, Quantizer,
+        Recipe, Samples, Score, Sensitivity, State, TrainContext, TrainError, Trained, Update, Validation,
     },
 };
 use predicates::str::contains;
@@ -260,7 +260,7 @@ fn infinite_running_statistics_stop_the_step_that_they_arise_in() {
 fn a_first_step_that_overflows_is_not_blamed_on_the_learning_rate() {
     let mut data = tiny(&[]).data().unwrap();
     data.train = Poisoned::among(&data.train, 1e30, |_| true);
-    let error = trained(&data, Recipe::default(), &(), &Nowhere).err().unwrap().to_string();
+    let error = trained(&data, Recipe::default(), &(), &NoCheckpoints).err().unwrap().to_string();
     assert!(error.contains(" in step 1 of pretrain") && error.contains("Nothing had been learned yet"), "{error}");
     assert!(!error.contains("Lower"), "{error}");
 }
@@ -274,14 +274,14 @@ fn an_epoch_whose_score_is_not_finite_is_never_the_best() {
     // An image of the second epoch, which is the better one.
     data.validation = Some(Poisoned::among(&validation, f32::NAN, move |call| call == all + 3));
     let told = Validations::default();
-    let best = trained(&data, recipe(), &told, &Nowhere).unwrap().best.unwrap();
+    let best = trained(&data, recipe(), &told, &NoCheckpoints).unwrap().best.unwrap();
     let told = told.0.into_inner();
     let [(first, true), (second, false)] = told[..] else { panic!("{told:?}") };
     assert!(second.loss.is_nan() && second.accuracy > first.accuracy, "{told:?}");
     assert_eq!((best.epoch, best.score), (0, first));
 
     data.validation = Some(Poisoned::among(&validation, f32::NAN, |_| true));
-    let error = trained(&data, recipe(), &(), &Nowhere).err().unwrap().to_string();
+    let error = trained(&data, recipe(), &(), &NoCheckpoints).err().unwrap().to_string();
     let start = "the network of every epoch of pretrain is not finite: its loss on the validation images never is";
     assert!(error.starts_with(start), "{error}");
 }
@@ -294,7 +294,7 @@ fn a_score_that_is_not_finite_is_no_result() {
     let network = Network::new(&plan, &State::random(&plan.graph, 0), &device).unwrap();
     data.test = Poisoned::among(&data.test, f32::NAN, |call| call == 300);
     data.train = Poisoned::among(&data.train, 1e30, |call| call == 70);
-    let (progress, checkpoints) = ((), Nowhere);
+    let (progress, checkpoints) = ((), NoCheckpoints);
     let bench = TrainContext {
         data: &data,
         device: &device,

@@ -16,7 +16,7 @@ use limpq_core::{
     registry,
     search::Precision,
     train::{
-        Bits, Data, DatasetError, Job, Network, Nowhere, Plan, Progress, Quantizer, Recipe, Samples, State, Step,
+        Bits, Data, DatasetError, Job, Network, NoCheckpoints, Plan, Progress, Quantizer, Recipe, Samples, State, Step,
         TrainContext, Update, cross_entropy, smoothed,
     },
 };
@@ -194,10 +194,10 @@ fn logits_losses_and_gradients_are_pytorch_s() {
         let mut gradients = GradientsAccumulator::new();
         let (mut logits, mut losses) = (vec![], vec![]);
         for (place, bits) in case.passes().iter().enumerate() {
-            let scores = network.forward(images.clone(), bits, true);
-            let loss = cross_entropy(scores.clone(), targets.clone());
+            let output = network.forward(images.clone(), bits, true);
+            let loss = cross_entropy(output.clone(), targets.clone());
             let pass = |what: &str| format!("{what} of pass {place}");
-            logits.push((pass("logits"), distance(&host(scores), &case.logits[place])));
+            logits.push((pass("logits"), distance(&host(output), &case.logits[place])));
             losses.push((pass("loss"), distance(&host(loss.clone()), &case.loss[place..=place])));
             gradients.accumulate(&network, GradientsParams::from_grads(loss.backward(), &network));
         }
@@ -247,7 +247,7 @@ fn training_is_pytorch_s() {
             test: samples,
             remarks: vec![],
         };
-        let (losses, checkpoints) = (Losses::default(), Nowhere);
+        let (losses, checkpoints) = (Losses::default(), NoCheckpoints);
         let bench = TrainContext {
             data: &data,
             device: &device,

@@ -336,8 +336,8 @@ fn a_network_at_many_bits_is_close_to_full_precision() {
             let slots = graph.layers().iter().map(|_| bits.into_iter().collect()).collect();
             let plan = Plan::new(graph.clone(), slots, quantizer.clone());
             let network = Network::new(&plan, &state, &device).unwrap().calibrate(images.clone());
-            let scores = network.forward(images.clone(), &vec![bits; plan.layers.len()], false);
-            scores.into_data().try_to_vec::<f32>().unwrap()
+            let logits = network.forward(images.clone(), &vec![bits; plan.layers.len()], false);
+            logits.into_data().try_to_vec::<f32>().unwrap()
         };
         let limit = run(own_scale.then_some(16));
         let distance = |other: &[f32]| {

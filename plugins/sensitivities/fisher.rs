@@ -70,11 +70,11 @@ impl Sensitivity for Fisher {
                 probes.push((place, values.clone().inner(), probe.clone()));
                 values + probe
             };
-            let scores = network.forward_with(Tensor::from_inner(images.clone()), &mut |layer, input, kernel| {
+            let logits = network.forward_with(Tensor::from_inner(images.clone()), &mut |layer, input, kernel| {
                 (probed((layer, Role::Act), input), probed((layer, Role::Weight), kernel))
             });
-            let targets = smoothed(labels, context.graph.classes, 0.0, &scores.device());
-            let gradients = cross_entropy(scores, targets).backward();
+            let targets = smoothed(labels, context.graph.classes, 0.0, &logits.device());
+            let gradients = cross_entropy(logits, targets).backward();
             for ((layer, role), values, probe) in probes {
                 if network.plan().layers[layer].fixed {
                     continue;

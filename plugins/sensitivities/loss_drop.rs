@@ -80,8 +80,8 @@ impl Sensitivity for LossDrop {
         let full: Vec<Tensor<2>> = batches.iter().map(|(images, _)| alone(&network, images.clone(), None)).collect();
         let compared = |tensor: (usize, Role, BitWidth)| {
             let rises = batches.iter().zip(&full).map(|((images, labels), full)| {
-                let scores = alone(&network, images.clone(), Some(tensor));
-                self.rise(scores, full.clone(), labels, context.graph.classes)
+                let logits = alone(&network, images.clone(), Some(tensor));
+                self.rise(logits, full.clone(), labels, context.graph.classes)
             });
             rises.sum::<f64>() / batches.len() as f64
         };
@@ -102,13 +102,13 @@ fn raise(tensor: &mut BTreeMap<BitWidth, f64>) {
 }
 
 impl LossDrop {
-    fn rise(&self, scores: Tensor<2>, full: Tensor<2>, labels: &[usize], classes: usize) -> f64 {
+    fn rise(&self, logits: Tensor<2>, full: Tensor<2>, labels: &[usize], classes: usize) -> f64 {
         let number = |tensor: Tensor<1>| f64::from(tensor.into_scalar::<f32>());
         match self.measure {
-            Measure::Kl => number(distillation(scores, full, 1.0)),
+            Measure::Kl => number(distillation(logits, full, 1.0)),
             Measure::Loss => {
-                let targets = smoothed(labels, classes, 0.0, &scores.device());
-                number(cross_entropy(scores, targets.clone())) - number(cross_entropy(full, targets))
+                let targets = smoothed(labels, classes, 0.0, &logits.device());
+                number(cross_entropy(logits, targets.clone())) - number(cross_entropy(full, targets))
             }
         }
     }

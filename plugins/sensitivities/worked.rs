@@ -5,8 +5,8 @@ use limpq_core::{
     graph::{Builder, Conv, Graph, Shape},
     search::{BitWidth, Candidates},
     train::{
-        Array, ByLayer, Data, DatasetError, Grid, NoIndicator, Nowhere, Progress, Quantizer, Recipe, Role, Samples,
-        Sensitivity, SensitivityContext, State, TrainContext, TrainError,
+        Array, ByLayer, Data, DatasetError, Grid, NoCheckpoints, NoIndicator, Progress, Quantizer, Recipe, Role,
+        Samples, Sensitivity, SensitivityContext, State, TrainContext, TrainError,
     },
 };
 use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
@@ -117,7 +117,7 @@ impl Lamp {
                 workers: NonZeroUsize::MIN,
                 progress: &Silent,
                 cancel: None,
-                checkpoints: &Nowhere,
+                checkpoints: &NoCheckpoints,
             },
         };
         Ok(sensitivity.measure(&context)?.indicators)

@@ -2,7 +2,7 @@
 //! infeasibility is proven.
 
 use super::BruteForce;
-use limpq_core::search::{Choice, Group, Named, Precision, Problem, Proof, Row, Solver, SolverError, Status};
+use limpq_core::search::{Choice, Group, NamedSolver, Precision, Problem, Proof, Row, Solver, SolverError, Status};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -75,7 +75,7 @@ fn limited(groups: Vec<Group>, budgets: usize, mut share: impl FnMut(usize) -> f
 
 /// Solves and checks; returns the policy, its objective and the proof.
 fn solve(name: &str, solver: &dyn Solver, problem: &Problem) -> Result<(Vec<usize>, f64, Proof), SolverError> {
-    limpq_core::search::solve(Named::new(name, solver), problem, None)
+    limpq_core::search::solve(NamedSolver::new(name, solver), problem, None)
         .map(|solved| (solved.picks, solved.objective, solved.proof))
 }
 
