@@ -1,23 +1,23 @@
-//! What quantizers know of the tensors of a network, and the terms that they add to the loss.
+//! What quantizers know about the tensors of a network, and their terms of the loss.
 
 use super::{Bits, Network, forward::rows};
 use crate::train::{Role, TensorInfo};
 use burn::{module::Param, tensor::Tensor};
 
 impl Network {
-    /// The same network after this fraction of the steps of its training.
+    /// The same network at this training progress.
     pub fn at(self, progress: f64) -> Self {
         Self { progress, ..self }
     }
 
-    /// What a quantizer knows of a layer's tensor.
+    /// What a quantizer knows about a layer's tensor.
     pub(super) fn info(&self, layer: usize, role: Role) -> TensorInfo<'_> {
         let (progress, role) = (self.progress, self.plan.nature(layer, role));
         let layer = &self.plan.layers[layer];
         TensorInfo { layer: &layer.name, role, fixed: layer.fixed, progress }
     }
 
-    /// The sum of the quantizer's terms in the loss of a pass, of shape `[1]`; none if it has none.
+    /// The sum of the quantizer's terms of the loss of a pass, of shape `[1]`; `None` if it has none.
     pub fn regularisation(&self, bits: &Bits) -> Option<Tensor<1>> {
         let quantized = bits.iter().enumerate().filter_map(|(layer, bits)| Some((layer, (*bits)?)));
         let terms = quantized.filter_map(|(layer, bits)| {
@@ -43,7 +43,7 @@ mod tests {
     use burn::tensor::Device;
     use std::sync::{Arc, Mutex};
 
-    /// Rounds nothing, writes down what it is told, and has a term: the sum of all weights times its one parameter.
+    /// Rounds nothing, records its calls, and has a loss term: the sum of all weights times its one parameter.
     #[derive(Default)]
     struct Spy {
         /// Groups of the weights of a channel.
