@@ -1,4 +1,4 @@
-//! What every registered plugin owes, whatever it is called.
+//! The contracts of every registered plugin, whatever its name.
 
 use crate::fixtures;
 use burn::tensor::{Tensor, TensorData};
@@ -15,7 +15,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
 
-/// What a plugin must be told, for those that cannot be made from their defaults.
+/// Options of plugins that cannot be built from their defaults.
 fn needed(name: &str) -> toml::Table {
     let options = match name {
         "latency_table" => "path = 'tests/golden/measured.csv'\nallow_unused = true",
@@ -26,7 +26,7 @@ fn needed(name: &str) -> toml::Table {
     options.parse().expect("options in TOML")
 }
 
-/// Every plugin of a kind, made from its defaults and what it needs.
+/// Every plugin of a kind, built from its defaults and required options.
 pub fn all<P: ?Sized + Kind>() -> Vec<(&'static str, Box<P>)> {
     use limpq as _; // links the plugins in
     let made = entries::<P>().expect("plugins are linked and distinct").into_iter();
@@ -101,7 +101,7 @@ fn costs_are_positive_and_never_fall_as_bits_rise() {
             let graph = graph_of(model.as_ref(), "3x64x64");
             for accounting in [Accounting::Exact, Accounting::Limpq] {
                 for layer in graph.layers() {
-                    // A cost that is measured knows some bits only.
+                    // A measured cost knows some bits only.
                     let at = |weight, act| {
                         let bits =
                             Precision { weight: BitWidth::new(weight).unwrap(), act: BitWidth::new(act).unwrap() };
@@ -175,13 +175,13 @@ fn instance(random: &mut ChaCha8Rng) -> Problem {
         let most: i128 =
             problem.groups.iter().map(|g| i128::from(g.choices.iter().map(|c| c.costs.of(row)).max().unwrap())).sum();
         let least = problem.least(row);
-        // From just out of reach to barely a limit; often met exactly by the least.
+        // From slightly infeasible to hardly a limit; often met exactly by the minimum.
         problem.rows[row].limit = least - 1 + (most - least + 1) * random.random_range(0..=10) / 10;
     }
     problem
 }
 
-/// The optimum by trying everything, written apart from every solver.
+/// The optimum by enumeration, implemented independently of every solver.
 fn optimum(problem: &Problem) -> Option<f64> {
     fn best(problem: &Problem, picks: &mut Vec<usize>) -> Option<f64> {
         if picks.len() == problem.groups.len() {

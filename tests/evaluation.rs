@@ -1,4 +1,4 @@
-//! Networks that are measured: which epoch's is kept, and which images count.
+//! Evaluation of networks: which epoch's is kept, and which images count.
 
 use crate::{
     fixtures,

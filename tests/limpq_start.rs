@@ -1,5 +1,5 @@
-//! Where activation step sizes start: as in LIMPQ's code, by numbers of PyTorch. `tests/golden/limpq_start.py` made the file and
-//! describes it.
+//! Initialisation of activation step sizes as in LIMPQ's code, against values of PyTorch. `tests/golden/limpq_start.py`
+//! made the file and describes it.
 
 use crate::{
     fixtures,
@@ -74,7 +74,7 @@ impl Case {
         self.bits.iter().map(|&bits| self.pass(&vec![bits; searched])).collect()
     }
 
-    /// The network with its activation step sizes started on all batches.
+    /// The network with its activation step sizes initialised on all batches.
     fn started(&self, device: &Device) -> Network {
         let graph = Arc::new(self.graph());
         let precisions: Vec<Precision> = uniform_precisions(self.candidates().iter()).collect();

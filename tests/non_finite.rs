@@ -1,5 +1,5 @@
-//! What is not finite is found where it arises and never becomes a result: given networks, sensitivities, steps of training,
-//! scores.
+//! Non-finite values are found where they arise and never become a result: in given networks, sensitivities, training
+//! steps and validation.
 
 use crate::{
     fixtures::{self, limpq},
@@ -51,7 +51,7 @@ fn scale(state: &mut State, tensor: &str, factor: f32) {
     state.0.get_mut(tensor).unwrap().values.iter_mut().for_each(|value| *value *= factor);
 }
 
-/// What `limpq check` and a run say of a network, which must be the same and leave no result.
+/// The error of `limpq check` and of a run for a network, which must be the same and leave no result.
 fn refused(home: &Path, path: &Path) -> String {
     let out = home.join("refused");
     let error = run(&config(path, &[]), &out, &Stages::default()).unwrap_err().to_string();

@@ -1,5 +1,5 @@
-//! Rules, shares and ranges: the policy found under them is the best of all policies that keep them, by trying every one
-//! here; and what is said when they cannot be read.
+//! Rules, shares and ranges: the policy found under them is the best of all policies that satisfy them, by enumeration
+//! here; and the errors if they cannot be read.
 
 use crate::fixtures;
 use limpq_core::graph::Graph;
