@@ -69,9 +69,7 @@ pub fn read_text(path: &Path) -> io::Result<String> {
 
 /// The error of `serde_json`, with the limit if it met one.
 pub fn json_error(error: &serde_json::Error) -> String {
-    error
-        .to_string()
-        .replace("recursion limit exceeded", "lists and objects lie more than 127 levels deep in one another")
+    error.to_string().replace("recursion limit exceeded", "lists and objects are nested more than 127 levels deep")
 }
 
 /// A text as a TOML table.
@@ -90,7 +88,7 @@ pub fn toml(text: &str) -> Result<toml::Table, String> {
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
         match table.values().all(|value| fits(value, MOST_LEVELS)) {
             true => Ok(table),
-            false => Err(format!("its tables and lists lie more than {MOST_LEVELS} levels deep in one another")),
+            false => Err(format!("its tables and lists are nested more than {MOST_LEVELS} levels deep")),
         }
     };
     if text.bytes().filter(|byte| b"[{.".contains(byte)).count() <= FEW_LEVELS {
@@ -100,8 +98,9 @@ pub fn toml(text: &str) -> Result<toml::Table, String> {
     // have.
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(TOML_STACK).spawn_scoped(scope, read);
-        let read = thread
-            .map_err(|error| format!("it has many levels, and there is no thread with a stack for them: {error}"))?;
+        let read = thread.map_err(|error| {
+            format!("it is nested deeply, and no thread with a large enough stack can be started: {error}")
+        })?;
         read.join().unwrap_or_else(|_| Err("the parser of TOML failed on it".to_owned()))
     })
 }

@@ -158,7 +158,7 @@ impl<'b> Machine<'b> {
             0x94 => self.record.len() as u64,
             _ => {
                 let digits = std::str::from_utf8(self.line()?).ok();
-                digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| self.damaged("this is no place"))?
+                digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| self.damaged("this is not a memo index"))?
             }
         };
         if b"hjg".contains(&operation) {
@@ -204,14 +204,14 @@ impl<'b> Machine<'b> {
             match &mut self.values[below.0 as usize] {
                 Value::List(list) => list.extend(items),
                 Value::Object(object) => object.items.extend(items),
-                _ => return Err(self.damaged("items are appended to what is no list")),
+                _ => return Err(self.damaged("items are appended to something that is not a list")),
             }
         } else {
             let pairs = self.paired(&items)?;
             match &mut self.values[below.0 as usize] {
                 Value::Dict(dict) => dict.extend(pairs),
                 Value::Object(object) => object.pairs.extend(pairs),
-                _ => return Err(self.damaged("keys are set in what is no dict")),
+                _ => return Err(self.damaged("keys are set in something that is not a dict")),
             }
         }
         Ok(())
@@ -223,7 +223,7 @@ impl<'b> Machine<'b> {
         match &mut self.values[below.0 as usize] {
             Value::Set(set) => set.extend(items),
             Value::Object(object) => object.items.extend(items),
-            _ => return Err(self.damaged("items are put into what is no set")),
+            _ => return Err(self.damaged("items are put into something that is not a set")),
         }
         Ok(())
     }
@@ -241,7 +241,7 @@ impl<'b> Machine<'b> {
             _ => None,
         });
         let (Some(module_text), Some(name_text)) = (module_text, name_text) else {
-            return Err(self.damaged("a name is no text"));
+            return Err(self.damaged("a name is not text"));
         };
         if self.names == Names::Refused && !harmless(module_text, name_text) {
             return Err(PickleError::Call(format!("{module_text}.{name_text}")));

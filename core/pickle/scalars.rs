@@ -16,7 +16,7 @@ pub(super) fn long(bytes: &[u8]) -> Value<'_> {
 
 /// A decimal integer: `12`, `12L`, and `00` and `01` for False and True.
 pub(super) fn decimal(line: &[u8], at: usize) -> Result<Value<'_>, PickleError> {
-    let wrong = PickleError::Damaged { at, why: "this is no whole number" };
+    let wrong = PickleError::Damaged { at, why: "this is not an integer" };
     match line {
         b"00" => return Ok(Value::Bool(false)),
         b"01" => return Ok(Value::Bool(true)),
@@ -40,7 +40,7 @@ pub(super) fn float(line: &[u8], at: usize) -> Result<Value<'_>, PickleError> {
 
 /// A quoted string, as Python 2 prints it.
 pub(super) fn quoted(line: &[u8], at: usize) -> Result<Value<'_>, PickleError> {
-    let wrong = PickleError::Damaged { at, why: "this is no text between quotes" };
+    let wrong = PickleError::Damaged { at, why: "this is not a quoted text" };
     let (Some(&first), Some(&last)) = (line.first(), line.last()) else { return Err(wrong) };
     if line.len() < 2 || first != last || !b"'\"".contains(&first) {
         return Err(wrong);

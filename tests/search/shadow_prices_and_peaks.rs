@@ -142,7 +142,7 @@ fn budgets_on_peaks_are_kept_and_no_policy_within_them_is_better() {
 fn a_peak_has_no_lower_end() {
     assert_eq!(
         case(&["activation_memory=w2a2.."], &[], &[]).refused(),
-        "budget activation_memory=w2a2..: activation_memory is a peak, the largest of several sums, so that it must be at \
-         least something is no linear constraint; give only an upper end"
+        "budget activation_memory=w2a2..: activation_memory is a peak, the largest of several sums, so that a lower limit \
+         on it is not a linear constraint; give only an upper end"
     );
 }

@@ -140,7 +140,7 @@ pub enum InvalidProblem {
         rows: usize,
     },
     /// A base that is not there, or has a base itself.
-    #[error("row {row} has the base {base}, which is no row without a base of its own")]
+    #[error("row {row} has the base {base}, which has a base itself or does not exist")]
     Base {
         /// Index of the row.
         row: usize,
@@ -292,7 +292,7 @@ mod tests {
         );
         let above = |base| Row { limit: 1, base: Some(base) };
         for rows in [vec![above(0)], vec![Row::new(1), above(2)], vec![Row::new(1), above(0), above(1)]] {
-            assert!(refused(vec![], rows).ends_with("which is no row without a base of its own"));
+            assert!(refused(vec![], rows).ends_with("which has a base itself or does not exist"));
         }
     }
 

@@ -71,7 +71,7 @@ pub(super) fn legacy(path: &Path) -> Result<Checkpoint, Fault> {
     let end = fs::metadata(path)?.len();
     let (mut places, mut at) = (BTreeMap::new(), at as u64);
     let keys_read =
-        keys.items(keys.root()).ok_or_else(|| content("the keys of its storages are no list".to_owned()))?;
+        keys.items(keys.root()).ok_or_else(|| content("the keys of its storages are not a list".to_owned()))?;
     for &key in keys_read {
         let shown = keys.described(key);
         let key = key_text(&keys, key).ok_or_else(|| content(format!("a storage has the key {shown}")))?;
