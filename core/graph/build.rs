@@ -63,13 +63,18 @@ impl Builder {
     /// A convolution that keeps [`super::FIXED_BITS`], such as the stem.
     pub fn fixed_conv(&mut self, name: &str, x: NodeId, conv: Conv) -> NodeId {
         let node = self.conv(name, x, conv);
-        self.graph.nodes[node].fixed = Some(fixed_bits());
+        self.fix(node);
         node
     }
 
     /// A searchable fully connected layer over the channels of each pixel.
     pub fn linear(&mut self, name: &str, x: NodeId, linear: Linear) -> NodeId {
         self.apply(name, linear, &[x])
+    }
+
+    /// Keeps a layer at [`super::FIXED_BITS`] and out of the search.
+    pub fn fix(&mut self, node: NodeId) {
+        self.graph.nodes[node].fixed = Some(fixed_bits());
     }
 
     /// Records the name that files of other programs use for a layer.
@@ -115,7 +120,7 @@ impl Builder {
         let shape = self.shape(x);
         let x = if shape.channels == shape.elements() { x } else { self.apply("", Flatten {}, &[x]) };
         let node = self.linear(name, x, Linear { out: self.graph.classes.max(1), bias: true });
-        self.graph.nodes[node].fixed = Some(fixed_bits());
+        self.fix(node);
         node
     }
 

@@ -15,6 +15,8 @@ pub enum Second {
     Weights,
     /// Another activation tensor, as in the products of attention.
     Activations {
+        /// Its shape for one sample.
+        shape: Shape,
         /// Whether it can be negative.
         signed: bool,
     },
@@ -79,7 +81,7 @@ impl Layer {
             weights: weight.map_or(0, |weight| weight.count() as u64),
             second: match second {
                 Operand::Weight => Second::Weights,
-                Operand::Input(input) => Second::Activations { signed: signed(input) },
+                Operand::Input(input) => Second::Activations { shape: shapes[input], signed: signed(input) },
             },
             in_shape: shapes[first],
             out_shape: node.shape,
@@ -87,6 +89,14 @@ impl Layer {
             fixed: node.fixed.is_some(),
             fixed_bits: node.fixed.unwrap_or_else(fixed_bits),
         })
+    }
+
+    /// Number of activations of one sample that it reads at its bits called `weight`: the second operand of a product.
+    pub fn second_activations(&self) -> u64 {
+        match self.second {
+            Second::Weights => 0,
+            Second::Activations { shape, .. } => shape.elements() as u64,
+        }
     }
 
     /// The bits that it keeps if it is fixed, for reports: `8 bits`, or `w4a8` if the two differ.

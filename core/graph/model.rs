@@ -51,15 +51,17 @@ const FIXED: &str = "fixed";
 
 /// The option `fixed`, for listings.
 pub fn fixed_option() -> OptionInfo {
-    let about = "Layers that are excluded from the search: \"@first\", \"@last\", names or globs; at 8 bits, or others after \"=\", as in \
-                 \"fc=w4a8\". The model's own choice, its first and last layer, if not given.";
+    let about = "Layers that are excluded from the search: \"@first\", \"@last\", \"@products\" (of two activations, as in \
+                 attention), names or globs; at 8 bits, or others after \"=\", as in \"fc=w4a8\". The model's own choice, its \
+                 first and last layer and such products, if not given.";
     OptionInfo { name: FIXED.to_owned(), default: None, about: about.to_owned() }
 }
 
 /// The network that a registered model describes, together with the model's name and options.
 ///
 /// Besides the model's own options there is `fixed`, a list of layers that are excluded from the search
-/// ([`FixedRules`]); without it these are the model's own choice, its first and last layer.
+/// ([`FixedRules`]); without it these are the model's own choice, its first and last layer and products of two
+/// activations.
 ///
 /// # Errors
 /// Unknown names and options; what [`Model::graph`] refuses.

@@ -28,7 +28,7 @@ pub enum Init {
 /// One tensor of an operator.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameter {
-    /// The last part of its state-dict name, such as `weight` in `layer1.0.conv1.weight`.
+    /// The last part of its state-dict name, such as `weight` in `layer1.0.conv1.weight`; empty if the node's name is all of it.
     pub name: &'static str,
     /// Its shape, as in PyTorch.
     pub shape: Vec<usize>,
@@ -57,6 +57,11 @@ impl Parameter {
     /// One running statistic per channel.
     pub fn running(name: &'static str, channels: usize, init: f32) -> Self {
         Self { kind: ParameterKind::Running, ..Self::per_channel(name, channels, init) }
+    }
+
+    /// Its state-dict name at a node of this name.
+    pub fn full_name(&self, node: &str) -> String {
+        if self.name.is_empty() { node.to_owned() } else { format!("{node}.{}", self.name) }
     }
 
     /// Number of values.

@@ -40,6 +40,9 @@ pub enum OpError {
     /// A window that is larger than the padded image, in words.
     #[error("{0}; use larger images")]
     ImageTooSmall(String),
+    /// An image in place of tokens.
+    #[error("takes tokens, dim x tokens x 1, got {0}; the operator tokens makes them of an image")]
+    Image(Shape),
     /// An attribute does not fit the input, in words.
     #[error("{0}")]
     Attribute(String),
@@ -71,4 +74,15 @@ pub fn two(inputs: &[Shape]) -> Result<[Shape; 2], OpError> {
 pub fn same(inputs: &[Shape]) -> Result<Shape, OpError> {
     let [left, right] = two(inputs)?;
     if left == right { Ok(left) } else { Err(OpError::Differ { what: "shapes", left, right }) }
+}
+
+/// The shape of the only input, tokens.
+///
+/// # Errors
+/// Another number of inputs, or an image.
+pub fn tokens(inputs: &[Shape]) -> Result<Shape, OpError> {
+    match one(inputs)? {
+        input if input.width == 1 => Ok(input),
+        input => Err(OpError::Image(input)),
+    }
 }

@@ -133,7 +133,7 @@ impl State {
 
 /// State-dict name of a parameter of a node.
 pub(super) fn tensor_name(graph: &Graph, node: NodeId, parameter: &Parameter) -> String {
-    format!("{}.{}", graph.nodes[node].name, parameter.name)
+    parameter.full_name(&graph.nodes[node].name)
 }
 
 /// All parameters of a graph with their state-dict names: first those of layers, then the others, each in execution

@@ -39,9 +39,9 @@ impl CostModel for ActivationMemory {
         Unit::Bits
     }
 
-    /// Only the layer's input.
+    /// Only the layer's inputs.
     fn cost(&self, layer: &Layer, bits: Precision, _: Accounting) -> u64 {
-        layer.in_shape.elements() as u64 * bits.act.get()
+        layer.in_shape.elements() as u64 * bits.act.get() + layer.second_activations() * bits.weight.get()
     }
 
     fn check(&self, graph: &Graph) -> Result<(), CostError> {
@@ -72,6 +72,7 @@ limpq_core::plugin!(
 mod tests {
     use super::*;
     use limpq_core::graph::{Builder, Conv, Shape};
+    use limpq_core::ops::{ChannelSlice, Linear, Matmul, MergeHeads, Softmax, SplitHeads};
     use limpq_core::search::CostTable;
 
     /// A residual block with a projection. Elements: image 2*16, x 4*16 (stem), y 8*4 (a), z 8*4 (b), s 8*4 (down).
@@ -122,6 +123,36 @@ mod tests {
         assert_eq!(peak(5, [down, b, a]), at_b(5));
         let [low, high] = ["w8a2", "w8a8"].map(|bits| bits.parse().unwrap());
         assert_eq!(peak(16, [low, low, high]), 64 * 8 + 32 * 16 + 32 * 16);
+    }
+
+    /// Attention of one head: qkv 6x4x1 (24 values), read as q by the product's first operand, as k by its second, and as v by the
+    /// second operand of the other. Scores are 1x4x4.
+    #[test]
+    fn the_operands_of_products_are_held_at_their_own_bits() {
+        let (mut b, image) = Builder::new("attention", Shape::new(2, 4, 1).unwrap(), 3);
+        let qkv = b.linear("qkv", image, Linear { out: 6, bias: true });
+        let [q, k, v] = [0, 2, 4].map(|start| {
+            let part = b.apply("", ChannelSlice { start, end: start + 2 }, &[qkv]);
+            b.apply("", SplitHeads { heads: 1 }, &[part])
+        });
+        let scores = b.apply("qk", Matmul { transpose: true, ..Matmul::default() }, &[q, k]);
+        let scores = b.apply("", Softmax::default(), &[scores]);
+        let mean = b.apply("av", Matmul::default(), &[scores, v]);
+        let mean = b.apply("", MergeHeads {}, &[mean]);
+        b.classifier("fc", mean);
+        let graph = b.finish().unwrap();
+        let peak = |[qk, av]: [&str; 2]| {
+            let bits = ["w8a8", qk, av].map(|bits| bits.parse().unwrap());
+            table(&ActivationMemory::default(), &graph, &bits).total(bits.into_iter()).unwrap()
+        };
+        // The largest step is the slice of v: qkv (24 values at the most of its readers' bits) and q, k, v of 8 each.
+        assert_eq!(peak(["w8a8", "w8a8"]), (24 + 3 * 8) * 8);
+        assert_eq!(peak(["w2a4", "w3a2"]), 24 * 4 + 8 * (4 + 2 + 3));
+        assert_eq!(peak(["w6a4", "w3a2"]), 24 * 6 + 8 * (4 + 6 + 3));
+        assert_eq!(peak(["w2a4", "w8a2"]), 24 * 8 + 8 * (4 + 2 + 8));
+        // The scores, 16 values, at the first operand's bits of the second product, beside v and the mean, which the classifier
+        // reads at 8: 16*32 + 8*2 + 8*8 at 32 bits.
+        assert_eq!(peak(["w2a2", "w2a32"]), 16 * 32 + 8 * 2 + 8 * 8);
     }
 
     #[test]

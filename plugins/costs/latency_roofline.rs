@@ -51,7 +51,8 @@ impl LatencyRoofline {
         };
         let stored = |elements: u64, bits: BitWidth| u128::from(elements) * u128::from(bits.get());
         let activations = (layer.in_shape.elements() + layer.out_shape.elements()) as u64;
-        let moved = stored(layer.weights, weight) + stored(activations, act);
+        let second = layer.weights + layer.second_activations();
+        let moved = stored(second, weight) + stored(activations, act);
         let moving = (1000 * moved).div_ceil(8 * u128::from(device.megabytes_per_second.get()));
         u64::try_from(computing.max(moving)).unwrap_or(u64::MAX)
     }
@@ -105,6 +106,7 @@ limpq_core::plugin!(
 mod tests {
     use super::*;
     use limpq_core::graph::{Builder, Conv, Shape};
+    use limpq_core::ops::{ChannelSlice, Matmul, Pad};
     use limpq_core::registry;
     use limpq_core::search::CostTable;
 
@@ -152,6 +154,24 @@ mod tests {
         assert_eq!(latency("", "w3a4"), 501_000 + 7);
         assert_eq!(latency("packed = true", "w3a4"), (3_000_000 + 8_000) / 8 + 7);
         assert_eq!(latency("overhead_ns = 100", "w8a8"), 1_002_100);
+    }
+
+    /// Both operands of a product are read, each at the bits of its slot: 600 values at the activation's, 900 at the weight's.
+    #[test]
+    fn a_product_of_activations_by_hand() {
+        let (mut b, x) = Builder::new("product", Shape::new(1, 20, 30).unwrap(), 2);
+        let wide = b.conv("wide", x, Conv::new(3, 1));
+        let y = b.apply("", ChannelSlice { start: 0, end: 1 }, &[wide]);
+        let x = b.apply("", Pad { padding: [5, 0, 5, 0] }, &[y]);
+        b.apply("qk", Matmul { transpose: true, ..Matmul::default() }, &[y, x]);
+        let graph = b.finish().unwrap();
+        let layer = graph.searchable().remove(1);
+        assert_eq!((layer.name.as_str(), layer.macs, layer.out_shape.to_string()), ("qk", 18_000, "1x20x30".into()));
+        let (_folder, path) = device();
+        let model = build(&format!("device = '{path}'\npacked = true\noverhead_ns = 0")).unwrap();
+        let at = |bits: &str| model.cost(&layer, bits.parse().unwrap(), Accounting::Exact);
+        // 600 values in, 600 out at 8 bits, 900 at 8 or 4: a byte for each nanosecond. 36000 operations take 36 ns.
+        assert_eq!((at("w8a8"), at("w4a8")), (2_100, 1_650));
     }
 
     #[test]

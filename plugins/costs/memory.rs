@@ -5,14 +5,16 @@
 //!   later of its operands. An operation whose input has other readers is a step of its own.
 //! - A step holds every tensor that it or a later step reads, and the tensor that it writes. It never overwrites its
 //!   input. Pools and concatenations are steps; scratch memory of kernels does not count.
-//! - A tensor is stored once, at the highest bits of the layers that read it. Max pools and concatenations pass values
-//!   on unchanged, so readers of their output count as readers of their input. The input of an addition or an average
-//!   (and the logits) has at least `residual_bits`.
+//! - A tensor is stored once, at the highest bits of the layers that read it; the second operand of a product of two
+//!   activations is read at the product's bits called `weight`. Max pools and concatenations pass values on unchanged,
+//!   so readers of their output count as readers of their input. The input of an addition or an average (and the
+//!   logits) has at least `residual_bits`.
 //!
 //! "Highest" is a maximum over readers, and a peak is a maximum over steps of a sum of them. Both are expanded exactly:
 //! one sum per step and per choice of one reader for each of its tensors; the largest of these sums is the peak.
 
 use limpq_core::graph::{Graph, Layer, NodeId};
+use limpq_core::ops::Operand;
 use limpq_core::search::{BitWidth, Precision};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,11 +32,14 @@ pub(super) struct Tensor {
     written: usize,
     /// The last step that reads it.
     read: usize,
-    /// Names of the layers that read it.
-    pub layers: Vec<String>,
+    /// The layers that read it, and as which operand.
+    pub readers: Vec<Reader>,
     /// Whether something other than a layer reads it, or nothing.
     pub others: bool,
 }
+
+/// A layer by name, and whether it reads a tensor as its second operand, at its bits called `weight`.
+type Reader = (String, bool);
 
 /// One sum: each tensor with the reader that determines its bits, if any does.
 #[derive(Debug)]
@@ -43,16 +48,20 @@ pub(super) struct Held {
     pub name: String,
     /// Number of values stored at `residual_bits` whatever the policy.
     pub constant: u64,
-    /// Per layer, the number of values whose bits it determines: first those that only layers read, then those that
-    /// have at least `residual_bits`.
-    pub by_layer: BTreeMap<String, [u64; 2]>,
+    /// Per layer, the number of values whose bits it determines.
+    pub by_layer: BTreeMap<String, Elements>,
 }
+
+/// Values that a layer sets the bits of: by its bits called `act`, and by those called `weight` of a product's second operand;
+/// first those that nothing else reads, then those that have at least `residual_bits`.
+type Elements = [[u64; 2]; 2];
 
 impl Held {
     /// Bits of a layer's tensors when the layer has these bits.
     pub fn bits(&self, layer: &Layer, bits: Precision, residual: BitWidth) -> u64 {
-        let [own, shared] = self.by_layer.get(&layer.name).copied().unwrap_or_default();
-        own * bits.act.get() + shared * bits.act.max(residual).get()
+        let operands =
+            self.by_layer.get(&layer.name).copied().unwrap_or_default().into_iter().zip([bits.act, bits.weight]);
+        operands.map(|([own, shared], bits)| own * bits.get() + shared * bits.max(residual).get()).sum()
     }
 }
 
@@ -116,7 +125,7 @@ impl Schedule {
             place.push(fused.map_or(tensors.len(), |input| place[input]));
             if fused.is_none() {
                 let elements = node.shape.elements() as u64;
-                tensors.push(Tensor { elements, written: step, read: step, layers: vec![], others: false });
+                tensors.push(Tensor { elements, written: step, read: step, readers: vec![], others: false });
             }
         }
         for id in 0..graph.nodes.len() {
@@ -124,7 +133,7 @@ impl Schedule {
             let stored = place.iter().rposition(|&tensor| tensor == place[id]) == Some(id);
             if stored {
                 let tensor = &mut tensors[place[id]];
-                (tensor.layers, tensor.others) = read_by(graph, &readers, id);
+                (tensor.readers, tensor.others) = read_by(graph, &readers, id);
             }
         }
         Self { steps, tensors }
@@ -148,7 +157,7 @@ impl Schedule {
                 held = next;
                 let allowed = MOST_SUMS.min(MOST_IN_ALL - sums.len());
                 if held.len() > allowed {
-                    let readers = self.tensors.iter().map(|tensor| tensor.layers.len()).max().unwrap_or_default();
+                    let readers = self.tensors.iter().map(|tensor| tensor.readers.len()).max().unwrap_or_default();
                     let allowed = if allowed == MOST_SUMS { MOST_SUMS } else { MOST_IN_ALL };
                     return Err(TooManyReaders { model: graph.model.clone(), step: name.clone(), readers, allowed });
                 }
@@ -162,34 +171,41 @@ impl Schedule {
 /// A sum with one more tensor, once for each reader that may determine its bits.
 fn with(sum: &Held, tensor: &Tensor) -> Vec<Held> {
     let copy = || Held { name: sum.name.clone(), constant: sum.constant, by_layer: sum.by_layer.clone() };
-    if tensor.layers.is_empty() {
+    if tensor.readers.is_empty() {
         return vec![Held { constant: sum.constant + tensor.elements, ..copy() }];
     }
-    let set = |layer: &String| {
+    let set = |(layer, second): &Reader| {
         let mut held = copy();
-        held.by_layer.entry(layer.clone()).or_default()[usize::from(tensor.others)] += tensor.elements;
-        if tensor.layers.len() > 1 {
+        let operands = held.by_layer.entry(layer.clone()).or_default();
+        operands[usize::from(*second)][usize::from(tensor.others)] += tensor.elements;
+        if tensor.readers.len() > 1 {
             held.name += &format!(", {layer} reading");
         }
         held
     };
-    tensor.layers.iter().map(set).collect()
+    tensor.readers.iter().map(set).collect()
 }
 
 /// The layers that read a node's value, and whether anything else does.
-fn read_by(graph: &Graph, readers: &[Vec<NodeId>], id: NodeId) -> (Vec<String>, bool) {
+fn read_by(graph: &Graph, readers: &[Vec<NodeId>], id: NodeId) -> (Vec<Reader>, bool) {
     let (mut layers, mut others) = (BTreeSet::new(), readers[id].is_empty());
-    let mut open = readers[id].clone();
-    while let Some(reader) = open.pop() {
-        if graph.is_layer(reader) {
-            layers.insert(reader);
-        } else if graph.nodes[reader].op.selects() && !readers[reader].is_empty() {
-            open.extend(&readers[reader]);
+    // What is read, and by which nodes.
+    let mut open: Vec<(NodeId, NodeId)> = readers[id].iter().map(|&reader| (id, reader)).collect();
+    while let Some((read, reader)) = open.pop() {
+        let node = &graph.nodes[reader];
+        if let Some(operands) = node.op.operands() {
+            let as_second = |operand: &Operand| *operand == operands[1];
+            let read_as = operands
+                .iter()
+                .filter(|operand| matches!(operand, Operand::Input(input) if node.inputs[*input] == read));
+            layers.extend(read_as.map(|operand| (reader, as_second(operand))));
+        } else if node.op.selects() && !readers[reader].is_empty() {
+            open.extend(readers[reader].iter().map(|&next| (reader, next)));
         } else {
             others = true;
         }
     }
-    (layers.into_iter().map(|layer| graph.nodes[layer].name.clone()).collect(), others)
+    (layers.into_iter().map(|(layer, second)| (graph.nodes[layer].name.clone(), second)).collect(), others)
 }
 
 /// Name of a step in reports.

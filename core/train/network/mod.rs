@@ -120,8 +120,8 @@ impl Network {
                 // A network with a single copy, from a state with several: the copy of the remaining bits.
                 let own = copy_name(plain, copy.or_else(|| plan.only_bits(node)));
                 let first = plan.parameters[node].first().expect("it has parameters");
-                let name = if state.0.contains_key(&format!("{own}.{}", first.name)) { own.as_str() } else { plain };
-                let array = |parameter: &Parameter| state.get(&format!("{name}.{}", parameter.name), &parameter.shape);
+                let name = if state.0.contains_key(&first.full_name(&own)) { own.as_str() } else { plain };
+                let array = |parameter: &Parameter| state.get(&parameter.full_name(name), &parameter.shape);
                 let learned = plan.of_kind(node, ParameterKind::Learned).map(|parameter| Ok(param(array(parameter)?)));
                 let running = plan.of_kind(node, ParameterKind::Running);
                 let running = running.map(|parameter| Ok(RunningState::new(tensor1(array(parameter)?, device))));
@@ -268,7 +268,7 @@ impl Network {
                 let running = copy.running.iter().map(|value| host(value.value_sync()));
                 let running = self.plan.of_kind(node, ParameterKind::Running).zip(running);
                 for (parameter, values) in learned.chain(running) {
-                    put(format!("{name}.{}", parameter.name), parameter.shape.clone(), values);
+                    put(parameter.full_name(&name), parameter.shape.clone(), values);
                 }
             }
         }

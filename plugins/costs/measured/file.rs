@@ -13,6 +13,8 @@ use std::str::FromStr;
 
 /// The columns of a signature.
 pub(super) const SIGNATURE: [&str; 6] = ["kind", "in_shape", "out_shape", "kernel", "stride", "groups"];
+/// An optional column: the dilation of the kernel, 1 for most layers.
+pub(super) const DILATION: &str = "dilation";
 /// Largest plausible measurement, which keeps sums far from overflow: a million seconds, a kilojoule.
 const MOST: f64 = 1e15;
 /// Most entries of a table. 600 layers at all pairs of six bit-widths have 21 600.
@@ -75,6 +77,7 @@ pub(super) struct Signature {
     kernel: Sides,
     stride: Sides,
     groups: usize,
+    dilation: Sides,
 }
 
 /// Height and width: `3` if they are equal, else `3x1`.
@@ -101,12 +104,18 @@ impl Signature {
     /// The signature of a layer.
     pub fn of(layer: &Layer) -> Self {
         let Layer { kind, in_shape, out_shape, window, groups, .. } = *layer;
-        Self { kind, in_shape, out_shape, kernel: Sides(window.kernel), stride: Sides(window.stride), groups }
+        let [kernel, stride, dilation] = [window.kernel, window.stride, window.dilation].map(Sides);
+        Self { kind, in_shape, out_shape, kernel, stride, groups, dilation }
+    }
+
+    /// The distance between neighbouring values that the kernel sees; none if it sees neighbours.
+    pub fn dilation(&self) -> Option<String> {
+        (self.dilation != Sides([1; 2])).then(|| self.dilation.to_string())
     }
 
     /// In the order of [`SIGNATURE`].
     pub fn fields(&self) -> [String; 6] {
-        let Self { kind, in_shape, out_shape, kernel, stride, groups } = self;
+        let Self { kind, in_shape, out_shape, kernel, stride, groups, .. } = self;
         [
             (*kind).to_owned(),
             in_shape.to_string(),
@@ -121,7 +130,8 @@ impl Signature {
 impl fmt::Display for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [kind, in_shape, out_shape, kernel, stride, groups] = self.fields();
-        write!(f, "{kind} {in_shape} to {out_shape}, kernel {kernel}, stride {stride}, groups {groups}")
+        write!(f, "{kind} {in_shape} to {out_shape}, kernel {kernel}, stride {stride}, groups {groups}")?;
+        self.dilation().map_or(Ok(()), |dilation| write!(f, ", dilation {dilation}"))
     }
 }
 
@@ -257,11 +267,12 @@ pub(super) fn subjects(entries: Vec<Entry>, quantity: Quantity) -> Result<Vec<Su
 }
 
 fn known(quantity: Quantity) -> Vec<&'static str> {
-    ["layer"].into_iter().chain(SIGNATURE).chain(["w_bits", "a_bits", quantity.column()]).collect()
+    ["layer"].into_iter().chain(SIGNATURE).chain([DILATION, "w_bits", "a_bits", quantity.column()]).collect()
 }
 
 fn columns(quantity: Quantity) -> String {
-    format!("layer, or {}; and w_bits, a_bits, {}", SIGNATURE.join(", "), quantity.column())
+    let signature = SIGNATURE.join(", ");
+    format!("layer, or {signature} (and {DILATION} if it is not 1); and w_bits, a_bits, {}", quantity.column())
 }
 
 fn unknown(column: &str, quantity: Quantity) -> String {
@@ -361,7 +372,7 @@ fn entry(place: &str, row: &Row, quantity: Quantity) -> Result<Entry, String> {
     let missing: Vec<&str> = SIGNATURE.into_iter().filter(|column| text(column).is_none()).collect();
     let signature = match missing.len() {
         0 => Some(signature(&text)?),
-        6 => None,
+        6 if text(DILATION).is_none() => None,
         _ => return Err(format!("a signature needs {}; missing: {}", SIGNATURE.join(", "), missing.join(", "))),
     };
     let (key, claimed) = match (text("layer"), signature) {
@@ -407,6 +418,7 @@ fn signature<'t>(text: &impl Fn(&str) -> Option<&'t str>) -> Result<Signature, S
         kernel: sides("kernel")?,
         stride: sides("stride")?,
         groups: size("groups")?,
+        dilation: if text(DILATION).is_some() { sides(DILATION)? } else { Sides([1; 2]) },
     })
 }
 

@@ -5,7 +5,8 @@
 //! | column | what |
 //! |---|---|
 //! | `layer` | name of one layer, such as layer1.0.conv1 |
-//! | `kind`, `in_shape`, `out_shape`, `kernel`, `stride`, `groups` | signature: conv or linear, 64x56x56, 64x56x56, 3, 1, 1 |
+//! | `kind`, `in_shape`, `out_shape`, `kernel`, `stride`, `groups` | signature: conv, linear or matmul (of two activations), 64x56x56, 64x56x56, 3, 1, 1 |
+//! | `dilation` | the rest of the signature; may be left out where it is 1 |
 //! | `w_bits`, `a_bits` | bits of weights and of input activations |
 //! | `microseconds` or `picojoules` | the measured value; empty (in JSON null) if there is none yet |
 //!
