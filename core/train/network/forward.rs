@@ -38,8 +38,8 @@ impl Network {
     pub fn quantized(&self, layer: usize, role: Role, values: Tensor<4>, bits: BitWidth) -> Tensor<4> {
         let slot = self.slot(layer, role, bits);
         let parameters = match role {
-            Role::Weight => &self.steps[layer].weight[slot],
-            Role::Act => &self.steps[layer].act[slot],
+            Role::Weight => &self.quantization[layer].weight[slot],
+            Role::Act => &self.quantization[layer].act[slot],
         };
         let parameters: Vec<Tensor<1>> = parameters.iter().map(Param::val).collect();
         self.fake_quantize(layer, role, values, &parameters, Precision { weight: bits, act: bits })

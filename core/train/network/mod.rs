@@ -14,7 +14,6 @@ use super::{
     state::{Array, State, StateError, tensor_name},
 };
 use crate::{
-    graph::Layer,
     ops::{Parameter, ParameterKind},
     search::{BitWidth, Precision},
 };
@@ -25,7 +24,7 @@ use burn::{
 use forward::rows;
 use outputs::Outputs;
 pub use plan::{Bits, Plan};
-use plan::{copy_name, step_name};
+use plan::{copy_name, quantization_name};
 use shared_prefix::SharedPrefix;
 use std::cell::Cell;
 
@@ -58,7 +57,7 @@ pub struct Network {
     weights: Vec<Weights>,
     /// Per node with parameters that is not a layer, its copies.
     others: Vec<Vec<Values>>,
-    steps: Vec<QuantizationParameters>,
+    quantization: Vec<QuantizationParameters>,
     #[module(skip)]
     plan: Plan,
     #[module(skip)]
@@ -83,7 +82,7 @@ impl Network {
         let id = || ParamId::from(number.replace(number.get() + 1));
         let param = |array: &Array| learned(id(), tensor1(array, device));
         let mut weights = vec![];
-        let mut steps = vec![];
+        let mut quantization = vec![];
         for (index, layer) in plan.layers.iter().enumerate() {
             let named = |parameter: &Parameter| tensor_name(&plan.graph, layer.node, parameter);
             let array = |parameter: &Parameter| state.get(&named(parameter), &parameter.shape);
@@ -96,7 +95,7 @@ impl Network {
             let learned_arrays = plan.of_kind(layer.node, ParameterKind::Learned).map(array);
             let learned_values = learned_arrays.map(|array| Ok(param(array?))).collect::<Result<_, StateError>>()?;
             let saved = |role: Role, bits: Precision| {
-                let prefix = step_name(layer, role, bits);
+                let prefix = quantization_name(layer, role, bits);
                 let arrays = (0..).map_while(|place| state.0.get(&format!("{prefix}.{place}")));
                 arrays.map(param).collect::<Vec<_>>()
             };
@@ -110,7 +109,7 @@ impl Network {
             });
             let weight = weight_parameters.collect();
             let act = plan.slots[index].iter().map(|&bits| saved(Role::Act, bits)).collect();
-            steps.push(QuantizationParameters { weight, act });
+            quantization.push(QuantizationParameters { weight, act });
             weights.push(Weights { kernel: kernel.map(|kernel| learned(id(), kernel)), learned: learned_values });
         }
         let mut others = vec![];
@@ -133,7 +132,7 @@ impl Network {
             others.push(copies.iter().map(of).collect::<Result<_, StateError>>()?);
         }
         let (plan, arithmetic) = (plan.clone(), Arithmetic::Float32);
-        Ok(Self { weights, others, steps, plan, arithmetic, progress: 1.0 })
+        Ok(Self { weights, others, quantization, plan, arithmetic, progress: 1.0 })
     }
 
     /// Its layers and bit-widths.
@@ -148,7 +147,8 @@ impl Network {
 
     /// The current quantization parameters, without gradients, in a fixed order.
     pub fn quantization(&self) -> Vec<Vec<Tensor<1>>> {
-        let slots = self.steps.iter().flat_map(|steps| steps.weight.iter().chain(&steps.act));
+        let slots =
+            self.quantization.iter().flat_map(|quantization| quantization.weight.iter().chain(&quantization.act));
         slots.map(|slot| slot.iter().map(|parameter| parameter.val().inner()).collect()).collect()
     }
 
@@ -156,7 +156,10 @@ impl Network {
     /// [`Self::quantization`] before it.
     pub fn project(mut self, before: &[Vec<Tensor<1>>]) -> Self {
         let quantizer = self.plan.quantizer.clone();
-        let slots = self.steps.iter_mut().flat_map(|steps| steps.weight.iter_mut().chain(steps.act.iter_mut()));
+        let slots = self
+            .quantization
+            .iter_mut()
+            .flat_map(|quantization| quantization.weight.iter_mut().chain(quantization.act.iter_mut()));
         for (slot, before) in slots.zip(before) {
             let values: Vec<_> = slot.iter().map(|parameter| parameter.val().inner()).collect();
             if values.is_empty() {
@@ -174,8 +177,8 @@ impl Network {
     /// The values of the quantization parameters of one layer and tensor at one of its precisions.
     pub fn parameters(&self, layer: usize, role: Role, bits: Precision) -> Vec<Vec<f32>> {
         let of = match role {
-            Role::Weight => &self.steps[layer].weight[self.slot(layer, role, bits.weight)],
-            Role::Act => &self.steps[layer].act[self.slot(layer, role, bits.act)],
+            Role::Weight => &self.quantization[layer].weight[self.slot(layer, role, bits.weight)],
+            Role::Act => &self.quantization[layer].act[self.slot(layer, role, bits.act)],
         };
         of.iter().map(|parameter| host(parameter.val())).collect()
     }
@@ -222,8 +225,9 @@ impl Network {
         for ((node, _), copies) in self.plan.copies().into_iter().zip(&self.others) {
             ids.extend(copies.iter().flat_map(|copy| self.decayed_of(node, &copy.learned)));
         }
-        let steps = self.steps.iter().flat_map(|s| [of(Role::Weight, &s.weight), of(Role::Act, &s.act)]).flatten();
-        ids.into_iter().chain(steps).collect()
+        let quantization =
+            self.quantization.iter().flat_map(|s| [of(Role::Weight, &s.weight), of(Role::Act, &s.act)]).flatten();
+        ids.into_iter().chain(quantization).collect()
     }
 
     fn decayed_of(&self, node: usize, learned: &[Param<Tensor<1>>]) -> Vec<ParamId> {
@@ -233,7 +237,8 @@ impl Network {
 
     /// Identifiers of the quantization parameters.
     pub fn quantization_parameters(&self) -> Vec<ParamId> {
-        let slots = self.steps.iter().flat_map(|steps| steps.weight.iter().chain(&steps.act));
+        let slots =
+            self.quantization.iter().flat_map(|quantization| quantization.weight.iter().chain(&quantization.act));
         slots.flatten().map(|parameter| parameter.id).collect()
     }
 
@@ -244,18 +249,18 @@ impl Network {
         let mut put = |name: String, shape: Vec<usize>, values: Vec<f32>| {
             state.0.insert(name, Array { shape, values });
         };
-        for ((layer, weights), steps) in self.plan.layers.iter().zip(&self.weights).zip(&self.steps) {
+        let layers = self.plan.layers.iter().zip(&self.plan.slots).zip(self.weights.iter().zip(&self.quantization));
+        for ((layer, slots), (weights, quantization)) in layers {
             let named = |parameter: &Parameter| tensor_name(&self.plan.graph, layer.node, parameter);
             let kernel = self.plan.of_kind(layer.node, ParameterKind::Weight).zip(&weights.kernel);
             kernel.for_each(|(parameter, value)| put(named(parameter), parameter.shape.clone(), host(value.val())));
             let learned = self.plan.of_kind(layer.node, ParameterKind::Learned).zip(&weights.learned);
             learned.for_each(|(parameter, value)| put(named(parameter), parameter.shape.clone(), host(value.val())));
-            let slots = &self.plan.slots[self.weights_index(layer)];
             for (slot, &bits) in slots.iter().enumerate() {
-                for (role, parameters) in [(Role::Weight, &steps.weight), (Role::Act, &steps.act)] {
+                for (role, parameters) in [(Role::Weight, &quantization.weight), (Role::Act, &quantization.act)] {
                     for (place, parameter) in parameters[slot].iter().enumerate() {
                         let values = host(parameter.val());
-                        put(format!("{}.{place}", step_name(layer, role, bits)), vec![values.len()], values);
+                        put(format!("{}.{place}", quantization_name(layer, role, bits)), vec![values.len()], values);
                     }
                 }
             }
@@ -290,10 +295,6 @@ impl Network {
     /// The first value, by the tensor's name, that makes every forward pass fail.
     pub fn unusable(&self) -> Option<Unusable> {
         self.state().unusable(&self.plan.graph)
-    }
-
-    fn weights_index(&self, layer: &Layer) -> usize {
-        self.plan.layers.iter().position(|other| other.node == layer.node).expect("the layer is the plan's own")
     }
 
     /// The slot of one of a layer's tensors. Weights and activations are looked up independently, so that a pass may

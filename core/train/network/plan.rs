@@ -125,7 +125,7 @@ pub(super) fn copy_name(plain: &str, bits: Option<BitWidth>) -> String {
     bits.map_or(plain.to_owned(), |bits| format!("{plain}.b{bits}"))
 }
 
-pub(super) fn step_name(layer: &Layer, role: Role, bits: Precision) -> String {
+pub(super) fn quantization_name(layer: &Layer, role: Role, bits: Precision) -> String {
     let width = if role == Role::Weight { bits.weight } else { bits.act };
     format!("{}.{}_quantizer.b{width}", layer.name, role.name())
 }

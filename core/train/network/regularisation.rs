@@ -23,7 +23,7 @@ impl Network {
         let terms = quantized.filter_map(|(layer, bits)| {
             let kernel = self.weights[layer].kernel.as_ref()?;
             let slot = self.slot(layer, Role::Weight, bits.weight);
-            let parameters: Vec<Tensor<1>> = self.steps[layer].weight[slot].iter().map(Param::val).collect();
+            let parameters: Vec<Tensor<1>> = self.quantization[layer].weight[slot].iter().map(Param::val).collect();
             let weights = rows(&self.plan, Role::Weight, kernel.val());
             let grid = self.plan.grid(layer, Role::Weight, bits);
             self.plan.quantizer.loss(&self.info(layer, Role::Weight), weights, &parameters, grid)
@@ -133,7 +133,7 @@ mod tests {
         let kernel = |layer: usize| network.weights[layer].kernel.as_ref().unwrap().val();
         let of_weights = kernel(1).grad(&gradients).unwrap();
         assert_eq!(of_weights.into_data().try_to_vec::<f32>().unwrap(), [1.0; 72]);
-        let sums = network.steps[1].weight[0][0].val().grad(&gradients).unwrap();
+        let sums = network.quantization[1].weight[0][0].val().grad(&gradients).unwrap();
         let weights = kernel(1).inner().reshape([4, 18]).sum_dim(1).reshape([4]);
         assert_eq!(sums.into_data(), weights.into_data());
         assert!(kernel(0).grad(&gradients).is_none(), "the stem has no term");
