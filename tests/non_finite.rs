@@ -75,7 +75,7 @@ fn a_given_network_with_a_negative_variance_is_refused_by_its_tensor() {
     let path = given(home.path(), |state| state.0.get_mut("layer2.0.bn1.running_var").unwrap().values[3] = -0.25);
     let error = refused(home.path(), &path);
     let start =
-        format!("{}: tensor \"layer2.0.bn1.running_var\" holds -0.25 at place 3. A variance is", path.display());
+        format!("{}: tensor \"layer2.0.bn1.running_var\" holds -0.25 at index 3. A variance is", path.display());
     assert!(error.starts_with(&start), "{error}");
 }
 
@@ -250,7 +250,7 @@ fn infinite_running_statistics_stop_the_step_that_they_arise_in() {
         error.starts_with("batch-norm's running statistics overflowed in step 8 of pretrain at learning"),
         "{error}"
     );
-    assert!(error.contains("tensor \"bn1.running_var\" holds inf at place "), "{error}");
+    assert!(error.contains("tensor \"bn1.running_var\" holds inf at index "), "{error}");
     assert!(error.ends_with("The checkpoint of step 6 stays"), "{error}");
     let kept = memory.0.into_inner().unwrap();
     assert_eq!((kept.step, kept.state.not_finite()), (6, None));

@@ -252,7 +252,7 @@ fn files_that_are_no_weights_are_refused() {
     );
     assert_eq!(
         refused(&weights(golden("diverged")), &tiny(3)),
-        "FILE: tensor \"bn1.bias\" holds NaN at place 1; its training diverged"
+        "FILE: tensor \"bn1.bias\" holds NaN at index 1; its training diverged"
     );
 }
 

@@ -88,7 +88,7 @@ pub enum PickleError {
     #[error("it wants to call {0}")]
     Call(String),
     /// An operation that plain data does not need.
-    #[error("its byte {at}, {operation:#04x}, is an operation that plain data has no use for")]
+    #[error("its byte {at}, {operation:#04x}, is an operation that plain data does not use")]
     Foreign {
         /// Its offset.
         at: usize,

@@ -78,7 +78,7 @@ impl Tensors<'_> {
         warning(
             &places,
             &format!(
-                "{} indicators are at the floor of {floor:e} that step sizes are kept at: the training drove them to nothing, and \
+                "{} indicators are at {floor:e}, the lower bound of step sizes: the training reduced them to it, and \
                  they say nothing about the layer",
                 self.name
             ),
@@ -159,10 +159,7 @@ impl Tensors<'_> {
         let places: Vec<String> = self.layers.iter().filter(|of| still(of)).map(|of| of.0.to_owned()).collect();
         warning(
             &places,
-            &format!(
-                "layers have {} indicators that no training has moved: they are those that the pre-trained network starts with",
-                self.name
-            ),
+            &format!("layers have {} indicators that no training has changed: they are the initial ones", self.name),
         )
     }
 
@@ -240,7 +237,7 @@ mod tests {
         });
         assert_eq!(told.len(), 3, "{told:?}");
         assert!(
-            told[0].starts_with("weight indicators are at the floor of 1e-5") && told[0].ends_with(": b at 2 bits")
+            told[0].starts_with("weight indicators are at 1e-5, the lower bound") && told[0].ends_with(": b at 2 bits")
         );
         assert!(told[1].contains("far above") && told[1].ends_with(": b at 4 bits"), "{}", told[1]);
         assert!(told[2].contains("rise with the bits") && told[2].contains(": b ("), "{}", told[2]);
@@ -252,7 +249,7 @@ mod tests {
             i.provenance.quantizer_options = Some("min_step = 0.01".parse().unwrap());
             set(i, "a", 4, 0.01);
         });
-        assert!(told.len() == 1 && told[0].contains("at the floor of 1e-2"), "{told:?}");
+        assert!(told.len() == 1 && told[0].contains("at 1e-2, the lower bound"), "{told:?}");
     }
 
     #[test]

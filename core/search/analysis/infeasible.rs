@@ -84,7 +84,7 @@ impl fmt::Display for Infeasible {
         match &self.conflict {
             Some(conflict) => write!(
                 f,
-                "these cannot be kept together, and without any one of them the others can: {}. Relax one of them",
+                "these conflict, and dropping any one of them resolves the conflict: {}. Relax one of them",
                 conflict.join(" and ")
             ),
             None if self.any(Reach::Never) => {
@@ -94,9 +94,9 @@ impl fmt::Display for Infeasible {
                 write!(f, "relax the budgets that are out of reach, or the rules that hold layers at high bits")
             }
             None if self.cut_short => {
-                write!(f, "the time limit ended the search for those that cannot be kept together: raise at least one")
+                write!(f, "the time limit stopped the search for those that conflict: raise at least one")
             }
-            None => write!(f, "each budget can be kept alone, but not all of them together: raise at least one"),
+            None => write!(f, "each budget can be met alone, but not all of them together: raise at least one"),
         }
     }
 }

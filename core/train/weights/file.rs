@@ -95,7 +95,7 @@ impl Entry {
             Numbers::Double => bytes.as_chunks().0.iter().map(|&eight| f64::from_le_bytes(eight) as f32).collect(),
         };
         match values.iter().position(|value| !value.is_finite()) {
-            Some(place) => Err(format!("holds {} at place {place}; its training diverged", values[place])),
+            Some(place) => Err(format!("holds {} at index {place}; its training diverged", values[place])),
             None => Ok(values),
         }
     }

@@ -144,7 +144,7 @@ impl Weights {
         let state = State(state);
         if let Some(Unusable { tensor, place, value, above }) = state.unusable(graph) {
             let why = format!(
-                "holds {value} at place {place}. A variance is never negative, and batch-norm divides by the root of it after \
+                "holds {value} at index {place}. A variance is never negative, and batch-norm divides by the root of it after \
                  adding {}: the file is damaged, or this tensor is something else",
                 above.map_or(0.0, |above| -above)
             );

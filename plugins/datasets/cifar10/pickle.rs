@@ -19,9 +19,9 @@ pub struct Batch {
 
 /// Parses a pickle; the error says what is wrong.
 pub fn read(bytes: &[u8]) -> Result<Batch, String> {
-    let file = pickle::read(bytes, Names::Opaque).map_err(|error| format!("no pickle of CIFAR-10: {error}"))?;
+    let file = pickle::read(bytes, Names::Opaque).map_err(|error| format!("not a pickle of CIFAR-10: {error}"))?;
     if file.pairs(file.root()).is_none() {
-        return Err("no pickle of CIFAR-10: it holds no dict".to_owned());
+        return Err("not a pickle of CIFAR-10: it holds no dict".to_owned());
     }
     let list = under(&file, "labels")?;
     let Value::List(labels) = file.value(list) else {

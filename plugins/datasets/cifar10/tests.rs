@@ -119,7 +119,7 @@ fn spoilt_pickles_are_refused() {
         error(folder.path())
     };
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-    assert!(error(folder.path()).contains("data_batch_1: no pickle of CIFAR-10: "));
+    assert!(error(folder.path()).contains("data_batch_1: not a pickle of CIFAR-10: "));
     fs::write(&path, b"\x80\x02](K\x01K\x02e.").unwrap();
     assert!(error(folder.path()).ends_with("it holds no dict"));
     // `U` and a length stand before a text of Python 2, `K` before a small number, `M` before one of two bytes.
@@ -151,7 +151,7 @@ fn hostile_pickles_are_refused() {
     fs::write(&path, [vec![b']'; 5_000_000], vec![b'.']].concat()).unwrap();
     let many = error(folder.path());
     assert!(
-        many.ends_with("no pickle of CIFAR-10: it holds more than 4194304 values, the most that is read"),
+        many.ends_with("not a pickle of CIFAR-10: it holds more than 4194304 values, the most that is read"),
         "{many}"
     );
     let digits = [b"}(U\x06labels](L".to_vec(), vec![b'7'; 1_000_000], b"L\neU\x04dataNu.".to_vec()].concat();

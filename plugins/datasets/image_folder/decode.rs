@@ -45,7 +45,7 @@ fn foreign(bytes: &[u8]) -> String {
     let name = match bytes {
         [b'G', b'I', b'F', b'8', ..] => "a GIF",
         [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', ..] => "an AVIF image",
-        [_, _, _, _, b'f', b't', b'y', b'p', ..] => "a HEIC image or a film",
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => "a HEIC image or a video",
         [0, 0, 0, 12, b'j', b'P', ..] | [0xff, 0x4f, 0xff, 0x51, ..] => "a JPEG 2000 image",
         [b'8', b'B', b'P', b'S', ..] => "a Photoshop file",
         [b'P', b'f' | b'F', ..] => "a PFM image of floats",

@@ -135,7 +135,7 @@ fn order(header: &Header) -> Option<[usize; 3]> {
 
 fn colours(bytes: &[u8], header: &Header) -> Result<Rgb, String> {
     let Header { width, height, bits, .. } = *header;
-    let unknown = || format!("its colours stand in bits that are not read ({:x?})", header.masks);
+    let unknown = || format!("its colour masks are not supported ({:x?})", header.masks);
     let each = bits / 8;
     let mut samples = zeros(3 * width * height)?;
     let rows = rows(bytes, header)?;

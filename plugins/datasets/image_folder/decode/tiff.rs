@@ -146,7 +146,7 @@ fn layout(fields: &Fields, most: u64) -> Result<Layout, String> {
 fn palette(fields: &Fields, bits: usize) -> Result<[[u8; 3]; 256], String> {
     let count = 1 << bits;
     let stored = fields.all(fields::PALETTE).filter(|stored| stored.len() >= 3 * count);
-    let stored = stored.ok_or_else(|| format!("its palette has not {count} colours"))?;
+    let stored = stored.ok_or_else(|| format!("its palette does not have {count} colours"))?;
     let mut palette = [[0; 3]; 256];
     for (place, to) in palette.iter_mut().enumerate().take(count) {
         *to = std::array::from_fn(|channel| (stored[channel * count + place] / 256) as u8);

@@ -108,7 +108,7 @@ fn unpack(fields: &Fields, layout: &Layout, grid: &Grid, chunk: usize, to: &mut 
 fn name(compression: u64) -> String {
     match compression {
         2..=4 => "CCITT fax".to_owned(),
-        6 => "JPEG of the old kind".to_owned(),
+        6 => "old-style JPEG".to_owned(),
         34925 => "LZMA".to_owned(),
         50000 => "Zstandard".to_owned(),
         50001 => "WebP".to_owned(),
