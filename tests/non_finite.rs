@@ -136,8 +136,8 @@ fn a_found_policy_whose_loss_is_not_finite_is_not_refined() {
     let error = run(&config, home.path(), &Stages::default()).unwrap_err().to_string();
     assert_eq!(
         error,
-        "the network at the found bits, before fine-tuning, is not finite: its loss on 32 training images is NaN. No result is \
-         written of it"
+        "the network at the found bits, before fine-tuning, is not finite: its loss on 32 training images is NaN. No result of it \
+         is written"
     );
     assert!(!home.path().join("refinement.json").exists());
 }

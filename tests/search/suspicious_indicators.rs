@@ -48,7 +48,7 @@ fn an_audit_warns_in_the_output_and_in_the_artifact() {
             let told = found["warnings"].as_array().unwrap().iter().any(|w| w.as_str().unwrap().contains(words));
             assert!(told, "{command}: {}", found["warnings"]);
         }
-        ask(command, arguments, |_| ()).success().stdout(contains("at the floor").not());
+        ask(command, arguments, |_| ()).success().stdout(contains("the lower bound").not());
     }
 }
 
