@@ -136,7 +136,9 @@ impl Images {
     fn read_records(&mut self, bytes: &[u8]) -> Result<(), String> {
         if bytes.is_empty() || !bytes.len().is_multiple_of(PIXELS + 1) {
             let (found, record) = (bytes.len(), PIXELS + 1);
-            return Err(format!("its {found} bytes are not a whole number of records of {record}; unpack it again"));
+            return Err(format!(
+                "it is {found} bytes long, which is not a whole number of records of {record}; unpack it again"
+            ));
         }
         for (place, record) in bytes.chunks(PIXELS + 1).enumerate() {
             self.labels.push(label(place, record[0].into())?);
