@@ -1,4 +1,4 @@
-//! Strips and tiles of a TIFF file: taken apart, unpacked, and put in their places.
+//! Strips and tiles of a TIFF file: read, decompressed and assembled.
 
 use super::{
     super::{ENDS_EARLY, checked, zeros},
@@ -187,7 +187,7 @@ fn jpeg(fields: &Fields, layout: &Layout, grid: &Grid, packed: &[u8], to: &mut [
     Ok(())
 }
 
-/// Undoes differences between neighbours.
+/// Inverts the horizontal predictor.
 fn predict(fields: &Fields, layout: &Layout, grid: &Grid, line: &mut [u8]) {
     let differences = fields.one(fields::PREDICTOR) == Some(2) && matches!(fields.compression(), 5 | 8 | 32946);
     match layout.sample.bits() {
