@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn distillation_is_the_divergence_of_softened_scores() {
+    fn distillation_is_the_divergence_of_softened_logits() {
         let teacher = logits([[2.0 * 3f32.ln(), 0.0], [1.0, 1.0]]);
         let same: f32 = distillation(teacher.clone(), teacher.clone(), 2.0).into_scalar();
         assert!(same.abs() < 1e-6);
