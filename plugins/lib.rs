@@ -1,4 +1,4 @@
-//! The plugins: one file each, registered by name. Nothing lists them; linking this crate is enough.
+//! The plugins: one file each, registered by name. There is no list; linking this crate is enough.
 
 pub mod costs;
 #[cfg(feature = "train")]

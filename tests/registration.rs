@@ -30,7 +30,7 @@ fn count<P: ?Sized + Kind>(registered: &mut BTreeMap<PathBuf, usize>) {
     }
 }
 
-/// A crate that is linked but never named is dropped by the linker, and its plugins vanish without a word.
+/// A crate that is linked but never named is dropped by the linker, and its plugins silently vanish.
 #[test]
 fn every_plugin_in_the_sources_is_registered() {
     let mut registered = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Whole runs on the embedded digits: repeatable to the last bit, resumable.
+//! Whole runs on the embedded digits: bit-identical when repeated, resumable.
 
 use crate::fixtures;
 use limpq_core::{
@@ -54,7 +54,7 @@ pub fn tiny(sets: &[&str]) -> Config {
     Config::parse("tiny.toml", TINY, &sets).unwrap()
 }
 
-/// Runs it, whatever the folder holds; the stages that trained.
+/// Runs it, whatever the folder holds; returns the stages that trained.
 pub fn go(config: &Config, out: &Path) -> (Summary, Vec<String>) {
     let stages = Stages::default();
     let summary =
@@ -139,7 +139,7 @@ fn every_sensitivity_gives_its_own_indicators() {
         assert!(indicators[index + 1..].iter().all(|other| other.layers != one.layers), "{:?}", one.provenance);
     }
     let of = |name: &str| &indicators[names.iter().position(|other| *other == name).expect("it is registered")];
-    // Reversed are the learned numbers, handed to other layers.
+    // The reversed indicators are the learned values, assigned to other layers.
     let sorted = |set: &Indicators| {
         let mut all: Vec<f64> = set.layers.values().flat_map(|layer| layer.weight.values().copied()).collect();
         all.sort_by(f64::total_cmp);
@@ -168,7 +168,7 @@ fn every_quantizer_runs_from_pretraining_to_evaluation() {
         assert_eq!(summary.networks.len(), 3, "{name}");
         for network in &summary.networks {
             assert!(network.score.loss.is_finite(), "{name}: {network:?}");
-            // Ten classes: a guess is right one time in ten.
+            // Ten classes: guessing gives 0.1.
             assert!(network.score.accuracy > 0.2, "{name}: {network:?}");
         }
         for file in ["finetuned.safetensors", "uniform.safetensors"] {
@@ -249,7 +249,7 @@ fn a_diverging_loss_stops_with_the_step_and_what_to_do() {
     assert!(error.ends_with("No checkpoint had been made"), "{error}");
     assert!(!home.path().join("pretrained.safetensors").exists());
 
-    // The first step's numbers are huge, but numbers; the second step's loss is none.
+    // The first step's values are huge but finite; the second step's loss is not.
     let config = tiny(&["pretrain.learning_rate=1e30", "checkpoints.every_steps=1"]);
     let error = run(&config, &home.path().join("saved"), &Stages::default()).unwrap_err().to_string();
     let step = error.split_once(" in step ").unwrap().1.split(' ').next().unwrap().parse::<usize>().unwrap();

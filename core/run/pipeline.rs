@@ -10,7 +10,7 @@ use super::{
 use crate::{
     search::{Indicators, Instance, Policy, Search},
     store::{Folder, FolderError, Leaves},
-    train::{CancelToken, Nowhere, Progress, State, TrainContext},
+    train::{CancelToken, NoCheckpoints, Progress, State, TrainContext},
 };
 use std::{
     cell::RefCell,
@@ -161,7 +161,7 @@ impl<'a> Run<'a> {
             workers: setup.config.split.workers(),
             progress,
             cancel,
-            checkpoints: &Nowhere,
+            checkpoints: &NoCheckpoints,
         };
         Self { setup, config: setup.config, folder, train, made: RefCell::default() }
     }
