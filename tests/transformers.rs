@@ -20,7 +20,7 @@ impl Progress for Silent {
 fn config(sets: &[&str]) -> Config {
     let text = include_str!("../experiments/configs/vit_digits.toml");
     let device = format!("device={}", fixtures::device_name());
-    let short = ["pretrain.epochs=10", "indicators.epochs=1", "finetune.epochs=3", "bits=[8, 4, 2]"];
+    let short = ["pretrain.epochs=8", "indicators.epochs=1", "finetune.epochs=2", "bits=[8, 4, 2]"];
     let sets = std::iter::once(device.as_str()).chain(short).chain(sets.iter().copied());
     Config::parse("vit_digits.toml", text, &sets.map(str::to_owned).collect::<Vec<_>>()).unwrap()
 }
