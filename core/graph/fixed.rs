@@ -1,7 +1,7 @@
-//! Which layers stay out of the search, and the bits that they keep.
+//! Which layers are excluded from the search, and the bits that they keep.
 //!
-//! A model says it of its first and last layer, which the literature keeps at 8 bits, and of products of two activations, as in
-//! attention. A config replaces that by a list of its own.
+//! By default these are a model's first and last layer, which the literature keeps at 8 bits, and products of two
+//! activations, as in attention. A config can replace the list.
 
 use super::{Graph, GraphError, Second, fixed_bits};
 use crate::{bits::Precision, registry::nearest};
@@ -24,7 +24,7 @@ pub struct FixedRule {
     bits: Option<Precision>,
 }
 
-/// All layers that keep their bits; an empty list opens every layer to the search.
+/// All layers that keep their bits; with an empty list every layer is searched.
 pub type FixedRules = Vec<FixedRule>;
 
 impl FromStr for FixedRule {
@@ -68,7 +68,7 @@ impl<'de> Deserialize<'de> for FixedRule {
 }
 
 impl Graph {
-    /// Replaces what the model says of fixed layers. Where several rules speak of a layer, the last one holds.
+    /// Replaces the model's own choice of fixed layers. If several rules match a layer, the last one applies.
     ///
     /// # Errors
     /// A rule that no layer matches, a network without a layer that is left to search.

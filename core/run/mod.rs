@@ -20,5 +20,5 @@ pub use error::RunError;
 pub use pipeline::{Place, StageReport, StageState, report_stages, run, run_in};
 pub use read::ConfigError;
 pub use setup::Setup;
-pub use stages::{Entrant, Summary, layout};
+pub use stages::{NetworkResult, Summary, layout};
 pub use variables::VariableError;

@@ -1,4 +1,5 @@
-//! A run as a list of stages, one after another. A stage whose artifacts are there, made from the same inputs, is skipped.
+//! A run as a list of stages, executed in order. A stage is skipped if its artifacts exist and were made from the same
+//! inputs.
 
 use super::{
     Config, RunError, Setup,
@@ -17,14 +18,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where a run lies.
+/// Where a run keeps its files.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
     /// Its folder.
     pub folder: &'a Path,
-    /// Folders of other runs. What they hold that was made from the same inputs is copied from there.
+    /// Folders of other runs. Artifacts there that were made from the same inputs are copied.
     pub others: &'a [PathBuf],
-    /// Whether results in the folder that are of another run, or damaged, are made again.
+    /// Whether results in the folder that belong to another run, or are damaged, are replaced.
     pub replace: bool,
 }
 
@@ -36,7 +37,7 @@ pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summa
     run_in(config, Place { folder: out, others: &[], replace: false }, progress, &CancelToken::default())
 }
 
-/// As [`run`], in a place of which more is said, and until somebody cancels it.
+/// As [`run`], with more control over the folder, and with cancellation.
 ///
 /// # Errors
 /// As [`run`]; [`TrainError::Interrupted`](crate::train::TrainError::Interrupted) and
@@ -87,7 +88,7 @@ pub enum StageState {
     Damaged(String),
 }
 
-/// All stages in order, as they stand in a folder, which may be missing. Nothing is changed there.
+/// All stages in order, with their state in a folder, which may be missing. Nothing is changed there.
 ///
 /// # Errors
 /// A damaged record, files in the folder that no run wrote.
@@ -119,19 +120,19 @@ pub fn report_stages(setup: &Setup, folder: &Path) -> Result<Vec<StageReport>, R
     stages.collect()
 }
 
-/// What a folder has of a stage.
+/// What a folder holds of a stage.
 enum Found {
-    /// All of it.
+    /// All artifacts.
     All,
-    /// Not all; the hash of the stage's inputs.
+    /// Not all of them; the hash of the stage's inputs.
     Key(String),
-    /// It cannot be known yet.
+    /// Not known yet.
     Not,
     /// The config leaves the stage nothing to do.
     NothingToDo,
 }
 
-/// A run at work: what its stages are given.
+/// A run in progress: what its stages work with.
 pub(super) struct Run<'a> {
     pub setup: &'a Setup<'a>,
     pub config: &'a Config,
@@ -162,7 +163,7 @@ impl<'a> Run<'a> {
         Self { setup, config: setup.config, folder, train, made: RefCell::default() }
     }
 
-    /// Runs a stage unless what it leaves is there.
+    /// Runs a stage unless its artifacts exist.
     fn go(&self, stage: &dyn Stage) -> Result<(), RunError> {
         if let Found::Key(key) = self.find(stage)? {
             stage.run(self, &key)?;
@@ -189,31 +190,31 @@ impl<'a> Run<'a> {
         self.made.borrow_mut().extend(there.map(|name| (name.to_owned(), key.to_owned())));
     }
 
-    /// Whether an earlier stage has left a file of this name.
+    /// Whether an earlier stage has written a file of this name.
     pub fn has(&self, name: &str) -> bool {
         self.made.borrow().contains_key(name)
     }
 
-    /// Hash of the inputs of an artifact that an earlier stage has left.
+    /// Hash of the inputs of an artifact of an earlier stage.
     pub fn inputs_of(&self, name: &str) -> String {
         self.made.borrow().get(name).cloned().unwrap_or_default()
     }
 
-    /// Hash of the content of such an artifact; empty if none is there.
+    /// Hash of the content of such an artifact; empty if there is none.
     pub fn content_of(&self, name: &str) -> String {
         self.folder.content(name, &self.inputs_of(name)).unwrap_or_default()
     }
 
-    /// Such an artifact.
+    /// Reads such an artifact.
     ///
     /// # Errors
-    /// When it is damaged, or was removed meanwhile.
+    /// When it is damaged, or was removed in the meantime.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, RunError> {
         let gone = || FolderError::Gone(self.folder.path().join(name).display().to_string());
         Ok(self.folder.find(name, &self.inputs_of(name))?.ok_or_else(gone)?)
     }
 
-    /// A network that an earlier stage has left.
+    /// Reads a network that an earlier stage has written.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -221,8 +222,8 @@ impl<'a> Run<'a> {
         Ok(State::from_bytes(&self.read(name)?, name)?)
     }
 
-    /// The indicators that an earlier stage has left. They are read back, so that a run that goes on later computes with the same
-    /// numbers.
+    /// Reads the indicators that an earlier stage has written. They are always read back from the file, so that a
+    /// resumed run computes with the same values.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -230,10 +231,10 @@ impl<'a> Run<'a> {
         Ok(Indicators::from_bytes(&self.read("indicators.json")?)?)
     }
 
-    /// Works with the search and its integer program.
+    /// Calls `work` with the search and its integer program.
     ///
     /// # Errors
-    /// Those of `work`; indicators that do not fit.
+    /// Those of `work`; indicators that do not fit the network.
     pub fn searching<R>(&self, work: impl FnOnce(&Search, &Instance) -> Result<R, RunError>) -> Result<R, RunError> {
         let indicators = self.indicators()?;
         let search = self.setup.search(&indicators);

@@ -1,10 +1,10 @@
-//! Activation memory: the most bits that all tensors alive at one time take while the network runs on one image,
-//! `max over steps of Σ elements·bits`. How the network is laid out in steps, and at which bits a tensor is stored, is
-//! written in `memory.rs`.
+//! Activation memory: the peak number of bits of all tensors that are alive at one time while the network runs on one
+//! image, `max over steps of Σ elements·bits`. `memory.rs` describes the schedule of steps, and at which bits a tensor
+//! is stored.
 //!
-//! It is no sum over layers but the largest of several: a budget on it is one row of the integer program for each sum, which
-//! is exact. Sums and averages are not quantized in this program's training; the 8 bits that they are stored at here unless
-//! told otherwise are those of integer inference as it is commonly done.
+//! It is not a sum over layers but a maximum of sums: a budget on it is one row of the integer program per sum, which
+//! is exact. Sums and averages are not quantized in this program's training; the default of 8 bits for them is common
+//! practice in integer inference.
 
 use super::memory::{Held, Schedule};
 use limpq_core::graph::{Graph, Layer};
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ActivationMemory {
-    /// Least bits of a tensor that an addition or an average reads, such as the shortcut of a residual block.
+    /// Minimum bits of a tensor that an addition or an average reads, such as the shortcut of a residual block.
     #[schemars(with = "u64")]
     pub residual_bits: BitWidth,
 }
@@ -28,7 +28,7 @@ impl Default for ActivationMemory {
 }
 
 impl ActivationMemory {
-    /// The sums whose largest is the peak.
+    /// The sums whose maximum is the peak.
     pub(super) fn sums(&self, graph: &Graph) -> Vec<Held> {
         Schedule::new(graph).sums(graph).expect("`check` has passed this network")
     }
@@ -39,7 +39,7 @@ impl CostModel for ActivationMemory {
         Unit::Bits
     }
 
-    /// What the layer reads, alone.
+    /// Only the layer's inputs.
     fn cost(&self, layer: &Layer, bits: Precision, _: Accounting) -> u64 {
         layer.in_shape.elements() as u64 * bits.act.get() + layer.second_activations() * bits.weight.get()
     }
@@ -158,12 +158,12 @@ mod tests {
     #[test]
     fn budgets_on_it_become_rows() {
         let table = table(&ActivationMemory::default(), &block(), &["w8a2".parse().unwrap()]);
-        // At every step some layer's reading is the largest; those that never are have gone.
+        // At every step some layer's reading is the largest; sums that never are the largest are removed.
         assert!(table.sums.len() > 1, "{:?}", table.sums);
     }
 
-    /// Peak bytes at 8 bits by running the graph: a value takes its place when it is computed and leaves it when its last
-    /// reader is done; what only passes through a kernel takes none.
+    /// Peak bytes at 8 bits by running the graph: a value is allocated when it is computed and freed after its last
+    /// reader; values inside a fused kernel take no memory.
     fn by_running(graph: &Graph) -> u64 {
         let uses = |id| graph.nodes.iter().flat_map(|node| &node.inputs).filter(|&&input| input == id).count();
         let through = |id: usize| {

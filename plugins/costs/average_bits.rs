@@ -1,7 +1,8 @@
-//! Average bit-width, by which tables label mixed precision: `Σ n·b / Σ n`, where n counts a layer's weights and b is
-//! their bit-width, or n counts the elements of its input for one image and b is the bit-width of activations.
+//! Average bit-width, the usual label of mixed-precision results in tables: `Σ n·b / Σ n`, where n is a layer's number
+//! of weights and b their bit-width, or n is the number of elements of its input for one image and b the bit-width of
+//! activations.
 //!
-//! The mean is over searched layers only. Stem and classifier keep 8 bits whatever the policy and do not count: with
+//! The mean is over searched layers only. Stem and classifier keep 8 bits whatever the policy, and are excluded: with
 //! them, uniform 3 bits would not average 3.
 
 use limpq_core::graph::Layer;
@@ -9,15 +10,15 @@ use limpq_core::search::{Accounting, CostModel, Precision, Unit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Which tensors the mean is over.
+/// Which tensors are averaged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Of {
     /// Weights, each counted once.
     #[default]
     Weights,
-    /// Input activations of each layer for one image; a tensor that two layers read counts for both, since each
-    /// quantizes it to bits of its own. A product of two activations has both as its input.
+    /// Input activations of each layer for one image; a tensor that two layers read counts twice, since each layer
+    /// quantizes it to its own bits. A product of two activations has both as its input.
     Activations,
 }
 
@@ -25,7 +26,7 @@ pub enum Of {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AverageBits {
-    /// What to average over: "weights" or "activations".
+    /// Which tensors are averaged: "weights" or "activations".
     pub of: Of,
 }
 

@@ -1,9 +1,9 @@
-//! Bit operations: a product of a w-bit and an a-bit integer takes w·a of them, so a layer takes `BitOPs = MACs·w·a`
+//! Bit operations: the product of a w-bit and an a-bit integer takes w·a of them, so a layer takes `BitOPs = MACs·w·a`
 //! (Zhou et al., DoReFa-Net, arXiv:1606.06160, sec. 2.1, count bitwise products this way; LIMPQ, Tang et al., ECCV
-//! 2022, budgets them).
+//! 2022, uses them as budget).
 //!
-//! MACs are those of the accounting. `exact` floors output sides and counts stem and classifier at their fixed 8x8
-//! bits; `limpq` counts the searched layers only, as the paper's published search does.
+//! MACs depend on the accounting. `exact` floors output sides and counts stem and classifier at their fixed 8x8 bits;
+//! `limpq` counts the searched layers only, as the paper's published search does.
 
 use limpq_core::graph::Layer;
 use limpq_core::search::{Accounting, CostModel, Precision, Unit};

@@ -2,13 +2,13 @@
 //! or its data at the memory's bandwidth, whichever is longer, and a constant overhead:
 //! `overhead + max(2·MACs / peak(W, A), (weights·w' + inputs·a' + outputs·a') / (8·bandwidth))`.
 //!
-//! (W, A) is a pair that the device has arithmetic for, `W >= w` and `A >= a`: of those the one that makes the layer fastest,
-//! so that the latency never falls when bits rise. Data is stored at that pair (`w' = W`, `a' = A`), or packed at the
-//! layer's own bits. An output is stored like the layer's input: what reads it is not this layer's matter. Nothing stays in
-//! a cache between layers, and nothing else than convolutions and fully connected layers takes time.
+//! (W, A) is a pair that the device has arithmetic for, with `W >= w` and `A >= a`: the fastest one for the layer, so
+//! that the latency never falls when bits rise. Data is stored at that pair (`w' = W`, `a' = A`), or packed at the
+//! layer's own bits. An output is counted at the bits of the layer's input, since its own bits depend on its readers.
+//! Nothing is cached between layers, and only convolutions and fully connected layers take time.
 //!
-//! Peaks are what a data sheet promises, for one image at a time hardly ever reached: good for comparing policies, not for
-//! promising milliseconds. For those, measure (`latency_table`).
+//! Data-sheet peaks are hardly ever reached with one image at a time: good for comparing policies, not for predicting
+//! milliseconds. For that, measure (`latency_table`).
 
 use super::device::{Device, DeviceError, Native};
 use limpq_core::graph::Layer;
@@ -23,15 +23,15 @@ pub struct RooflineOptions {
     /// The device: a100, h100, jetson_agx_orin, t4, or the path of a description that ends in .toml (as those in
     /// plugins/costs/devices). Must be given.
     pub device: String,
-    /// Nanoseconds that every layer takes besides computing and moving data; in place of the description's, which is 0 in
-    /// the presets.
+    /// Time of every layer besides computing and moving data, in nanoseconds; overrides the description's value, which
+    /// is 0 in the presets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overhead_ns: Option<u64>,
-    /// Whether memory holds data at exactly its bits, and not widened to bits that the device computes on.
+    /// Whether data is stored at exactly its bits, instead of the bits that the device computes with.
     pub packed: bool,
 }
 
-/// Nanoseconds for one image on a device that a data sheet describes. The default is no device, which knows no layer.
+/// Nanoseconds for one image on a device, from its data sheet. The default has no device and knows no layer.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "RooflineOptions", into = "RooflineOptions")]
 pub struct LatencyRoofline {
@@ -40,9 +40,9 @@ pub struct LatencyRoofline {
 }
 
 impl LatencyRoofline {
-    /// Nanoseconds on one pair of the device, rounded up.
+    /// Nanoseconds with one pair of the device, rounded up.
     fn on(&self, (device, native): (&Device, &Native), layer: &Layer, bits: Precision, accounting: Accounting) -> u64 {
-        // 10^9 operations for each second are one for each nanosecond; 10^6 bytes for each second one for each 1000.
+        // 10^9 operations per second are one per nanosecond; 10^6 bytes per second are one per 1000 nanoseconds.
         let ops = 2 * u128::from(accounting.macs(layer));
         let computing = ops.div_ceil(native.giga_ops_per_second.get().into());
         let (weight, act) = match self.options.packed {
@@ -57,7 +57,7 @@ impl LatencyRoofline {
         u64::try_from(computing.max(moving)).unwrap_or(u64::MAX)
     }
 
-    /// The pairs that can hold these bits.
+    /// The pairs with at least these bits.
     fn holding(&self, bits: Precision) -> impl Iterator<Item = (&Device, &Native)> {
         let pairs = self.device.iter().flat_map(|device| device.native.iter().map(move |native| (device, native)));
         pairs.filter(move |(_, native)| native.weight_bits >= bits.weight && native.act_bits >= bits.act)
@@ -117,7 +117,7 @@ mod tests {
         b.finish().unwrap().searchable().remove(0)
     }
 
-    /// 1000 operations and 1 byte for each nanosecond at 8 bits, twice the operations at 4.
+    /// 1000 operations and 1 byte per nanosecond at 8 bits, twice the operations at 4.
     fn device() -> (tempfile::TempDir, String) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mine.toml");

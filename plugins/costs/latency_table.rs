@@ -1,8 +1,8 @@
-//! Latency as measured on a device: the sum over layers of what a file says for each at its bits.
+//! Latency, measured on a device: the sum over layers of the values in a file.
 //!
-//! A sum of layers measured one by one is not the time of the whole network: what is fused, cached or overlapped when all
-//! of it runs is not in it (Cai et al., ProxylessNAS, ICLR 2019, sec. 3.3, use and test such sums). The file's columns are
-//! described in [`super::measured`].
+//! The sum of separately measured layers is not the latency of the whole network: it does not include fusion, caching
+//! and overlap between layers (Cai et al., ProxylessNAS, ICLR 2019, sec. 3.3, use and test such sums). The file's
+//! columns are described in [`super::measured`].
 
 use super::measured::{MeasuredCost, Measures, Quantity};
 
@@ -13,7 +13,7 @@ impl Measures for LatencyFile {
     const QUANTITY: Quantity = Quantity::Microseconds;
 }
 
-/// Nanoseconds for one image as measured, layer by layer.
+/// Measured nanoseconds for one image, summed over layers.
 pub type LatencyTable = MeasuredCost<LatencyFile>;
 
 limpq_core::plugin!(
@@ -59,7 +59,7 @@ mod tests {
         model.covers(&layer, bits).then(|| model.cost(&layer, bits, Accounting::Exact))
     }
 
-    /// What `latency_table` says to a CSV file with this text.
+    /// The error of `latency_table` for a CSV file with this text.
     fn refused(text: &str) -> String {
         let error = build_file("lat.csv", text, "").err().expect("it is refused");
         error.strip_prefix("cost \"latency_table\": ").unwrap().to_owned()
@@ -157,10 +157,10 @@ mod tests {
         );
         assert_eq!(
             refused("layer,layer,w_bits,a_bits,microseconds\na,a,8,8,1\n"),
-            "lat.csv:1: column \"layer\" stands twice"
+            "lat.csv:1: column \"layer\" is given twice"
         );
         let json = build_file("lat.json", "{\"layer\": 3}", "").err().unwrap();
-        assert!(json.contains("lat.json is no list of entries: ") && json.contains("line 1 column"), "{json}");
+        assert!(json.contains("lat.json is not a list of entries: ") && json.contains("line 1 column"), "{json}");
         let json = build_file("lat.json", "[{\"layr\": \"a\", \"w_bits\": 8, \"a_bits\": [8]}]", "").err().unwrap();
         assert!(json.contains("lat.json: entry 1: unknown column \"layr\" (did you mean \"layer\"?)"), "{json}");
         assert!(json.contains("lat.json: entry 1: a_bits must be a number or text, got [8]"), "{json}");

@@ -1,4 +1,4 @@
-//! The stages of a run, one file each. A new stage is a file here and its line in [`pipeline`].
+//! The stages of a run, one file each. A new stage is a file here and a line in [`pipeline`].
 
 mod evaluate;
 mod finetune;
@@ -10,21 +10,21 @@ mod search;
 mod trained;
 
 pub(super) use report::report;
-pub use report::{Entrant, Summary};
+pub use report::{NetworkResult, Summary};
 
 use super::{Config, RunError, pipeline::Run};
 use crate::store::{Files, Layout, Leaves, artifact::Damaged};
 
-/// A step of a run: it reads artifacts that earlier stages have left in the run's folder, and leaves artifacts. It is skipped
-/// where these are there already and were made from the same inputs.
+/// A step of a run: it reads artifacts that earlier stages have written to the run's folder, and writes artifacts. It
+/// is skipped if these exist and were made from the same inputs.
 pub(super) trait Stage {
-    /// What people see; checkpoints, metrics and plots go by it.
+    /// Its name for users; checkpoints, metrics and plots are named after it.
     fn name(&self) -> &'static str;
 
     /// What it does, in a few words.
     fn does(&self) -> &'static str;
 
-    /// The files that it reads and leaves, and the settings that it depends on.
+    /// The files that it reads and writes, and the settings that it depends on.
     fn leaves(&self) -> Leaves;
 
     /// Whether a config asks for it.
@@ -32,22 +32,22 @@ pub(super) trait Stage {
         true
     }
 
-    /// Hash of everything that its artifacts depend on, as [`super::record::inputs`] makes it; `None` if there is nothing to do.
-    /// What it reads is there.
+    /// Hash of everything that its artifacts depend on, made by [`super::record::inputs`]; `None` if there is nothing
+    /// to do. Called when everything that it reads exists.
     ///
     /// # Errors
     /// When what it reads cannot be used.
     fn key(&self, run: &Run) -> Result<Option<String>, RunError>;
 
-    /// Whether files that are there, in the order of [`Leaves::names`], can be what this stage left: a hash says that they were
-    /// written, not by whom.
+    /// Checks that existing files, in the order of [`Leaves::names`], can be output of this stage: a hash proves what
+    /// was written, not by whom.
     ///
     /// # Errors
-    /// Names the one that cannot.
+    /// Names the file that cannot.
     fn check(&self, run: &Run, files: &Files) -> Result<(), Damaged>;
 
-    /// Makes the artifacts and keeps them in the folder under `key`, the result last. Tells the run's observer how far it is, and
-    /// ends early if the run is cancelled.
+    /// Makes the artifacts and keeps them in the folder under `key`, its result last. Reports progress to the run's
+    /// observer, and stops early if the run is cancelled.
     ///
     /// # Errors
     /// Whatever stops it.
@@ -71,17 +71,17 @@ pub(super) fn pipeline() -> Vec<Box<dyn Stage>> {
 /// Keys of the config that no result depends on.
 const FREE: [&str; 4] = ["name", "checkpoints", "split.workers", "weights.path"];
 
-/// What a run leaves in its folder.
+/// The files that a run writes to its folder.
 pub fn layout() -> Layout {
     Layout { stages: pipeline().iter().map(|stage| stage.leaves()).collect(), free: &FREE }
 }
 
-/// Names that own their text.
+/// Names as owned strings.
 fn names<const N: usize>(names: [&str; N]) -> Vec<String> {
     names.map(str::to_owned).to_vec()
 }
 
-/// An artifact that is what was written, and yet of no use.
+/// An artifact with the recorded hash whose content cannot be used.
 fn damaged(name: &str, why: impl std::fmt::Display) -> Damaged {
     Damaged { path: name.to_owned(), why: why.to_string() }
 }
@@ -109,7 +109,7 @@ mod tests {
         }
     }
 
-    /// What users and other programs know: the names of a run's files.
+    /// Users and other programs rely on the names of a run's files.
     #[test]
     fn the_files_of_a_run_have_the_names_that_they_always_had() {
         let mut names: Vec<String> = layout()

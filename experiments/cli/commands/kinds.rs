@@ -1,4 +1,4 @@
-//! The plugin kinds by name, so that one command serves all of them.
+//! The plugin kinds by name, so that one command serves them all.
 
 use limpq_core::graph::Model;
 use limpq_core::ops::Operator;
@@ -8,7 +8,7 @@ use limpq_core::search::{CostModel, Solver};
 #[cfg(feature = "train")]
 use limpq_core::train::{Dataset, Quantizer, Sensitivity};
 
-/// A kind of plugin, as it is called on the command line.
+/// A kind of plugin, by its name on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum PluginKind {
     /// Fake quantization of weights and activations
@@ -16,7 +16,7 @@ pub enum PluginKind {
     Quantizer,
     /// Networks
     Model,
-    /// What nodes of a network compute
+    /// Operators, the nodes of a network
     Operator,
     /// What a layer costs at given bits
     Cost,
@@ -52,7 +52,7 @@ impl<P: ?Sized + Kind> From<&'static Entry<P>> for Registered {
     }
 }
 
-/// Calls a function for the trait behind a kind.
+/// Calls a function for the trait of a kind.
 macro_rules! of_kind {
     ($kind:expr, $function:ident($($argument:expr)?)) => {
         match $kind {
@@ -71,7 +71,7 @@ macro_rules! of_kind {
 }
 
 impl PluginKind {
-    /// What core calls the kind.
+    /// Name of the kind in core.
     pub fn name(self) -> &'static str {
         fn name<P: ?Sized + Kind>() -> &'static str {
             P::NAME

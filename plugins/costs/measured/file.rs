@@ -1,4 +1,4 @@
-//! Reading a file of measurements: every fault by its place, not only the first.
+//! Reads a file of measurements and reports all faults with their places, not only the first.
 
 use super::{Format, Quantity};
 use limpq_core::graph::{Layer, Shape};
@@ -13,11 +13,11 @@ use std::str::FromStr;
 
 /// The columns of a signature.
 pub(super) const SIGNATURE: [&str; 6] = ["kind", "in_shape", "out_shape", "kernel", "stride", "groups"];
-/// One more, that may be left out: the distance between neighbouring values that a kernel sees, 1 for most.
+/// An optional column: the dilation of the kernel, 1 for most layers.
 pub(super) const DILATION: &str = "dilation";
-/// More than this is no measurement, and keeps sums far from overflow: a million seconds, a kilojoule.
+/// Largest plausible measurement, which keeps sums far from overflow: a million seconds, a kilojoule.
 const MOST: f64 = 1e15;
-/// A table of more is refused. 600 layers at all pairs of six bit-widths have 21 600.
+/// Most entries of a table. 600 layers at all pairs of six bit-widths have 21 600.
 const MOST_ENTRIES: usize = 250_000;
 
 /// What is wrong with a file.
@@ -31,7 +31,7 @@ pub enum FileError {
     Read {
         /// The file.
         path: String,
-        /// What the system said.
+        /// The system's error.
         error: std::io::Error,
     },
     /// Neither CSV nor JSON.
@@ -49,11 +49,11 @@ pub enum FileError {
     #[error("{0} has more than {MOST_ENTRIES} entries, the most that is read; keep those of this network")]
     Long(String),
     /// It is not JSON, or not a list of objects.
-    #[error("{path} is no list of entries: {message}")]
+    #[error("{path} is not a list of entries: {message}")]
     Json {
         /// The file.
         path: String,
-        /// What the parser said, with line and column.
+        /// The parser's error, with line and column.
         message: String,
     },
     /// Entries are wrong.
@@ -61,7 +61,7 @@ pub enum FileError {
     Faults(Vec<String>),
 }
 
-/// A few of many, one on each line.
+/// The first few of many, one per line.
 pub(super) fn shown(faults: &[String]) -> String {
     const SHOWN: usize = 6;
     let more = if faults.len() > SHOWN { format!("\n  and {} more", faults.len() - SHOWN) } else { String::new() };
@@ -101,7 +101,7 @@ impl FromStr for Sides {
 }
 
 impl Signature {
-    /// That of a layer.
+    /// The signature of a layer.
     pub fn of(layer: &Layer) -> Self {
         let Layer { kind, in_shape, out_shape, window, groups, .. } = *layer;
         let [kernel, stride, dilation] = [window.kernel, window.stride, window.dilation].map(Sides);
@@ -135,7 +135,7 @@ impl fmt::Display for Signature {
     }
 }
 
-/// What an entry is about.
+/// The subject of an entry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key {
     /// One layer by name.
@@ -159,20 +159,20 @@ pub(super) struct Entry {
     /// File and line.
     place: String,
     key: Key,
-    /// The signature that an entry for a layer gives besides.
+    /// The signature that an entry for a layer gives as well.
     claimed: Option<Signature>,
     bits: Precision,
-    /// In whole units of the cost; `None` when there is no number yet.
+    /// In integer units of the cost; `None` if it is not filled in yet.
     pub value: Option<u64>,
 }
 
-/// All that is known of a layer or a signature.
+/// All values of a layer or a signature.
 #[derive(Debug, Clone)]
 pub(super) struct Subject {
     pub key: Key,
     /// Signatures that entries for the layer give, with their places.
     pub claimed: Vec<(Signature, String)>,
-    /// Where it is first.
+    /// Its first place in the file.
     pub place: String,
     pub values: BTreeMap<Precision, u64>,
 }
@@ -193,7 +193,7 @@ pub(super) fn read(path: &str, quantity: Quantity) -> Result<Vec<Entry>, FileErr
     parse(path, &text, form, quantity)
 }
 
-/// The form that a file's extension names.
+/// The format that a file's extension names.
 pub(super) fn form(path: &str) -> Result<Format, FileError> {
     let extension = Path::new(path).extension().map(|extension| extension.to_string_lossy().to_lowercase());
     match extension.as_deref() {
@@ -203,7 +203,7 @@ pub(super) fn form(path: &str) -> Result<Format, FileError> {
     }
 }
 
-/// Reads all entries of a text; `path` is what it is called.
+/// Reads all entries of a text; `path` is used in errors.
 ///
 /// # Errors
 /// All faults, by line.
@@ -229,10 +229,10 @@ pub(super) fn parse(path: &str, text: &str, form: Format, quantity: Quantity) ->
     }
 }
 
-/// Entries by what they are about.
+/// Groups entries by subject.
 ///
 /// # Errors
-/// Two entries for the same that differ.
+/// Two entries for the same subject and bits that differ.
 pub(super) fn subjects(entries: Vec<Entry>, quantity: Quantity) -> Result<Vec<Subject>, FileError> {
     let mut subjects: Vec<Subject> = vec![];
     let mut index: BTreeMap<Key, usize> = BTreeMap::new();
@@ -299,7 +299,7 @@ fn csv_rows(path: &str, text: &str, quantity: Quantity, faults: &mut Vec<String>
         if !known(quantity).contains(&column) {
             wrong.push(format!("{path}:{line}: {}", unknown(column, quantity)));
         } else if !seen.insert(column) {
-            wrong.push(format!("{path}:{line}: column {column:?} stands twice"));
+            wrong.push(format!("{path}:{line}: column {column:?} is given twice"));
         }
     }
     for column in ["w_bits", "a_bits", quantity.column()] {

@@ -1,4 +1,4 @@
-//! The file to fill in: one entry for each layer (or signature) and pair of bits.
+//! The file to fill in: one entry per layer (or signature) and pair of bits.
 
 use super::Quantity;
 use super::file::{DILATION, SIGNATURE, Signature};
@@ -6,7 +6,7 @@ use limpq_core::graph::Graph;
 use limpq_core::search::Precision;
 use serde_json::{Map, Value};
 
-/// How a file is written.
+/// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// A header and one line for each entry.
@@ -15,8 +15,8 @@ pub enum Format {
     Json,
 }
 
-/// A file with an entry for every searchable layer at every pair of bits and every fixed layer at 8 bits, without numbers.
-/// By signature, layers that are alike have one entry.
+/// A file with an entry for every searchable layer at every pair of bits and every fixed layer at 8 bits, without
+/// values. By signature, equal layers have one entry.
 pub fn template(
     graph: &Graph,
     precisions: &[Precision],
