@@ -35,11 +35,11 @@ fn joint_training_and_fine_tuning_end_above_85_percent_for_three_seeds() {
     for seed in ["seed=0", "seed=1", "seed=2"] {
         let home = tempfile::tempdir().unwrap();
         let summary = go(&config(&[seed]), home.path());
-        for entrant in &summary.entrants {
-            println!("{seed}: {} {:?}", entrant.name, entrant.score);
-            assert!(entrant.score.accuracy > 0.85, "{seed}: {} has {:?}", entrant.name, entrant.score);
+        for network in &summary.networks {
+            println!("{seed}: {} {:?}", network.name, network.score);
+            assert!(network.score.accuracy > 0.85, "{seed}: {} has {:?}", network.name, network.score);
         }
-        assert_eq!(summary.entrants.len(), 3, "full precision, the found policy and the uniform one");
+        assert_eq!(summary.networks.len(), 3, "full precision, the found policy and the uniform one");
     }
 }
 
