@@ -2,7 +2,7 @@
 //! here; and the errors if they cannot be read.
 
 use crate::fixtures;
-use limpq_core::graph::Graph;
+use limpq_core::graph::{Graph, described};
 use limpq_core::registry;
 use limpq_core::search::{
     Accounting, Budget, BudgetText, Candidates, Constraints, CostModel, CostTable, Found, Indicators, NamedSolver,
@@ -209,6 +209,33 @@ fn a_residual_stream_is_shared_to_its_end() {
     assert_eq!(shared(&graph(""), "acts:@residual"), wanted);
     // One block in each stage: nothing is summed with the stem's output but one layer.
     assert_eq!(shared(&graph("blocks = 1"), "weights:@residual"), [&wanted[1][..2], &wanted[2][..2]]);
+}
+
+/// In a transformer every block adds what two layers put out; a product is a layer like others once it is opened.
+#[test]
+fn rules_know_the_layers_of_a_transformer() {
+    let graph = |options: &str| {
+        let options = format!("dim = 8\ndepth = 2\nheads = 2\npatch = 8\n{options}").parse().unwrap();
+        described("deit_tiny", &options, "3x32x32".parse().unwrap(), 10).unwrap()
+    };
+    let candidates = Candidates::of(&[8, 4]).unwrap();
+    let rules = |rule: &str| Rules { rules: vec![rule.parse().unwrap()], shares: vec![] };
+    let error = rules("*.attn.qk=w4").allowed(&graph(""), &candidates).unwrap_err().to_string();
+    assert!(error.contains("blocks.0.attn.qk keeps its fixed 8 bits"), "{error}");
+    let opened = graph("fixed = ['@first', '@last']");
+    let allowed = rules("*.attn.qk=w4").allowed(&opened, &candidates).unwrap();
+    let bits = |name: &str| {
+        let of = allowed.iter().find(|allowed| allowed.layer == name).unwrap();
+        of.pairs().map(|pair| pair.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(bits("blocks.1.attn.qk"), ["w4a8", "w4a4"]);
+    assert_eq!(bits("blocks.1.attn.av"), ["w8a8", "w8a4", "w4a8", "w4a4"]);
+    let shares = Rules { rules: vec![], shares: vec!["weights:@residual".parse().unwrap()] };
+    let layers = opened.searchable();
+    let classes = shares.classes(&opened).unwrap();
+    let names: Vec<&str> = classes[0].members.iter().map(|&layer| layers[layer].name.as_str()).collect();
+    let wanted = [0, 1].map(|block| ["attn.proj", "mlp.fc2"].map(|part| format!("blocks.{block}.{part}"))).concat();
+    assert_eq!((classes.len(), names), (1, wanted.iter().map(String::as_str).collect()));
 }
 
 #[test]
