@@ -16,7 +16,7 @@ pub enum BitsError {
     #[error("the list of candidate bit-widths is empty; give for example 6,5,4,3,2")]
     NoCandidates,
     /// A candidate twice.
-    #[error("bit-width {0} stands twice among the candidates")]
+    #[error("bit-width {0} is given twice among the candidates")]
     Twice(BitWidth),
     /// Not `w3a4`.
     #[error("cannot read {0:?} as a precision: expected weight and activation bits such as w3a4")]
@@ -103,8 +103,8 @@ impl FromStr for Precision {
     }
 }
 
-/// The bit-widths a search chooses from: at least one, each once, kept in descending order (the order of the joint
-/// training's passes) however they were given.
+/// The bit-widths that a search chooses from: at least one, each once, in descending order (the order of the passes of
+/// joint training).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<BitWidth>", into = "Vec<BitWidth>")]
 pub struct Candidates(Vec<BitWidth>);
@@ -132,13 +132,13 @@ impl Candidates {
         self.0.iter().copied()
     }
 
-    /// How many there are; never 0.
+    /// Number of candidates; never 0.
     #[expect(clippy::len_without_is_empty, reason = "there is always a candidate")]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Place of a bit-width in descending order.
+    /// Index of a bit-width in descending order.
     pub fn position(&self, bits: BitWidth) -> Option<usize> {
         self.0.iter().position(|&b| b == bits)
     }
@@ -203,7 +203,7 @@ mod tests {
     fn candidates_are_ordered_and_distinct() {
         assert_eq!("2,8,4".parse::<Candidates>().unwrap().to_string(), "8,4,2");
         assert_eq!("".parse::<Candidates>().unwrap_err(), BitsError::NoCandidates);
-        assert_eq!(Candidates::of(&[4, 4]).unwrap_err().to_string(), "bit-width 4 stands twice among the candidates");
+        assert_eq!(Candidates::of(&[4, 4]).unwrap_err().to_string(), "bit-width 4 is given twice among the candidates");
         assert_eq!(
             Candidates::of(&[3, 2]).unwrap().pairs().map(|p| p.to_string()).collect::<Vec<_>>(),
             ["w3a3", "w3a2", "w2a3", "w2a2"]

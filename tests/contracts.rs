@@ -1,13 +1,14 @@
-//! What every registered plugin owes, whatever it is called.
+//! The contracts of every registered plugin, whatever its name.
 
 use crate::fixtures;
 use burn::tensor::{Tensor, TensorData};
 use limpq_core::{
-    graph::{Graph, Model, Shape},
+    graph::{Graph, Layer, Model, Second, Shape},
     registry::{Kind, entries},
+    run::{Stage, layout},
     search::{
-        Accounting, BitWidth, Choice, CostModel, Group, Named, Precision, Problem, Row, Solved, Solver, SolverError,
-        Status, solve,
+        Accounting, BitWidth, Choice, CostModel, Group, NamedSolver, Precision, Problem, Row, Solved, Solver,
+        SolverError, Status, solve,
     },
     train::{Dataset, Network, Plan, Quantizer, Sensitivity, State},
 };
@@ -15,7 +16,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
 
-/// What a plugin must be told, for those that cannot be made from their defaults.
+/// Options of plugins that cannot be built from their defaults.
 fn needed(name: &str) -> toml::Table {
     let options = match name {
         "latency_table" => "path = 'tests/golden/measured.csv'\nallow_unused = true",
@@ -26,7 +27,7 @@ fn needed(name: &str) -> toml::Table {
     options.parse().expect("options in TOML")
 }
 
-/// Every plugin of a kind, made from its defaults and what it needs.
+/// Every plugin of a kind, built from its defaults and required options.
 pub fn all<P: ?Sized + Kind>() -> Vec<(&'static str, Box<P>)> {
     use limpq as _; // links the plugins in
     let made = entries::<P>().expect("plugins are linked and distinct").into_iter();
@@ -59,6 +60,7 @@ fn every_kind_has_plugins_whose_options_are_described() {
     check::<dyn Solver>();
     check::<dyn Sensitivity>();
     check::<dyn Dataset>();
+    check::<dyn Stage>();
 }
 
 /// Random images for a network.
@@ -74,11 +76,17 @@ fn models_run_and_their_figures_agree_with_the_run() {
     let quantizer: Arc<dyn Quantizer> = all::<dyn Quantizer>().remove(0).1.into();
     for (name, model) in all::<dyn Model>() {
         let graph = Arc::new(graph_of(model.as_ref(), "3x32x32"));
-        assert!(graph.searchable().len() > 10 && graph.fixed().len() == 2, "{name}");
+        let products = |layer: &&Layer| layer.second != Second::Weights;
+        let ends = graph.fixed().iter().filter(|layer| !products(layer)).count();
+        assert!(graph.searchable().len() >= 9 && ends == 2, "{name}");
+        assert!(
+            !graph.searchable().iter().any(|layer| products(&layer)),
+            "{name}: products of activations keep 8 bits"
+        );
         let state = State::random(&graph, 0);
         let shapes = state.0.iter().map(|(name, array)| (name.clone(), array.shape.clone())).collect();
         assert_eq!(State::shapes(&graph), shapes, "{name}");
-        for layer in graph.layers() {
+        for layer in graph.layers().into_iter().filter(|layer| !products(&layer)) {
             let weights = &state.0[&format!("{}.weight", layer.name)];
             assert_eq!(weights.values.len() as u64, layer.weights, "{name}: {}", layer.name);
             let pixels = (layer.out_shape.height * layer.out_shape.width) as u64;
@@ -86,9 +94,9 @@ fn models_run_and_their_figures_agree_with_the_run() {
         }
         let plan = Plan::full_precision(graph.clone(), quantizer.clone());
         let network = Network::new(&plan, &state, &fixtures::device()).unwrap();
-        let scores = network.forward(images(&graph, 2), &plan.no_bits(), false);
-        assert_eq!(scores.dims(), [2, 10], "{name}");
-        assert!(scores.into_data().try_to_vec::<f32>().unwrap().iter().all(|v| v.is_finite()), "{name}");
+        let logits = network.forward(images(&graph, 2), &plan.no_bits(), false);
+        assert_eq!(logits.dims(), [2, 10], "{name}");
+        assert!(logits.into_data().try_to_vec::<f32>().unwrap().iter().all(|v| v.is_finite()), "{name}");
         assert_eq!(network.state(), state, "{name}: what goes in comes out");
     }
 }
@@ -101,14 +109,16 @@ fn costs_are_positive_and_never_fall_as_bits_rise() {
             let graph = graph_of(model.as_ref(), "3x64x64");
             for accounting in [Accounting::Exact, Accounting::Limpq] {
                 for layer in graph.layers() {
-                    // A cost that is measured knows some bits only.
+                    // A measured cost knows some bits only.
                     let at = |weight, act| {
                         let bits =
                             Precision { weight: BitWidth::new(weight).unwrap(), act: BitWidth::new(act).unwrap() };
                         cost.covers(&layer, bits).then(|| cost.cost(&layer, bits, accounting))
                     };
                     let never_falls = |low: Option<u64>, high| low.zip(high).is_none_or(|(low, high)| low <= high);
-                    assert!([1, 4, 8].into_iter().all(|bits| at(bits, bits) != Some(0)), "{name} {}", layer.name);
+                    // A product of two activations stores no weights.
+                    let positive = layer.weights == 0 || [1, 4, 8].into_iter().all(|bits| at(bits, bits) != Some(0));
+                    assert!(positive, "{name} {}", layer.name);
                     for bits in 1..32 {
                         let rises =
                             never_falls(at(bits, 4), at(bits + 1, 4)) && never_falls(at(4, bits), at(4, bits + 1));
@@ -175,13 +185,13 @@ fn instance(random: &mut ChaCha8Rng) -> Problem {
         let most: i128 =
             problem.groups.iter().map(|g| i128::from(g.choices.iter().map(|c| c.costs.of(row)).max().unwrap())).sum();
         let least = problem.least(row);
-        // From just out of reach to barely a limit; often met exactly by the least.
+        // From slightly infeasible to hardly a limit; often met exactly by the minimum.
         problem.rows[row].limit = least - 1 + (most - least + 1) * random.random_range(0..=10) / 10;
     }
     problem
 }
 
-/// The optimum by trying everything, written apart from every solver.
+/// The optimum by enumeration, implemented independently of every solver.
 fn optimum(problem: &Problem) -> Option<f64> {
     fn best(problem: &Problem, picks: &mut Vec<usize>) -> Option<f64> {
         if picks.len() == problem.groups.len() {
@@ -207,7 +217,7 @@ fn solvers_equal_brute_force_keep_budgets_and_repeat_themselves() {
         let (mut solved, mut refused) = (0, 0);
         for _ in 0..60 {
             let problem = instance(&mut random);
-            match (solve(Named::new(name, solver.as_ref()), &problem, None), optimum(&problem)) {
+            match (solve(NamedSolver::new(name, solver.as_ref()), &problem, None), optimum(&problem)) {
                 (Ok(Solved { picks, objective, proof }), Some(best)) => {
                     solved += 1;
                     assert_eq!(proof.status, Status::Optimal, "{name}");
@@ -215,7 +225,7 @@ fn solvers_equal_brute_force_keep_budgets_and_repeat_themselves() {
                     assert!(problem.feasible(&picks), "{name}");
                     assert_eq!((proof.gap, proof.bound), (0.0, objective), "{name}");
                     assert_eq!(
-                        solve(Named::new(name, solver.as_ref()), &problem, None).unwrap().picks,
+                        solve(NamedSolver::new(name, solver.as_ref()), &problem, None).unwrap().picks,
                         picks,
                         "{name}: same answer twice"
                     );
@@ -226,4 +236,27 @@ fn solvers_equal_brute_force_keep_budgets_and_repeat_themselves() {
         }
         assert!(solved > 10 && refused > 5, "{name}: {solved} solved, {refused} refused");
     }
+}
+
+/// Files of a run are found by name, and what a changed setting makes obsolete by the settings of each stage.
+#[test]
+fn a_stage_reads_what_built_in_stages_write_and_writes_files_of_its_own() {
+    let plugins: Vec<_> = all::<dyn Stage>().into_iter().map(|(name, stage)| (name, stage.leaves())).collect();
+    let written: Vec<String> = layout()
+        .stages
+        .iter()
+        .flat_map(|stage| stage.names().into_iter().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    for (name, leaves) in &plugins {
+        assert!(leaves.settings.contains(&format!("stages.{name}").as_str()), "{name}: its options matter");
+        assert!(leaves.reads.iter().all(|file| written.contains(file)), "{name}: {:?}", leaves.reads);
+        for file in leaves.names() {
+            assert_eq!(
+                written.iter().filter(|other| *other == file).count(),
+                1,
+                "{name}: {file} is another stage's too"
+            );
+        }
+    }
+    assert!(!plugins.is_empty());
 }

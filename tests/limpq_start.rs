@@ -1,5 +1,5 @@
-//! Where activation step sizes start: as in LIMPQ's code, by numbers of PyTorch. `tests/golden/limpq_start.py` made the file and
-//! describes it.
+//! Initialisation of activation step sizes as in LIMPQ's code, against values of PyTorch. `tests/golden/limpq_start.py`
+//! made the file and describes it.
 
 use crate::{
     fixtures,
@@ -13,8 +13,8 @@ use limpq_core::{
     registry,
     search::{BitWidth, Candidates, Precision, uniform_precisions},
     train::{
-        Bits, ByLayer, Data, Job, Network, Nowhere, Plan, Quantizer, Recipe, Role, Sensitivity, SensitivityContext,
-        State, TrainContext, Update,
+        Bits, ByLayer, Data, Job, Network, NoCheckpoints, Plan, Quantizer, Recipe, Role, Sensitivity,
+        SensitivityContext, State, TrainContext, Update,
     },
 };
 use serde::Deserialize;
@@ -74,7 +74,7 @@ impl Case {
         self.bits.iter().map(|&bits| self.pass(&vec![bits; searched])).collect()
     }
 
-    /// The network with its activation step sizes started on all batches.
+    /// The network with its activation step sizes initialised on all batches.
     fn started(&self, device: &Device) -> Network {
         let graph = Arc::new(self.graph());
         let precisions: Vec<Precision> = uniform_precisions(self.candidates().iter()).collect();
@@ -82,7 +82,7 @@ impl Case {
         let plan = Plan::new(graph.clone(), slots, self.quantizer());
         let network = Network::new(&plan, &synthetic::state(&graph), device).unwrap();
         let batches: Vec<_> = self.images.iter().map(|name| synthetic::images(name, self.input, device)).collect();
-        network.start_quantized(&batches, &self.uniform())
+        network.init_quantized(&batches, &self.uniform())
     }
 
     /// The first batch as a data set of its own.
@@ -120,7 +120,7 @@ impl Case {
 /// Calls with a bench of so many devices.
 fn with<R>(data: &Data, devices: usize, work: impl FnOnce(&TrainContext) -> R) -> R {
     let devices: Vec<Device> = (0..devices).map(|_| fixtures::device()).collect();
-    let (progress, checkpoints) = (Stages::default(), Nowhere);
+    let (progress, checkpoints) = (Stages::default(), NoCheckpoints);
     work(&TrainContext {
         data,
         device: &devices[0],
@@ -217,9 +217,9 @@ fn images_stay_as_they_are_where_asked() {
     let missing: Vec<String> = names(&quantized).into_iter().filter(|name| !unquantized.0.contains_key(name)).collect();
     assert_eq!(missing, ["conv1.act_quantizer.b8.0"], "the images' alone; weights of the stem have 8 bits");
     assert_eq!(names(&quantized).len(), names(&unquantized).len() + 1);
-    assert_ne!(eight.entrants[1].score.loss, plain.entrants[1].score.loss);
+    assert_ne!(eight.networks[1].score.loss, plain.networks[1].score.loss);
     let used =
-        |summary: &limpq_core::run::Summary| serde_json::to_value(&summary.entrants[1]).unwrap()["costs"].clone();
+        |summary: &limpq_core::run::Summary| serde_json::to_value(&summary.networks[1]).unwrap()["costs"].clone();
     assert_eq!(used(&eight), used(&plain), "costs count 8 bits");
 }
 

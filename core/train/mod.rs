@@ -1,4 +1,4 @@
-//! The training half: networks as burn modules, fake quantization, joint training, fine-tuning, evaluation.
+//! The training half: networks as burn modules, fake quantization, training loop, evaluation.
 
 mod cancel;
 mod checkpoint;
@@ -31,7 +31,7 @@ mod weights;
 mod zeros;
 
 pub use cancel::CancelToken;
-pub use checkpoint::{Best, Checkpoint, Checkpoints, Nowhere};
+pub use checkpoint::{Best, Checkpoint, Checkpoints, NoCheckpoints};
 pub use dataset::{Data, Dataset, DatasetError, Samples};
 pub use evaluate::Score;
 pub use finite::Unusable;

@@ -1,12 +1,12 @@
-//! Rules, shares and ranges: the policy found under them is the best of all policies that keep them, by trying every one
-//! here; and what is said when they cannot be read.
+//! Rules, shares and ranges: the policy found under them is the best of all policies that satisfy them, by enumeration
+//! here; and the errors if they cannot be read.
 
 use crate::fixtures;
-use limpq_core::graph::Graph;
+use limpq_core::graph::{Graph, described};
 use limpq_core::registry;
 use limpq_core::search::{
-    Accounting, Budget, BudgetText, Candidates, Constraints, CostModel, CostTable, Found, Indicators, Named, Policy,
-    Precision, RisingIndicators, Rules, Search, SearchError, Solver,
+    Accounting, Budget, BudgetText, Candidates, Constraints, CostModel, CostTable, Found, Indicators, NamedSolver,
+    Policy, Precision, RisingIndicators, Rules, Search, SearchError, Solver,
 };
 
 /// A search on the small network with made-up indicators, alpha 2.
@@ -58,7 +58,7 @@ impl Case {
 
     pub fn found(&self) -> Result<Found, SearchError> {
         let solver = registry::build::<dyn Solver>("brute_force", &toml::Table::new()).unwrap();
-        self.search().run(Named::new("brute_force", solver.as_ref()))
+        self.search().run(NamedSolver::new("brute_force", solver.as_ref()))
     }
 
     pub fn refused(&self) -> String {
@@ -146,7 +146,7 @@ fn layers_share_what_they_are_told_to() {
     {
         let case = case(&["bitops=w3a3", "size=10x"], &[], &[share]);
         let (bitops, size) = (case.table("bitops"), case.table("size"));
-        let limits = case.search().constraints.state().unwrap().limits;
+        let limits = case.search().constraints.compile().unwrap().limits;
         // conv2 and the downsampling convolution are summed; the latter reads what conv1 reads.
         let other = if share.ends_with("residual") { "conv2" } else { "conv1" };
         let pairs = [2, 3].map(|stage| {
@@ -211,6 +211,33 @@ fn a_residual_stream_is_shared_to_its_end() {
     assert_eq!(shared(&graph("blocks = 1"), "weights:@residual"), [&wanted[1][..2], &wanted[2][..2]]);
 }
 
+/// In a transformer every block adds what two layers put out; a product is a layer like others once it is opened.
+#[test]
+fn rules_know_the_layers_of_a_transformer() {
+    let graph = |options: &str| {
+        let options = format!("dim = 8\ndepth = 2\nheads = 2\npatch = 8\n{options}").parse().unwrap();
+        described("deit_tiny", &options, "3x32x32".parse().unwrap(), 10).unwrap()
+    };
+    let candidates = Candidates::of(&[8, 4]).unwrap();
+    let rules = |rule: &str| Rules { rules: vec![rule.parse().unwrap()], shares: vec![] };
+    let error = rules("*.attn.qk=w4").allowed(&graph(""), &candidates).unwrap_err().to_string();
+    assert!(error.contains("blocks.0.attn.qk keeps its fixed 8 bits"), "{error}");
+    let opened = graph("fixed = ['@first', '@last']");
+    let allowed = rules("*.attn.qk=w4").allowed(&opened, &candidates).unwrap();
+    let bits = |name: &str| {
+        let of = allowed.iter().find(|allowed| allowed.layer == name).unwrap();
+        of.pairs().map(|pair| pair.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(bits("blocks.1.attn.qk"), ["w4a8", "w4a4"]);
+    assert_eq!(bits("blocks.1.attn.av"), ["w8a8", "w8a4", "w4a8", "w4a4"]);
+    let shares = Rules { rules: vec![], shares: vec!["weights:@residual".parse().unwrap()] };
+    let layers = opened.searchable();
+    let classes = shares.classes(&opened).unwrap();
+    let names: Vec<&str> = classes[0].members.iter().map(|&layer| layers[layer].name.as_str()).collect();
+    let wanted = [0, 1].map(|block| ["attn.proj", "mlp.fc2"].map(|part| format!("blocks.{block}.{part}"))).concat();
+    assert_eq!((classes.len(), names), (1, wanted.iter().map(String::as_str).collect()));
+}
+
 #[test]
 fn a_lower_end_is_kept_to_the_unit() {
     let unlimited = case(&["bitops=w4a4"], &[], &[]);
@@ -221,7 +248,7 @@ fn a_lower_end_is_kept_to_the_unit() {
     let case = case(&["bitops=w2a4", "size=11x..8x"], &[], &[]);
     let bitops = case.table("bitops");
     let most = bitops.uniform("w2a4".parse().unwrap());
-    let limits = case.search().constraints.state().unwrap().limits[1];
+    let limits = case.search().constraints.compile().unwrap().limits[1];
     let bits = assert_best(&case, |bits| {
         let stored = size.total(bits.iter().copied());
         bitops.total(bits.iter().copied()) <= most && stored <= limits.most && stored >= limits.least
@@ -268,7 +295,7 @@ fn what_cannot_be_read_is_said() {
         assert!(said.contains("expected LAYERS=BITS") || said.contains("list of candidate"), "{wrong}: {said}");
     }
     assert_eq!(rule("x=w0"), "rule \"x=w0\": bit-width must be 1..=32, got 0");
-    assert_eq!(rule("x=w3,3"), "rule \"x=w3,3\": bit-width 3 stands twice among the candidates");
+    assert_eq!(rule("x=w3,3"), "rule \"x=w3,3\": bit-width 3 is given twice among the candidates");
     assert!(rule("a[=w3").contains("is not a pattern of layer names"));
     let share = |text: &str| text.parse::<limpq_core::search::Share>().unwrap_err().to_string();
     for wrong in ["", "acts:", "@all", "biases:@inputs"] {
@@ -286,7 +313,7 @@ fn what_cannot_be_read_is_said() {
 fn ranges_are_read_with_care() {
     let limits = |text: &str| {
         let case = case(&[text], &[], &[]);
-        case.search().constraints.state().map(|stated| stated.limits[0]).map_err(|error| error.to_string())
+        case.search().constraints.compile().map(|compiled| compiled.limits[0]).map_err(|error| error.to_string())
     };
     let size = case(&[], &[], &[]).table("size");
     let at = |bits: &str| size.uniform(bits.parse().unwrap());

@@ -1,17 +1,17 @@
-//! Outputs of a network's nodes, each for as long as somebody reads it.
+//! Outputs of a network's nodes, kept as long as they are needed.
 
 use crate::graph::{Graph, NodeId};
 use burn::tensor::Tensor;
 
-/// Outputs that are still to be read. One is let go with its last reader: what nobody else holds, burn writes into.
+/// Outputs that are still needed. One is dropped at its last use, so that burn can overwrite it in place.
 pub(super) struct Outputs {
     of: Vec<Option<Tensor<4>>>,
-    /// How often each is still to be read.
+    /// How often each is still needed.
     reads: Vec<usize>,
 }
 
 impl Outputs {
-    /// For a way on which these nodes run, and at whose end some outputs are asked for.
+    /// For a run of these nodes, after which the outputs of `asked` are read.
     pub fn new(graph: &Graph, runs: &[bool], asked: &[NodeId]) -> Self {
         let mut reads = vec![0; graph.nodes.len()];
         let running = graph.nodes.iter().zip(runs).filter(|&(_, &runs)| runs);

@@ -1,4 +1,4 @@
-//! What a search found, for people: policy, budgets, the uniform policies next to it, and how far to trust it.
+//! The report of a search: policy, budgets, uniform policies, and how reliable the answer is.
 
 use super::Alternative;
 use crate::commands::table::{figure, gap as in_percent, number, table};
@@ -13,7 +13,7 @@ pub fn print(out: &mut dyn Write, search: &Search, instance: &Instance, found: &
         "{}, {} images, {} classes, candidates {}\n",
         graph.model, graph.input, graph.classes, found.candidates
     )?;
-    policy(out, search, &instance.stated.tables, found)?;
+    policy(out, search, &instance.compiled.tables, found)?;
     budgets(out, found)?;
     uniforms(out, search, found)?;
     writeln!(out, "objective: {}", number(found.objective, 9))?;
@@ -24,7 +24,8 @@ pub fn print(out: &mut dyn Write, search: &Search, instance: &Instance, found: &
     Ok(())
 }
 
-/// Bits, costs and loss of each layer. A cost that is a peak has no column: what a layer adds depends on the moment.
+/// Prints bits, costs and loss of each layer. A peak cost has no column, because a layer's contribution depends on the
+/// step.
 fn policy(out: &mut dyn Write, search: &Search, tables: &[CostTable], found: &Found) -> anyhow::Result<()> {
     let first = |&(place, table): &(usize, &CostTable)| tables[..place].iter().all(|other| other.name != table.name);
     let costs = tables.iter().enumerate().filter(|(_, table)| table.adds_up()).filter(first);
@@ -53,7 +54,7 @@ fn policy(out: &mut dyn Write, search: &Search, tables: &[CostTable], found: &Fo
 
 fn loss(search: &Search, bits: &LayerBits) -> f64 {
     let indicators = &search.indicators.layers[&bits.layer];
-    // A layer held at bits without an indicator adds nothing to the objective.
+    // A layer fixed at bits without an indicator does not contribute to the objective.
     let value = |values: &std::collections::BTreeMap<BitWidth, f64>, bits| values.get(&bits).copied().unwrap_or(0.0);
     value(&indicators.act, bits.act_bits) + search.alpha * value(&indicators.weight, bits.weight_bits)
 }
@@ -84,12 +85,12 @@ fn budgets(out: &mut dyn Write, found: &Found) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What each layer may have, what is shared, and the limits: the problem before it is solved.
+/// Prints the problem before it is solved: allowed bits per layer, shared bits, limits.
 pub fn constraints(out: &mut dyn Write, search: &Search) -> anyhow::Result<()> {
     let instance = search.instance()?;
     let list = |bits: &[BitWidth]| bits.iter().map(BitWidth::to_string).collect::<Vec<_>>().join(",");
     let mut rows = table(&["layer", "w bits", "a bits", "chosen together with", ">options"]);
-    for layer in &instance.stated.allowed {
+    for layer in &instance.compiled.allowed {
         let group = instance.group_of(&layer.layer).expect("every searchable layer is in a group");
         let others: Vec<&str> = group.layers.iter().map(String::as_str).filter(|name| *name != layer.layer).collect();
         let options = group.choices.len().to_string();
@@ -98,7 +99,7 @@ pub fn constraints(out: &mut dyn Write, search: &Search) -> anyhow::Result<()> {
     writeln!(out, "{rows}\n")?;
     let mut rows = table(&["budget", ">at least", ">at most", "unit"]);
     for ((budget, cost), limits) in
-        search.constraints.budgets.iter().zip(&instance.stated.tables).zip(&instance.stated.limits)
+        search.constraints.budgets.iter().zip(&instance.compiled.tables).zip(&instance.compiled.limits)
     {
         let end = |limit: Option<u64>| limit.map(|limit| figure(cost.printed(limit))).unwrap_or_default();
         let unit = cost.unit.symbol().to_owned();
@@ -109,8 +110,8 @@ pub fn constraints(out: &mut dyn Write, search: &Search) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Uniform policies next to the answer: same bits for weights and activations, those that a budget is named after, and the
-/// best one that keeps the budgets.
+/// Prints uniform policies next to the answer: those with equal bits for weights and activations, those that a budget
+/// is named after, and the best one within the budgets.
 fn uniforms(out: &mut dyn Write, search: &Search, found: &Found) -> anyhow::Result<()> {
     let best = search.best_uniform()?.map(|uniform| uniform.bits);
     let asked: Vec<Precision> = search.constraints.budgets.iter().flat_map(|b| b.text.precisions()).collect();
@@ -128,7 +129,8 @@ fn uniforms(out: &mut dyn Write, search: &Search, found: &Found) -> anyhow::Resu
     Ok(())
 }
 
-/// Rules, also that on rising indicators, forbid bits in some layers, so a uniform policy may keep the budgets and even lose less.
+/// Rules, including the one on rising indicators, forbid bits in some layers, so a uniform policy may be within the
+/// budgets and even have a lower loss.
 fn verdict(search: &Search, uniform: &Uniform, best: Option<Precision>) -> String {
     match (uniform.fits, uniform.closed) {
         (false, _) => "no".to_owned(),
@@ -141,7 +143,7 @@ fn verdict(search: &Search, uniform: &Uniform, best: Option<Precision>) -> Strin
     }
 }
 
-/// The best policies and where they differ from the best one.
+/// Prints the best policies and where they differ from the best one.
 pub fn alternatives(
     out: &mut dyn Write,
     best: &Found,

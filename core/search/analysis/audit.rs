@@ -1,0 +1,377 @@
+//! Checks a set of indicators before a search. A search proves its answer optimal *for the indicators*; it cannot know
+//! whether they mean anything. Findings are warnings and stop nothing.
+//!
+//! The thresholds accept what is known to be sound: of LIMPQ's published indicators of ResNet-50 no value differs by a
+//! factor of more than 3.4 from what layer and bits explain, no layer by more than 5.4 from the others, and the largest
+//! of two rises with the bits is a factor of 2.7. Measured harm spreads over more decades than step sizes do, so its
+//! thresholds are wider.
+
+use crate::search::{BitWidth, Indicators, LayerIndicators};
+use std::collections::BTreeMap;
+
+/// Default lower bound of step sizes in quantizers.
+const FLOOR: f64 = 1e-5;
+/// Name of the quantizer option that changes it.
+const FLOOR_OPTION: &str = "min_step";
+/// Tolerance of 32-bit floats around the bound.
+const FLOOR_SLACK: f64 = 1e-6;
+/// A rise from one bit-width to the next is suspicious from this factor on.
+const RISE: f64 = 4.0;
+/// A rise only counts if it is more than this fraction of the usual value of layers.
+const RISE_OF_USUAL: f64 = 0.01;
+/// Number of layers that a warning names.
+const SHOWN: usize = 4;
+
+/// How far a value may be from what its layer and its bits explain, and a layer from the others.
+struct Spread {
+    value: f64,
+    layer: f64,
+}
+const STEP_SIZES: Spread = Spread { value: 30.0, layer: 1e3 };
+const MEASUREMENTS: Spread = Spread { value: 1e4, layer: 1e6 };
+
+type ByBits = BTreeMap<BitWidth, f64>;
+type OfLayer = fn(&LayerIndicators) -> &ByBits;
+
+/// The indicators of one tensor of every layer.
+struct Tensors<'a> {
+    /// `weight` or `act`.
+    name: &'static str,
+    of: OfLayer,
+    layers: Vec<(&'a str, &'a ByBits)>,
+}
+
+impl Indicators {
+    /// Warnings, one sentence per kind of fault; empty for sound indicators. Values that are not finite are left to
+    /// [`Self::check`].
+    pub fn audit(&self) -> Vec<String> {
+        let mut found = vec![];
+        let record = &self.provenance;
+        let zero = |what: &str, layers: &[String]| {
+            let named: Vec<String> = layers.to_vec();
+            warning(&named, &format!("{what}: at any bits nothing is lost, so that their indicators are 0"))
+        };
+        found.extend(zero("layers have only zeros as weights (pruned?)", &record.zero_weights));
+        found.extend(zero("layers read only zeros (dead activations?)", &record.zero_inputs));
+        let tensors: [(&'static str, OfLayer); 2] = [("weight", |layer| &layer.weight), ("act", |layer| &layer.act)];
+        for (name, of) in tensors {
+            let layers = self.layers.iter().map(|(layer, values)| (layer.as_str(), of(values))).collect();
+            let tensors = Tensors { name, of, layers };
+            let option = record.quantizer_options.as_ref().and_then(|options| options.get(FLOOR_OPTION)?.as_float());
+            found.extend(tensors.at_the_floor(option.unwrap_or(FLOOR), record.step_sizes));
+            let zero = if name == "weight" { &record.zero_weights } else { &record.zero_inputs };
+            found.extend(tensors.subnormal());
+            found.extend(tensors.flat(zero));
+            found.extend(tensors.out_of_line(if record.step_sizes { STEP_SIZES } else { MEASUREMENTS }));
+            found.extend(tensors.rising());
+            if let Some(initial) = &record.initial {
+                found.extend(tensors.nearly_zero(option.unwrap_or(FLOOR), initial));
+                found.extend(tensors.unmoved(initial, zero));
+            }
+        }
+        found
+    }
+}
+
+impl Tensors<'_> {
+    fn at_the_floor(&self, floor: f64, step_sizes: bool) -> Option<String> {
+        let low = |value: f64| at_floor(value, floor) || step_sizes && value > 0.0 && value < floor;
+        let places = self.places(|_, _, value| low(value));
+        warning(
+            &places,
+            &format!(
+                "{} indicators are at {floor:e}, the lower bound of step sizes: the training reduced them to it, and \
+                 they say nothing about the layer",
+                self.name
+            ),
+        )
+    }
+
+    /// Values so small that a float represents them with fewer digits.
+    fn subnormal(&self) -> Option<String> {
+        let places = self.places(|_, _, value| value.is_subnormal());
+        warning(&places, &format!("{} indicators are so small that a float holds only some of their digits", self.name))
+    }
+
+    /// Values far above the product of a layer's and a bit-width's usual magnitude, and layers far above the others.
+    fn out_of_line(&self, Spread { value, layer }: Spread) -> Option<String> {
+        let usable = |value: f64| value.is_finite() && value > 0.0;
+        let logs = |bits: BitWidth| -> Vec<f64> {
+            let of_bits = self.layers.iter().filter_map(|(_, values)| values.get(&bits).copied());
+            of_bits.filter(|&value| usable(value)).map(f64::ln).collect()
+        };
+        let all_bits: std::collections::BTreeSet<BitWidth> =
+            self.layers.iter().flat_map(|(_, values)| values.keys().copied()).collect();
+        let usual: BTreeMap<BitWidth, f64> =
+            all_bits.into_iter().filter_map(|bits| Some((bits, lower_median(logs(bits))?))).collect();
+        let above_usual = |values: &ByBits| {
+            let above =
+                values.iter().filter(|(_, value)| usable(**value)).map(|(bits, value)| value.ln() - usual[bits]);
+            lower_median(above.collect())
+        };
+        let places = self.places(|values, bits, number| {
+            let Some(of_layer) = above_usual(values).filter(|_| usable(number)) else { return false };
+            let alone = number.ln() - usual[&bits] - of_layer;
+            alone > value.ln() || of_layer > layer.ln()
+        });
+        warning(
+            &places,
+            &format!(
+                "{} indicators are far above those of the same layer at other bits or of other layers: what made them may have \
+                 diverged",
+                self.name
+            ),
+        )
+    }
+
+    /// Indicators that rise with the bits: by a large factor from one bit-width to the next, or from the lowest to the
+    /// highest.
+    fn rising(&self) -> Option<String> {
+        let largest =
+            |(_, values): &(&str, &ByBits)| values.values().copied().filter(|v| v.is_finite()).fold(0.0, f64::max);
+        let usual = lower_median(self.layers.iter().map(largest).collect())?;
+        let counts = |low: f64, high: f64| high - low > RISE_OF_USUAL * usual;
+        let mut places = vec![];
+        for (layer, values) in &self.layers {
+            let list: Vec<(BitWidth, f64)> = values.iter().map(|(&bits, &value)| (bits, value)).collect();
+            let jump = list.windows(2).find(|pair| pair[1].1 > RISE * pair[0].1 && counts(pair[0].1, pair[1].1));
+            let ends = list.first().zip(list.last()).filter(|(low, high)| high.1 > low.1 && counts(low.1, high.1));
+            if let Some((low, high)) = jump.map(|pair| (&pair[0], &pair[1])).or(ends) {
+                places.push(format!("{layer} ({:.3e} at {}, {:.3e} at {} bits)", low.1, low.0, high.1, high.0));
+            }
+        }
+        warning(
+            &places,
+            &format!("layers have {} indicators that rise with the bits, as if more bits did harm", self.name),
+        )
+    }
+
+    /// The same number at all bit-widths, 0 for example: to the search every bit-width is as good as any other.
+    fn flat(&self, zero: &[String]) -> Option<String> {
+        let level = |values: &ByBits| {
+            let mut numbers = values.values();
+            let first = numbers.next();
+            values.len() > 1 && numbers.all(|number| Some(number) == first)
+        };
+        let flat = |&&(layer, values): &&(&str, &ByBits)| level(values) && !zero.iter().any(|zero| zero == layer);
+        let places: Vec<String> = self.layers.iter().filter(flat).map(|of| of.0.to_owned()).collect();
+        warning(
+            &places,
+            &format!(
+                "layers have the same {} indicator at all bit-widths: the search takes the cheapest one, as if its errors were \
+                 those of the others",
+                self.name
+            ),
+        )
+    }
+
+    /// Tensors that start at the floor at all bit-widths: their values are smaller than any step that a quantizer may have, and
+    /// every bit-width rounds them to zeros, whatever the training does.
+    fn nearly_zero(&self, floor: f64, initial: &BTreeMap<String, LayerIndicators>) -> Option<String> {
+        let low = |values: &ByBits| !values.is_empty() && values.values().all(|&value| at_floor(value, floor));
+        let starts = |layer: &str| initial.get(layer).map(self.of).is_some_and(low);
+        let places: Vec<String> = self.layers.iter().filter(|of| starts(of.0)).map(|of| of.0.to_owned()).collect();
+        let what = if self.name == "weight" { "weights" } else { "inputs" };
+        warning(
+            &places,
+            &format!(
+                "layers have {what} that are nearly all zero (pruned or dead?): their step sizes start at the floor of {floor:e} at \
+                 all bit-widths, and what the training made of them says little"
+            ),
+        )
+    }
+
+    /// Tensors whose step sizes are bit-identical to their initial values at all bit-widths.
+    fn unmoved(&self, initial: &BTreeMap<String, LayerIndicators>, zero: &[String]) -> Option<String> {
+        let still = |&(layer, values): &(&str, &ByBits)| {
+            let start = initial.get(layer).map(self.of);
+            !values.is_empty() && start == Some(values) && !zero.iter().any(|zero| zero == layer)
+        };
+        let places: Vec<String> = self.layers.iter().filter(|of| still(of)).map(|of| of.0.to_owned()).collect();
+        warning(
+            &places,
+            &format!("layers have {} indicators that no training has changed: they are the initial ones", self.name),
+        )
+    }
+
+    /// "layer at 2, 3 bits" for each layer of which some values are meant.
+    fn places(&self, meant: impl Fn(&ByBits, BitWidth, f64) -> bool) -> Vec<String> {
+        let of = |&(layer, values): &(&str, &ByBits)| {
+            let bits = values.iter().filter(|&(&bits, &value)| meant(values, bits, value));
+            let bits: Vec<String> = bits.map(|(bits, _)| bits.to_string()).collect();
+            (!bits.is_empty()).then(|| format!("{layer} at {} bits", bits.join(", ")))
+        };
+        self.layers.iter().filter_map(of).collect()
+    }
+}
+
+fn at_floor(value: f64, floor: f64) -> bool {
+    (value - floor).abs() <= floor * FLOOR_SLACK
+}
+
+fn warning(places: &[String], what: &str) -> Option<String> {
+    let more = match places.len() {
+        0 => return None,
+        count if count > SHOWN => format!(" and {} more", count - SHOWN),
+        _ => String::new(),
+    };
+    Some(format!("{what}: {}{more}", places[..places.len().min(SHOWN)].join(", ")))
+}
+
+/// The smaller of two values, so that one of two layers can be an outlier.
+fn lower_median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len().checked_sub(1)? / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::search::{Candidates, Provenance};
+
+    fn bits(bits: u64) -> BitWidth {
+        BitWidth::new(bits).unwrap()
+    }
+
+    /// Three layers whose step sizes are 0.1, 0.2 and 0.4 times 2^-(b-2) at b = 4, 3, 2, of weights and of activations.
+    fn sound() -> Indicators {
+        let by_bits = |scale: f64| -> ByBits { [4, 3, 2].map(|b| (bits(b), scale * 0.5f64.powi(b as i32 - 2))).into() };
+        let layer = |scale| LayerIndicators { weight: by_bits(scale), act: by_bits(scale) };
+        let layers = [("a", 0.1), ("b", 0.2), ("c", 0.4)].map(|(name, scale)| (name.to_owned(), layer(scale)));
+        let provenance = Provenance { step_sizes: true, ..Provenance::default() };
+        Indicators::new(None, Candidates::of(&[4, 3, 2]).unwrap(), provenance, layers.into())
+    }
+
+    fn with(change: impl FnOnce(&mut Indicators)) -> Vec<String> {
+        let mut indicators = sound();
+        change(&mut indicators);
+        indicators.audit()
+    }
+
+    fn set(indicators: &mut Indicators, layer: &str, at: u64, value: f64) {
+        indicators.layers.get_mut(layer).unwrap().weight.insert(bits(at), value);
+    }
+
+    #[test]
+    fn sound_ones_are_left_alone() {
+        assert_eq!(sound().audit(), [""; 0]);
+        // LIMPQ's published ones have a rise of 2.7 times.
+        let published = |i: &mut Indicators| {
+            set(i, "c", 3, 0.1);
+            set(i, "c", 4, 0.27);
+        };
+        assert_eq!(with(published), [""; 0]);
+    }
+
+    /// The result of a training without clipping: 1e-5 at 2 bits and 45 at 4.
+    #[test]
+    fn floors_explosions_and_rises_are_told() {
+        let told = with(|i| {
+            set(i, "b", 2, f64::from(1e-5f32));
+            set(i, "b", 4, 45.0);
+        });
+        assert_eq!(told.len(), 3, "{told:?}");
+        assert!(
+            told[0].starts_with("weight indicators are at 1e-5, the lower bound") && told[0].ends_with(": b at 2 bits")
+        );
+        assert!(told[1].contains("far above") && told[1].ends_with(": b at 4 bits"), "{}", told[1]);
+        assert!(told[2].contains("rise with the bits") && told[2].contains(": b ("), "{}", told[2]);
+    }
+
+    #[test]
+    fn the_floor_is_the_quantizer_s() {
+        let told = with(|i| {
+            i.provenance.quantizer_options = Some("min_step = 0.01".parse().unwrap());
+            set(i, "a", 4, 0.01);
+        });
+        assert!(told.len() == 1 && told[0].contains("at 1e-2, the lower bound"), "{told:?}");
+    }
+
+    #[test]
+    fn digits_that_are_lost_are_told() {
+        let told = with(|i| {
+            i.provenance.step_sizes = false;
+            set(i, "a", 4, 1e-310);
+        });
+        assert!(told.len() == 1 && told[0].contains("only some of their digits: a at 4 bits"), "{told:?}");
+    }
+
+    #[test]
+    fn a_layer_that_exploded_at_all_bits_is_told() {
+        let told = with(|i| [4, 3, 2].into_iter().for_each(|at| set(i, "c", at, 7.5e7 / at as f64)));
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].ends_with(": c at 2, 3, 4 bits"), "{}", told[0]);
+    }
+
+    #[test]
+    fn a_slow_rise_over_all_bits_is_told() {
+        let told = with(|i| [4, 3, 2].into_iter().for_each(|at| set(i, "a", at, 0.05 * at as f64)));
+        assert!(told.len() == 1 && told[0].contains(": a (1.000e-1 at 2, 2.000e-1 at 4 bits)"), "{told:?}");
+    }
+
+    /// Numbers around the noise of a measurement rise and fall, over many decades.
+    #[test]
+    fn measurements_may_spread_wider() {
+        let noise = |indicators: &mut Indicators| {
+            indicators.provenance.step_sizes = false;
+            set(indicators, "a", 2, 1e-9);
+            set(indicators, "a", 3, 3e-7);
+            set(indicators, "a", 4, 1e-6);
+            set(indicators, "c", 2, 40.0);
+        };
+        assert_eq!(with(noise), [""; 0]);
+    }
+
+    #[test]
+    fn what_never_moved_is_told_where_the_start_is_known() {
+        let told = with(|i| {
+            let mut initial = i.layers.clone();
+            for values in initial.values_mut().take(2) {
+                values.weight.values_mut().for_each(|value| *value *= 1.0 + f64::EPSILON);
+            }
+            initial.get_mut("a").unwrap().act.insert(bits(2), 0.2);
+            i.provenance.initial = Some(initial);
+            i.provenance.zero_inputs = vec!["b".to_owned()];
+        });
+        assert_eq!(told.len(), 3, "{told:?}");
+        assert!(told[0].starts_with("layers read only zeros") && told[0].ends_with(": b"));
+        assert!(told[1].starts_with("layers have weight indicators that no training") && told[1].ends_with(": c"));
+        assert!(told[2].starts_with("layers have act indicators that no training") && told[2].ends_with(": c"));
+    }
+
+    /// Such a file has every policy at the same objective, and the search would call the cheapest one optimal without a word.
+    #[test]
+    fn indicators_that_tell_bit_widths_not_apart_are_told() {
+        let told = with(|i| [4, 3, 2].into_iter().for_each(|at| set(i, "a", at, 0.0)));
+        assert!(told.len() == 1 && told[0].starts_with("layers have the same weight indicator at all bit-widths"));
+        assert!(told[0].ends_with(": a"), "{}", told[0]);
+        let told = with(|i| [4, 3, 2].into_iter().for_each(|at| set(i, "a", at, 0.1)));
+        assert!(told.len() == 1 && told[0].contains("the same weight indicator"), "{told:?}");
+        // Known to be all zero, which is a warning of its own.
+        let told = with(|i| {
+            [4, 3, 2].into_iter().for_each(|at| set(i, "a", at, 0.0));
+            i.provenance.zero_weights = vec!["a".to_owned()];
+        });
+        assert!(told.len() == 1 && told[0].starts_with("layers have only zeros as weights"), "{told:?}");
+    }
+
+    /// Weights of 1e-40 are no zeros, and no step size is as small; training moves it to anywhere.
+    #[test]
+    fn tensors_below_every_step_size_are_told() {
+        let told = with(|i| {
+            let mut initial = i.layers.clone();
+            initial.values_mut().for_each(|layer| layer.act.values_mut().for_each(|value| *value *= 2.0));
+            initial.values_mut().for_each(|layer| layer.weight.values_mut().for_each(|value| *value *= 2.0));
+            initial.get_mut("b").unwrap().weight.values_mut().for_each(|value| *value = f64::from(1e-5f32));
+            i.provenance.initial = Some(initial);
+        });
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with("layers have weights that are nearly all zero") && told[0].ends_with(": b"));
+    }
+
+    #[test]
+    fn many_layers_are_counted() {
+        let places: Vec<String> = (0..6).map(|place| format!("l{place}")).collect();
+        assert_eq!(warning(&places, "odd").unwrap(), "odd: l0, l1, l2, l3 and 2 more");
+    }
+}
