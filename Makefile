@@ -1,10 +1,10 @@
-# make demo   a whole mixed-precision run on real data, on the CPU
+# make demo   a complete mixed-precision run on real data, on the CPU
 # make check  what to run before each commit: formatting, lints, and the tests of the search half; needs no network, no LLVM and
 #             no libtorch, and takes less than two minutes once the dependencies are built
 # make quick  the tests of the training half on the CPU, without the slow ones
-# make test   everything that a change must pass, on the CPU, on PyTorch's library and on a GPU if there is one
+# make test   everything that a change must pass: on the CPU, on libtorch, and on a GPU if there is one
 # make book   the book as HTML, in target/book
-# make fuzz   all that reads files and texts of others, for a minute each reader
+# make fuzz   fuzz every reader of foreign files and text, a minute each
 # make libtorch   PyTorch's library for the feature tch, in .venv-libtorch
 #
 # All but `make test` and `make libtorch` need git, make, a C compiler and Rust, and no more. The tests install what else they

@@ -1,14 +1,14 @@
-//! Says how the program is built, for `limpq --version` and the records of runs: commit, features, compiler, version of
-//! burn.
+//! Determines how the program is built, for `limpq --version` and the records of runs: commit, features, compiler,
+//! version of burn.
 //!
-//! It watches the sources and not the repository: a commit alone builds nothing anew and leaves the program as it is,
-//! so that runs go on. What it says is the state of the sources when they were last compiled.
+//! It depends on the sources and not on the repository: a commit alone rebuilds nothing and does not change the
+//! program, so that runs can continue. It describes the sources when they were last compiled.
 
 use std::env;
 use std::path::Path;
 use std::process::Command;
 
-/// What the program is made of.
+/// The sources of the program.
 const SOURCES: [&str; 6] = ["build.rs", "core", "plugins", "experiments/cli", "Cargo.toml", "Cargo.lock"];
 
 fn main() {
@@ -27,14 +27,14 @@ fn rustc() -> String {
     env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned())
 }
 
-/// What a program prints, if it ends well.
+/// The output of a program, if it succeeds.
 fn said(command: &mut Command) -> Option<String> {
     let output = command.output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
 }
 
 /// The last commit that touched the sources, and whether they differ from it; `None` without git, and for a copy of the
-/// sources that is no repository, or lies within another one.
+/// sources that is not a repository, or is inside another one.
 fn commit(root: &Path) -> Option<(String, bool)> {
     let git =
         |arguments: &[&str]| said(Command::new("git").arg("-C").arg(root).args(arguments).args(["--"]).args(SOURCES));

@@ -1,5 +1,5 @@
-//! The benches that `benches/gpu.sh` carries to a machine with a GPU, as one program: most of it is the compiler of GPU kernels, which
-//! both have. `gpu training ...` and `gpu operations ...` are those benches with their arguments.
+//! The benches that `benches/gpu.sh` runs on a machine with a GPU, as one program: most of it is the compiler of GPU
+//! kernels, which both need. `gpu training ...` and `gpu operations ...` are those benches with their arguments.
 
 #[path = "operations.rs"]
 mod operations;

@@ -1,14 +1,14 @@
-//! Images per second that are decoded and augmented for training, against torchvision's DataLoader with as many workers on
-//! the same files.
+//! Images per second that are decoded and augmented for training, compared with torchvision's DataLoader with as many
+//! workers on the same files.
 //!
 //! ```text
 //! LIMPQ_PYTHON=.venv/bin/python cargo bench --bench loader [-- WORKERS ...]
 //! ```
 //!
-//! The Python must have torchvision; it writes the photographs too. Both sides read the files from the disk's cache, cut,
-//! resize, mirror and normalise, and hand out batches of 64. Ours and theirs take turns; numbers are medians of five passes.
-//! Ours starts its threads anew for each pass, as for each epoch of a run, and that counts; torchvision's worker processes are
-//! kept from a pass before, which does not.
+//! Python needs torchvision; it also writes the photographs. Both sides read the files from the page cache, crop,
+//! resize, mirror and normalise, and return batches of 64. They take turns; results are medians of five passes. Ours
+//! starts its threads in each pass, as in each epoch of a run, and that time counts; torchvision's worker processes are
+//! kept from an earlier pass, so theirs does not.
 
 use limpq as _;
 use limpq_core::registry::build;
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// One pass over all images, each changed at random.
+/// One pass over all images, each augmented at random.
 fn pass(data: &Data, workers: NonZeroUsize, epoch: u64) -> f64 {
     let all: Vec<usize> = (0..data.train.len()).collect();
     let start = Instant::now();

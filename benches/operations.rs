@@ -1,15 +1,15 @@
-//! Our operations against what burn makes of its own, forward alone and with the backward pass: medians of runs that take turns,
-//! so that whatever else the machine does meets all alike.
+//! Compares our operations with those that burn composes, forward only and with the backward pass: medians of runs that
+//! take turns, so that other load on the machine affects all alike.
 //!
 //! ```text
 //! cargo bench --bench operations [-- --device libtorch] [--rounds 30] [--json FILE]
 //! ```
 //!
-//! A backward pass needs a loss. The time of the same loss without the operation is taken in the same turns and subtracted. The
-//! rate is the least that must be moved or computed over the time. Of each value 4 bytes are read or written: fake quantization
-//! reads and writes forward (8), and reads two and writes one backward (12); batch-norm reads twice and writes forward (12), and
-//! reads four and writes one backward (20). A convolution multiplies and adds as often backward as forward, for each of its two
-//! gradients. Copying is what the memory gives at best.
+//! A backward pass needs a loss. The time of the same loss without the operation is measured in the same turns and
+//! subtracted. The rate is the minimum of data moved, or of operations, divided by the time. Each value has 4 bytes:
+//! fake quantization reads and writes once forward (8), and reads twice and writes once backward (12); batch-norm reads
+//! twice and writes once forward (12), and reads four times and writes once backward (20). A convolution has as many
+//! multiply-accumulates for each of its two gradients as forward. Copying shows the limit of the memory.
 
 use burn::tensor::{
     Device, Distribution, Tensor,
@@ -39,7 +39,7 @@ const TENSORS: [(&str, usize, usize, Role); 4] = [
 const QUANTIZERS: [&str; 2] = ["lsq", "lsq_plus"];
 /// Images, channels, height and width.
 const IMAGES: [[usize; 4]; 2] = [[4, 64, 56, 56], [4, 256, 14, 14]];
-/// The same, with the kernel's width and the groups; as many channels come out.
+/// The same, with the kernel's width and the groups; the output has as many channels.
 const CONVOLUTIONS: [([usize; 4], usize, usize); 4] =
     [([4, 64, 56, 56], 3, 1), ([4, 256, 14, 14], 3, 1), ([4, 256, 14, 14], 1, 1), ([4, 256, 14, 14], 3, 256)];
 
@@ -51,20 +51,20 @@ struct Measured {
     pass: &'static str,
     burn_ms: f64,
     ours_ms: f64,
-    /// How many times as long burn's takes.
+    /// Time of burn's operation divided by ours.
     ratio: f64,
-    /// Of ours.
+    /// Rate of ours.
     rate: f64,
     unit: &'static str,
 }
 
-/// What an operation must do.
+/// The work of an operation.
 struct Work {
     operation: String,
     tensor: String,
     /// Bytes or operations, forward and in both directions.
     amounts: [f64; 2],
-    /// Of a billion of them in a second.
+    /// Unit of a billion of them per second.
     unit: &'static str,
 }
 
@@ -74,11 +74,11 @@ struct Bench {
 }
 
 impl Bench {
-    /// Median milliseconds of each, all in every round.
+    /// Median milliseconds of each; all run in every round.
     fn medians(&self, works: [&mut dyn FnMut(); 3]) -> [f64; 3] {
         let mut times: [Vec<f64>; 3] = Default::default();
         for round in 0..self.rounds + 2 {
-            // Another begins in each round: what runs next finds the caches and the heap as the one before left them.
+            // Each round begins with another one, since a run finds caches and heap as its predecessor left them.
             for place in (0..3).map(|place| (place + round) % 3) {
                 let start = Instant::now();
                 works[place]();
@@ -99,7 +99,7 @@ impl Bench {
         Tensor::random(shape, Distribution::Uniform(low, 1.0), &self.device)
     }
 
-    /// The same numbers, with gradients.
+    /// The same values, with gradients.
     fn tracked<const D: usize>(&self, tensor: &Tensor<D>) -> Tensor<D> {
         Tensor::from_data(tensor.to_data(), &self.device.clone().autodiff()).require_grad()
     }
@@ -214,7 +214,7 @@ impl Bench {
         )
     }
 
-    /// Gigabytes that copying moves in a second.
+    /// Gigabytes per second of copying.
     fn copying(&self) -> f64 {
         let values = self.random([4 * 64 * 56 * 56], -1.0);
         let mut copy = || drop(black_box(values.clone().add_scalar(1.0)));
@@ -234,7 +234,7 @@ fn stop(message: impl ToString) -> ! {
     exit(2)
 }
 
-/// Called by `gpu.rs` as well.
+/// Also called by `gpu.rs`.
 pub fn main() {
     let name: Name =
         argument("--device").map_or(Ok(Name::Flex), |name| name.parse()).unwrap_or_else(|error| stop(error));

@@ -1,4 +1,4 @@
-//! Time to describe a network and to work out every registered cost for it, as `limpq profile` and a search do first.
+//! Time to describe a network and to compute every registered cost for it, as `limpq profile` and a search do first.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use limpq as _;

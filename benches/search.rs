@@ -27,7 +27,7 @@ fn indicators(graph: &Graph, candidates: &Candidates) -> Indicators {
         candidates.iter().map(|bits| (bits, factor * growth.powi(6 - bits.get() as i32))).collect()
     };
     let layers = graph.searchable().into_iter().enumerate().map(|(index, layer)| {
-        // Multiples of an irrational number modulo 1 are spread evenly and repeat nowhere.
+        // Multiples of an irrational number modulo 1 are evenly spread and never repeat.
         let spread = |step: f64| (index as f64 * step).fract();
         let weight = values(0.004 * 10f64.powf(spread(0.618_033_988_75)), 1.6 + 0.3 * spread(0.754_877_666_25));
         let act = values(0.01 * 10f64.powf(spread(0.569_840_290_998)), 1.6 + 0.3 * spread(0.324_717_957_245));
@@ -79,7 +79,7 @@ fn search(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Whether a solver takes a problem of this size. One that tries every policy does not.
+/// Whether a solver can solve a problem of this size; enumeration cannot.
 fn can(solver: &dyn Solver, problem: &Problem) -> bool {
     match solver.solve(problem) {
         Ok(_) => true,

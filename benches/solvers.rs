@@ -1,11 +1,12 @@
-//! The exact solver against the libraries, on the same instances in one run: each solver's own clock, medians.
+//! Compares the exact solver with the libraries on the same instances in one run: each solver's own clock, medians.
 //!
 //! ```text
 //! cargo bench --bench solvers --features highs,cbc [-- --cbc] [-- --large] [-- --long]
 //! ```
 //!
 //! Instances are searches on ResNet-50, ResNet-18 and MobileNetV1 at five values of alpha and six sets of budgets, two more for
-//! ResNet-50: LIMPQ's published request, and a harder one. ResNet-50 has LIMPQ's published indicators when the environment variable `LIMPQ_REFERENCE` names the folder that holds them, and
+//! ResNet-50: LIMPQ's published request, and a harder one. ResNet-50 has LIMPQ's published indicators when the
+//! environment variable `LIMPQ_REFERENCE` names the folder that holds them, and
 //! made-up ones otherwise, as the other networks have. A library has three minutes for
 //! each; a run that the limit stops counts as "at least" so long, and is not repeated. CBC may need them, so it is asked for.
 //! `--large` adds synthetic problems of up to 5000 layers for the exact solver alone, and `--long` residual networks of hundreds
@@ -16,8 +17,8 @@ use limpq_core::graph::{Graph, Model};
 use limpq_core::registry::build;
 use limpq_core::search::{
     Accounting, BitWidth, Budget, BudgetText, Candidates, Choice, Constraints, CostModel, Group, INDICATORS_SCHEMA,
-    Indicators, LayerIndicators, Named, Precision, Problem, Provenance, RisingIndicators, Row, Rules, Search, Solver,
-    SolverError, Status, solve,
+    Indicators, LayerIndicators, NamedSolver, Precision, Problem, Provenance, RisingIndicators, Row, Rules, Search,
+    Solver, SolverError, Status, solve,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -42,7 +43,8 @@ const BUDGETS: [&[&str]; 6] = [
 const PUBLISHED: [&[&str]; 2] =
     [&["bitops=w3a4", "size=12.2x"], &["bitops=w3a4", "size=12.2x", "average_act_bits=4.2"]];
 
-/// Budgets on peaks. In the second the tensors that additions read may have as few bits as any, so that rows hang together.
+/// Budgets on peaks. In the second the tensors that additions read may have as few bits as any, so that rows are
+/// connected.
 const LONG: [(&[&str], &str); 5] = [
     (&["activation_memory=w3a4"], "residual_bits = 8"),
     (&["activation_memory=w3a4"], "residual_bits = 2"),
@@ -56,7 +58,7 @@ fn graph(name: &str) -> Graph {
     model.graph("3x224x224".parse().expect("a shape"), 1000).expect("224 pixels are enough")
 }
 
-/// A residual network of six layers for each of so many blocks.
+/// A residual network with this many blocks of six layers.
 fn long(blocks: usize) -> Graph {
     let options = format!("blocks = {blocks}\nwidth = 2").parse().expect("a table");
     let model = build::<dyn Model>("resnet20", &options).expect("a registered model");
@@ -96,7 +98,7 @@ fn problem(graph: &Graph, indicators: &Indicators, alpha: f64, budgets: &[&str],
     peaked(graph, indicators, alpha, budgets, accounting, &toml::Table::new())
 }
 
-/// A problem whose costs on memory have options.
+/// A problem with options of the memory costs.
 fn peaked(
     graph: &Graph,
     indicators: &Indicators,
@@ -151,7 +153,7 @@ fn synthetic(layers: usize, rows: usize, seed: u64) -> Problem {
     problem
 }
 
-/// What came of some runs of a solver.
+/// The result of several runs of a solver.
 struct Timed {
     /// Median milliseconds.
     milliseconds: f64,
@@ -163,14 +165,14 @@ struct Timed {
     objective: f64,
 }
 
-/// Times a solver; `None` when it fails, or says that there is no policy.
+/// Times a solver; `None` if it fails, or finds that there is no policy.
 fn timed(name: &str, options: &toml::Table, problem: &Problem, runs: usize) -> Option<Timed> {
     let solver = build::<dyn Solver>(name, options).ok()?;
     let mut times = vec![];
     let mut last = None;
     for _ in 0..runs {
         let start = std::time::Instant::now();
-        let (seconds, answer) = match solve(Named::new(name, solver.as_ref()), problem, None) {
+        let (seconds, answer) = match solve(NamedSolver::new(name, solver.as_ref()), problem, None) {
             Ok(solved) if solved.proof.status == Status::Optimal => {
                 (solved.proof.seconds, (false, "optimal".to_owned(), solved.objective))
             }
@@ -198,7 +200,7 @@ fn timed(name: &str, options: &toml::Table, problem: &Problem, runs: usize) -> O
     Some(Timed { milliseconds: times[times.len() / 2], stopped, status, objective })
 }
 
-/// A library over all instances.
+/// Totals of a library over all instances.
 struct Total {
     exact: f64,
     library: f64,

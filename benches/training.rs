@@ -1,4 +1,4 @@
-//! Joint training, fine-tuning and evaluation of a whole network, in images per second, against PyTorch doing the same.
+//! Joint training, fine-tuning and evaluation of a whole network, in images per second, compared with PyTorch.
 //!
 //! ```text
 //! LIMPQ_PYTHON=.venv/bin/python cargo bench --bench training [-- --device libtorch] [--model resnet18] [--input 3x64x64]
@@ -6,11 +6,12 @@
 //!     [--json FILE] [--machine TEXT] [--commit TEXT]
 //! ```
 //!
-//! Ours is what a run does: images from memory, all passes of a step, the optimizer, the watcher. `benches/training.py` is
-//! PyTorch's side. They take turns; each turn gives the median of its steps after one that warms up, and the table has the
-//! median, the least and the most of the turns. Joint training counts images x passes. In bfloat16 PyTorch trains under autocast with
-//! channels last, and both evaluate in 32 bits; it never checkpoints. The most memory that each process ever had is given as
-//! well; on a GPU the memory that it holds at its end, on `cuda` with what choosing kernels took.
+//! Our side does what a run does: images from memory, all passes of a step, the optimizer, the observer.
+//! `benches/training.py` is PyTorch's side. They take turns; each turn gives the median of its steps after a warm-up
+//! step, and the table has the median, minimum and maximum of the turns. Joint training counts images x passes. With
+//! bfloat16 PyTorch trains under autocast in channels-last layout, and both evaluate in 32 bits; PyTorch never uses
+//! gradient checkpointing. The peak memory of each process is given as well; on a GPU it is the memory in use at the
+//! end, on `cuda` including autotuning.
 
 use limpq as _;
 use limpq_core::{
@@ -19,8 +20,8 @@ use limpq_core::{
     registry,
     search::{BitWidth, Precision, uniform_precisions},
     train::{
-        Arithmetic, Augment, Bits, Data, InMemory, Job, Network, Nowhere, Plan, Progress, Quantizer, Recipe, State,
-        Step, TrainContext, Update, default_workers,
+        Arithmetic, Augment, Bits, Data, InMemory, Job, Network, NoCheckpoints, Plan, Progress, Quantizer, Recipe,
+        State, Step, TrainContext, Update, default_workers,
     },
 };
 use limpq_plugins::sensitivities::learned_step::Joint;
@@ -29,7 +30,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use std::{cell::RefCell, env, fs, process::Command, process::exit, sync::Arc, time::Instant};
 
-/// As the program has it.
+/// The allocator of the program.
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -51,23 +52,23 @@ impl Rates {
     }
 }
 
-/// What the script says.
+/// The output of the script.
 #[derive(Deserialize)]
 struct Peer {
     #[serde(flatten)]
     rates: Rates,
-    /// The most memory that the process has had.
+    /// Peak memory of the process.
     peak_mib: f64,
 }
 
-/// The same of this process; Linux says it.
+/// Peak memory of this process, from Linux.
 fn peak_mib() -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.split_whitespace().next()?.parse::<f64>().ok()? / 1024.0)
 }
 
-/// Memory of a GPU that is taken, by whomever; none on other devices.
+/// Memory in use on a GPU, by any process; `None` on other devices.
 fn gpu_mib(device: Name) -> Option<f64> {
     let (Name::Cuda(number) | Name::LibtorchCuda(number)) = device else { return None };
     let query = [&format!("--id={number}"), "--query-gpu=memory.used", "--format=csv,noheader,nounits"];
@@ -75,7 +76,7 @@ fn gpu_mib(device: Name) -> Option<f64> {
     String::from_utf8_lossy(&output.stdout).trim().parse().ok()
 }
 
-/// When each step was done.
+/// The end of each step.
 #[derive(Default)]
 struct Clock(RefCell<Vec<Instant>>);
 
@@ -133,7 +134,7 @@ impl Subject {
         let start = Network::new(&plan, &state, &self.device).expect("the state is the model's");
         let calibrated = start.calibrate(bench.first_batch(self.batch).expect("images in memory can be read")).state();
         let network = Network::new(&plan, &calibrated, &self.device.clone().autodiff()).expect("the same model's");
-        // Noise teaches nothing, and longer steps throw the step sizes of an untrained network far off.
+        // The images are noise, and larger steps would make the step sizes of an untrained network diverge.
         let recipe = Recipe {
             epochs: 1,
             batch_size: self.batch,
@@ -158,7 +159,7 @@ impl Subject {
             workers: default_workers(),
             progress: clock,
             cancel: None,
-            checkpoints: &Nowhere,
+            checkpoints: &NoCheckpoints,
         }
     }
 }
@@ -167,7 +168,7 @@ fn bits(number: u64) -> BitWidth {
     BitWidth::new(number).expect("a bit-width")
 }
 
-/// Noise, enough of it for a step that warms up and those that are measured.
+/// Noise, enough images for a warm-up step and the measured ones.
 fn data(shape: Shape, classes: usize, images: usize) -> Data {
     let pixel = |place: usize| (place.wrapping_mul(2_654_435_761) >> 13) as u8;
     let train = InMemory {
@@ -199,7 +200,7 @@ fn stop(message: impl ToString) -> ! {
     exit(2)
 }
 
-/// Called by `gpu.rs` as well.
+/// Also called by `gpu.rs`.
 pub fn main() {
     let Ok(python) = env::var("LIMPQ_PYTHON") else {
         println!("set LIMPQ_PYTHON to a Python with torch and torchvision; nothing is measured");
@@ -240,7 +241,7 @@ pub fn main() {
     };
     let (mut ours, mut peers, mut memory, mut held) = (vec![], vec![], vec![], None);
     for turn in 1..=rounds {
-        // Said at once, should the bench be stopped before its end.
+        // Printed at once, in case the bench is stopped early.
         let say = |who: &str, rates: &Rates| eprintln!("turn {turn}, {who}: {:.1?}", rates.all());
         ours.push(subject.measure());
         say("limpq", &ours[turn - 1]);

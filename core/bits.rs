@@ -103,8 +103,8 @@ impl FromStr for Precision {
     }
 }
 
-/// The bit-widths a search chooses from: at least one, each once, kept in descending order (the order of the joint
-/// training's passes) however they were given.
+/// The bit-widths that a search chooses from: at least one, each once, in descending order (the order of the passes of
+/// joint training).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<BitWidth>", into = "Vec<BitWidth>")]
 pub struct Candidates(Vec<BitWidth>);
@@ -132,13 +132,13 @@ impl Candidates {
         self.0.iter().copied()
     }
 
-    /// How many there are; never 0.
+    /// Number of candidates; never 0.
     #[expect(clippy::len_without_is_empty, reason = "there is always a candidate")]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Place of a bit-width in descending order.
+    /// Index of a bit-width in descending order.
     pub fn position(&self, bits: BitWidth) -> Option<usize> {
         self.0.iter().position(|&b| b == bits)
     }

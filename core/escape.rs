@@ -1,9 +1,9 @@
-//! What a terminal shows of names that others chose. Names of tensors, layers and files may have control characters in them,
-//! which clear the screen, change what is read from right to left, or hide what comes after; they are written out.
+//! Escapes control characters in text for a terminal. Names of tensors, layers and files from elsewhere may contain
+//! characters that clear the screen, reverse the reading direction, or hide what follows.
 
 use std::io::{self, Write};
 
-/// A text with its control characters written out as `\u001b`, which JSON reads back. Only new lines and tabs stay.
+/// A text with its control characters as `\u001b`, as in JSON. Only line breaks and tabs stay.
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -15,22 +15,22 @@ pub fn escaped(text: &str) -> String {
     escaped
 }
 
-/// Whether a terminal does something for a character instead of showing it.
+/// Whether a terminal acts on a character instead of showing it.
 fn acts(c: char) -> bool {
     match c {
         '\n' | '\t' => false,
-        // Directions, and other line ends.
+        // Text direction, and other line breaks.
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
         _ => c.is_control(),
     }
 }
 
-/// A place to write to that escapes all text.
+/// A writer that escapes all text.
 pub struct Escaped<W>(pub W);
 
 impl<W: Write> Write for Escaped<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Text comes in whole pieces. What is none (nothing here writes such) goes through as it is.
+        // Text arrives in whole pieces. Bytes that are not text (nothing here writes such) pass unchanged.
         match std::str::from_utf8(bytes) {
             Ok(text) if text.chars().any(acts) => self.0.write_all(escaped(text).as_bytes())?,
             _ => self.0.write_all(bytes)?,

@@ -1,4 +1,4 @@
-//! Files that a user brings: read up to a limit, and as text whatever program wrote them.
+//! Reads files that a user brings, up to a size limit, as text with or without a byte order mark.
 
 use std::{
     fs::File,
@@ -6,22 +6,21 @@ use std::{
     path::Path,
 };
 
-/// The most that is read of a file of indicators, a policy, a table or a config. The largest of them that make sense are
-/// a hundred times smaller.
+/// Largest size of a file of indicators, a policy, a table or a config, a hundred times that of realistic ones.
 pub const MOST_BYTES: u64 = 16 << 20;
 
-/// How deep lists and tables may lie in one another.
+/// Largest nesting depth of lists and tables.
 pub const MOST_LEVELS: usize = 64;
 
-/// With no more brackets and dots than this, TOML is read on the stack at hand.
+/// With at most this many brackets and dots, TOML is parsed on the current stack.
 const FEW_LEVELS: usize = 256;
 /// Ten times what 6400 levels take in a build without optimisation.
 const TOML_STACK: usize = 128 << 20;
 
-/// A whole file.
+/// Reads a whole file.
 ///
 /// # Errors
-/// Whatever the system says, and a file of more than [`MOST_BYTES`].
+/// The system's errors, and a file of more than [`MOST_BYTES`].
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = vec![];
     File::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
@@ -37,7 +36,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// Bytes as text, without the byte order mark that some editors put before it.
 ///
 /// # Errors
-/// UTF-16, and what is no text; says so, and where.
+/// UTF-16, and bytes that are not text, with their position.
 pub fn text(bytes: &[u8]) -> Result<&str, String> {
     if is_utf16(bytes) {
         return Err("it is text in UTF-16; save it as UTF-8 (in an editor: \"Save as\", encoding UTF-8)".to_owned());
@@ -45,12 +44,12 @@ pub fn text(bytes: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(unmarked(bytes)).map_err(|error| format!("it is not text in UTF-8: {error}"))
 }
 
-/// Bytes without the mark of UTF-8.
+/// Bytes without the byte order mark of UTF-8.
 pub fn unmarked(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
-/// Whether these bytes are UTF-16: they have its mark, or a zero beside their first character.
+/// Whether these bytes are UTF-16: they start with its byte order mark, or have a zero next to their first character.
 pub fn is_utf16(bytes: &[u8]) -> bool {
     match *bytes {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => true,
@@ -62,23 +61,21 @@ pub fn is_utf16(bytes: &[u8]) -> bool {
 /// A file as text; see [`read`] and [`text`].
 ///
 /// # Errors
-/// As there.
+/// As [`read`] and [`text`].
 pub fn read_text(path: &Path) -> io::Result<String> {
     let bytes = read(path)?;
     text(&bytes).map(str::to_owned).map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))
 }
 
-/// What `serde_json` says, with the limit where it met one.
+/// The error of `serde_json`, with the limit if it met one.
 pub fn json_error(error: &serde_json::Error) -> String {
-    error
-        .to_string()
-        .replace("recursion limit exceeded", "lists and objects lie more than 127 levels deep in one another")
+    error.to_string().replace("recursion limit exceeded", "lists and objects are nested more than 127 levels deep")
 }
 
 /// A text as a TOML table.
 ///
 /// # Errors
-/// What is not TOML, with line and column; tables and lists that lie deeper in one another than [`MOST_LEVELS`].
+/// Text that is not TOML, with line and column; tables and lists that are nested deeper than [`MOST_LEVELS`].
 pub fn toml(text: &str) -> Result<toml::Table, String> {
     fn fits(value: &toml::Value, levels: usize) -> bool {
         match value {
@@ -91,17 +88,19 @@ pub fn toml(text: &str) -> Result<toml::Table, String> {
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
         match table.values().all(|value| fits(value, MOST_LEVELS)) {
             true => Ok(table),
-            false => Err(format!("its tables and lists lie more than {MOST_LEVELS} levels deep in one another")),
+            false => Err(format!("its tables and lists are nested more than {MOST_LEVELS} levels deep")),
         }
     };
     if text.bytes().filter(|byte| b"[{.".contains(byte)).count() <= FEW_LEVELS {
         return read();
     }
-    // The parser takes brackets and dots 80 levels deep each, which together are 6400. They need more stack than most threads have.
+    // The parser accepts 80 levels of brackets times 80 of dots, 6400 together. They need more stack than most threads
+    // have.
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(TOML_STACK).spawn_scoped(scope, read);
-        let read = thread
-            .map_err(|error| format!("it has many levels, and there is no thread with a stack for them: {error}"))?;
+        let read = thread.map_err(|error| {
+            format!("it is nested deeply, and no thread with a large enough stack can be started: {error}")
+        })?;
         read.join().unwrap_or_else(|_| Err("the parser of TOML failed on it".to_owned()))
     })
 }
@@ -126,7 +125,7 @@ mod tests {
         assert_eq!(error, "it is larger than 16 MiB, the most that is read of such a file");
     }
 
-    /// Each of these is a few kilobytes to megabytes; nested as they say, they would fill the stack of whoever reads them.
+    /// Each of these is a few kilobytes to megabytes; parsed as nested values they would overflow the stack.
     #[test]
     fn deep_toml_is_refused() {
         let lists = format!("a = {}{}", "[".repeat(100_000), "]".repeat(100_000));

@@ -3,7 +3,7 @@
 //! [`graph`] describes networks, [`search`] turns importance indicators and budgets into a policy without touching a
 //! tensor, `train` runs networks, and [`registry`] finds plugins by name.
 //!
-//! Without the feature `train` (on by default) there are no tensors: what is left counts and searches, and builds quickly.
+//! Without the feature `train` (on by default) there are no tensors: only costs and the search are built, quickly.
 
 pub mod bits;
 #[cfg(feature = "train")]

@@ -1,4 +1,4 @@
-//! Tables of options: read strictly (an unknown key is an error that names the key), and described for `limpq show`.
+//! Tables of options: parsed strictly (an unknown key is an error that names it), and described for `limpq show`.
 
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
@@ -8,13 +8,13 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{}{message}", if path.is_empty() { String::new() } else { format!("{path}: ") })]
 pub struct OptionsError {
-    /// Keys that lead to the offending value, joined by dots; empty for the table itself.
+    /// Path of the offending value, joined by dots; empty for the table itself.
     pub path: String,
     /// What is wrong and what is allowed.
     pub message: String,
 }
 
-/// Reads a table strictly.
+/// Parses a table strictly.
 ///
 /// # Errors
 /// Names the key that is unknown, missing or of the wrong type.
@@ -34,7 +34,7 @@ pub fn parse<T: DeserializeOwned>(table: &toml::Table) -> Result<T, OptionsError
     })
 }
 
-/// Reads a table strictly and writes it back with every default.
+/// Parses a table strictly and writes it back with every default.
 ///
 /// # Errors
 /// As [`parse`].
@@ -48,20 +48,20 @@ pub fn resolve<T: DeserializeOwned + Serialize>(table: &toml::Table) -> Result<t
 pub struct OptionInfo {
     /// Its key.
     pub name: String,
-    /// Its value when none is given, as TOML; `None` when it must be given or may be left out.
+    /// Its default value, as TOML; `None` if it must be given or may be left out.
     pub default: Option<String>,
-    /// What it means.
+    /// Its meaning.
     pub about: String,
 }
 
 /// All options of a plugin or a section, in the order of its fields.
 pub type Options = Vec<OptionInfo>;
 
-/// Schemas within schemas beyond this depth are left out: one may lead back to itself.
+/// Maximum depth of nested schemas, which may be recursive.
 const DEEPEST: usize = 16;
 
-/// The properties of a schema: its own, those of what it refers to (a newtype's inner struct) and of its parts (flattened
-/// structs, forms of an enum).
+/// The properties of a schema: its own, those it refers to (a newtype's inner struct) and those of its parts (flattened
+/// structs, variants of an enum).
 fn properties(schema: &Value, root: &Value, depth: usize, found: &mut serde_json::Map<String, Value>) {
     if depth == DEEPEST {
         return;

@@ -1,9 +1,9 @@
-//! What a run was started with: the build of the program, the machine, the command and the time. No result depends on
-//! any of it, and two folders of equal results may differ in it.
+//! The provenance of a run: the build of the program, the machine, the command and the time. No result depends on it,
+//! and two folders with equal results may differ in it.
 
 use std::sync::OnceLock;
 
-/// How the running program was built, as far as that is known.
+/// The build of the running program, as far as it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Build {
     /// The last commit that touched the sources.
@@ -21,13 +21,13 @@ pub struct Build {
 static BUILD: OnceLock<Build> = OnceLock::new();
 
 impl Build {
-    /// Says how the running program was built. Only the first call counts; without any, runs record nothing about it.
+    /// Records the build of the running program. Only the first call counts; without one, runs record nothing about it.
     pub fn record(self) {
         BUILD.get_or_init(|| self);
     }
 }
 
-/// The name of the processor; `None` where the system does not tell.
+/// The name of the CPU; `None` if the system does not provide it.
 pub fn cpu_model() -> Option<String> {
     let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let (_, model) =
@@ -35,7 +35,7 @@ pub fn cpu_model() -> Option<String> {
     Some(model.trim().to_owned())
 }
 
-/// Adds all that to a run's versions.
+/// Adds all of it to a run's versions.
 #[cfg(feature = "train")]
 pub(crate) fn add_to(versions: &mut serde_json::Value) {
     use serde_json::json;
@@ -48,7 +48,7 @@ pub(crate) fn add_to(versions: &mut serde_json::Value) {
     versions["cpu"] = json!(cpu_model());
     let words: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     versions["command"] = json!(words);
-    // A clock that was never set may stand before the epoch, which the format cannot say.
+    // A clock that was never set may be before the epoch, which the format does not support.
     let now = std::time::SystemTime::now().max(std::time::SystemTime::UNIX_EPOCH);
     versions["started"] = json!(humantime::format_rfc3339_seconds(now).to_string());
 }

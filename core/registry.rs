@@ -1,4 +1,4 @@
-//! Plugins by name. A plugin registers itself with [`crate::plugin!`]; nothing lists plugins centrally.
+//! Plugins by name. A plugin registers itself with [`crate::plugin!`]; there is no central list.
 
 use crate::options::{Options, OptionsError};
 
@@ -10,25 +10,25 @@ pub struct Entry<P: ?Sized + 'static> {
     pub about: &'static str,
     /// The source file that holds it.
     pub file: &'static str,
-    /// Makes it from its own table of options; unknown options are errors.
+    /// Builds it from its own table of options; unknown options are errors.
     pub build: fn(&toml::Table) -> Result<Box<P>, OptionsError>,
     /// Its options with every default written out; fails as `build` does.
     pub resolve: fn(&toml::Table) -> Result<toml::Table, OptionsError>,
-    /// Its options: names, defaults, what they mean.
+    /// Its options: names, defaults, meanings.
     pub options: fn() -> Options,
-    /// Further names, each standing for this plugin with one option set: (name, option, value as TOML or as text).
+    /// Aliases, each for this plugin with one option set: (name, option, value as TOML or as text).
     pub aliases: &'static [(&'static str, &'static str, &'static str)],
 }
 
 /// A kind of plugin: implemented for the trait objects, `dyn Quantizer` and so on.
 pub trait Kind: 'static {
-    /// What the kind is called in commands and configs.
+    /// Name of the kind in commands and configs.
     const NAME: &'static str;
     /// Everything registered, in no particular order.
     fn registered() -> Vec<&'static Entry<Self>>;
 }
 
-/// Why a plugin could not be had.
+/// Why a plugin is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// No such name.
@@ -36,7 +36,7 @@ pub enum RegistryError {
     Unknown {
         /// Kind of plugin.
         kind: &'static str,
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
         /// A name that is close, in words.
         nearest: String,
@@ -78,7 +78,7 @@ pub enum RegistryError {
 /// All plugins of a kind, sorted by name.
 ///
 /// # Errors
-/// When none is linked in, or two share a name.
+/// When none is linked in, or two have the same name.
 pub fn entries<P: ?Sized + Kind>() -> Result<Vec<&'static Entry<P>>, RegistryError> {
     sorted(P::registered())
 }
@@ -116,7 +116,7 @@ pub fn find<P: ?Sized + Kind>(name: &str) -> Result<&'static Entry<P>, RegistryE
     Err(RegistryError::Unknown { kind: P::NAME, name: name.to_owned(), nearest, known: known.join(", ") })
 }
 
-/// Makes the plugin of this name from its options.
+/// Builds the plugin of this name from its options.
 ///
 /// # Errors
 /// An unknown name, an unknown option, or an option of the wrong type.
@@ -147,22 +147,22 @@ fn wrong<P: ?Sized + Kind>(name: &str, error: OptionsError) -> RegistryError {
     RegistryError::Options { kind: P::NAME, name: name.to_owned(), error }
 }
 
-/// No name that is looked for is longer.
+/// Longest name that is looked up.
 const LONGEST_NAME: usize = 200;
 
 /// The closest of several names, if one is close.
 pub fn nearest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let closeness = |other: &str| strsim::jaro_winkler(name, other);
-    // What is longer is no slip of the pen, and takes long to compare.
+    // Longer names are not typing errors, and take long to compare.
     let known = known.into_iter().filter(|other| other.len() <= LONGEST_NAME && name.len() <= LONGEST_NAME);
     let best = known.max_by(|a, b| closeness(a).total_cmp(&closeness(b)))?;
     (closeness(best) > 0.75).then_some(best)
 }
 
-/// Stops a program whose plugins clash or are missing before it does anything.
+/// Checks, at the start of a program, that plugins are linked in and do not clash.
 ///
 /// # Errors
-/// A clash in any kind, else the first kind that has nothing registered.
+/// A clash in any kind, else the first kind without any plugin.
 pub fn check() -> Result<(), RegistryError> {
     let mut kinds: Vec<&AnyKind> = inventory::iter::<AnyKind>.into_iter().collect();
     kinds.sort_by_key(|kind| kind.name);
@@ -176,13 +176,13 @@ pub fn check() -> Result<(), RegistryError> {
 pub struct AnyKind {
     /// Its name.
     pub name: &'static str,
-    /// Whether its plugins clash or are missing.
+    /// Checks that its plugins do not clash and are not missing.
     pub check: fn() -> Result<(), RegistryError>,
 }
 
 inventory::collect!(AnyKind);
 
-/// Makes a trait a kind of plugin.
+/// Declares a trait to be a kind of plugin.
 macro_rules! kind {
     ($trait:path, $name:literal) => {
         ::inventory::collect!($crate::registry::Entry<dyn $trait>);
@@ -202,8 +202,8 @@ macro_rules! kind {
 }
 pub(crate) use kind;
 
-/// Registers a plugin: its kind (a trait), its name, one line about it, and its type, which is the table of its
-/// options (`Default`, `Serialize`, `Deserialize` with `deny_unknown_fields`, `JsonSchema`) and implements the trait.
+/// Registers a plugin: its kind (a trait), its name, one line about it, and its type, which implements the trait and
+/// holds its options (`Default`, `Serialize`, `Deserialize` with `deny_unknown_fields`, `JsonSchema`).
 ///
 /// A list of aliases may follow: `("average_weight_bits", "of", "weights")` is this plugin with option `of` set.
 #[macro_export]

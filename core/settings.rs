@@ -1,4 +1,4 @@
-//! Settings given one by one: `KEY=VALUE` with a dotted key, laid over a table.
+//! Single settings `KEY=VALUE` with a dotted key, which override a table.
 
 use toml::{Table, Value};
 
@@ -10,13 +10,13 @@ pub enum SettingError {
     NoPair,
     /// The key is not one of TOML.
     #[error(
-        "{0:?} is no key; a key is names joined by dots, such as search.alpha, and a name with other characters than letters, \
+        "{0:?} is not a key; a key is names joined by dots, such as search.alpha, and a name with other characters than letters, \
          digits, - and _ stands in quotes. A list is given as a whole, for example bits=[4,2]"
     )]
     Key(String),
 }
 
-/// A text that is no setting, and why.
+/// A text that is not a setting, and why.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("cannot read the setting {text:?}: {error}")]
 pub struct UnreadableSetting {
@@ -26,20 +26,20 @@ pub struct UnreadableSetting {
     pub error: SettingError,
 }
 
-/// A value and the names of the tables that lead to it.
+/// A value and the path of table names that leads to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setting {
     /// At least one.
     pub path: Vec<String>,
-    /// What stands there.
+    /// The value.
     pub value: Value,
 }
 
 impl Setting {
-    /// Reads `KEY=VALUE`: a dotted TOML key, and a value as [`value`] reads it.
+    /// Parses `KEY=VALUE`: a dotted TOML key, and a value as [`value`] parses it.
     ///
     /// # Errors
-    /// Something else.
+    /// Any other text.
     pub fn parse(text: &str) -> Result<Self, SettingError> {
         let (key, text) = text.split_once('=').ok_or(SettingError::NoPair)?;
         let key = key.trim();
@@ -50,16 +50,16 @@ impl Setting {
         Ok(Self { path, value: value(text.trim()) })
     }
 
-    /// Reads each of several.
+    /// Parses several.
     ///
     /// # Errors
-    /// Names the first that is none.
+    /// Names the first that is not a setting.
     pub fn parse_all(texts: &[String]) -> Result<Vec<Self>, UnreadableSetting> {
         let unreadable = |text: &String, error| UnreadableSetting { text: text.clone(), error };
         texts.iter().map(|text| Self::parse(text).map_err(|error| unreadable(text, error))).collect()
     }
 
-    /// Puts the value into a table. Tables on the way there are made where there are none; two tables in one place become one.
+    /// Puts the value into a table. Missing tables on the path are created; two tables in one place are merged.
     pub fn lay_over(&self, table: &mut Table) {
         let mut value = self.value.clone();
         for name in self.path.iter().rev() {
@@ -73,7 +73,7 @@ impl Setting {
 
 /// The names of a dotted key. TOML's parser bounds how many.
 fn path(key: &str) -> Option<Vec<String>> {
-    // More than one line could be more than a key.
+    // More than one line could contain more than a key.
     let plain = !key.contains(['\n', '\r', '#']);
     let mut table = format!("{key} = 0").parse::<Table>().ok().filter(|_| plain)?;
     let mut path = vec![];
@@ -87,10 +87,10 @@ fn path(key: &str) -> Option<Vec<String>> {
     }
 }
 
-/// A value as TOML if it reads as such (`3`, `true`, `[4, 2]`), else as text.
+/// A value as TOML if it parses as such (`3`, `true`, `[4, 2]`), else as text.
 pub fn value(text: &str) -> Value {
     let table = format!("value = {text}").parse::<Table>();
-    // A second line could bring further keys.
+    // A second line could contain further keys.
     let read = table.ok().filter(|_| !text.contains('\n')).and_then(|mut table| table.remove("value"));
     read.unwrap_or_else(|| Value::String(text.to_owned()))
 }

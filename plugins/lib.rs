@@ -1,4 +1,4 @@
-//! The plugins: one file each, registered by name. Nothing lists them; linking this crate is enough.
+//! The plugins: one file each, registered by name. There is no list; linking this crate is enough.
 
 pub mod costs;
 #[cfg(feature = "train")]
@@ -9,6 +9,8 @@ pub mod quantizers;
 #[cfg(feature = "train")]
 pub mod sensitivities;
 pub mod solvers;
+#[cfg(feature = "train")]
+pub mod stages;
 
 /// The examples of the book compile, and their assertions hold.
 #[cfg(all(doctest, feature = "train"))]
@@ -27,4 +29,6 @@ mod book {
     struct Sensitivity;
     #[doc = include_str!("../docs/src/extending/solver.md")]
     struct Solver;
+    #[doc = include_str!("../docs/src/extending/stage.md")]
+    struct Stage;
 }

@@ -1,4 +1,4 @@
-//! Configs: what is wrong is named with its line and column, what is right reads back.
+//! Configs: errors name line and column, valid configs are read back.
 
 use crate::runs::{TINY, tiny};
 use limpq_core::{run::Config, search::RisingIndicators};
@@ -64,7 +64,7 @@ fn wrong_configs_point_at_line_and_column() {
     assert!(set.contains("expected KEY=VALUE"), "{set}");
 }
 
-/// A mistake is blamed on the setting that brought it, and on the file only where the mistake is there.
+/// An error names the setting that caused it, and the file only if the mistake is there.
 #[test]
 fn mistakes_in_settings_are_not_blamed_on_the_file() {
     let said = |text: &str, sets: &[&str]| {
@@ -80,7 +80,7 @@ fn mistakes_in_settings_are_not_blamed_on_the_file() {
         ("search.layers.\"layer1.*\"=\"2\"", "search.layers.layer1.*: cannot read the rule"),
         ("search.budgets.bitop=w3a3", "search.budgets.bitop: no cost is called"),
         ("solver=3", "solver: invalid type"),
-        // Nothing is wrong with the quantizer but beside this.
+        // Nothing is wrong with the quantizer except in combination with this.
         ("sensitivity.name=learned_step", "quantizer.name: sensitivity \"learned_step\" asks for"),
     ] {
         let text = TINY.replace("\"lsq\"", "\"dorefa\"").replace("\"learned_step\"", "\"random\"");
@@ -89,16 +89,16 @@ fn mistakes_in_settings_are_not_blamed_on_the_file() {
     }
     let wrong = TINY.replace("seed = 5", "seed = 'x'");
     assert!(said(&wrong, &["model.width=8"]).starts_with("tiny.toml:2:1: seed: "));
-    // The last of several that bring it.
+    // The last of several settings with the value.
     assert!(said(TINY, &["seed=1", "seed=x", "seed=y"]).starts_with("setting seed=y: seed: "));
 }
 
-/// Keys that the crate `config` took for places in a list (rust-cli/config-rs#619).
+/// Keys that the crate `config` treated as indices of a list (rust-cli/config-rs#619).
 #[test]
 fn a_key_is_no_place_in_a_list() {
     for key in ["bits[0]", "bits[99999999999]", "bits[-1]", "a[-1]", "search.share[99999999999]"] {
         let error = Config::parse("tiny.toml", TINY, &[format!("{key}=1")]).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("cannot read the setting \"{key}=1\": \"{key}\" is no key")), "{error}");
+        assert!(error.starts_with(&format!("cannot read the setting \"{key}=1\": \"{key}\" is not a key")), "{error}");
         assert!(error.contains("A list is given as a whole, for example bits=[4,2]"), "{error}");
     }
 }
@@ -126,8 +126,8 @@ fn a_resolved_config_has_every_default_and_reads_back() {
     assert_eq!(Config::parse("config.toml", &text, &[]).unwrap(), config);
 }
 
-/// LIMPQ's recipe clips gradients where indicators are trained: without, step sizes have exploded. And an alpha goes with each
-/// sensitivity.
+/// LIMPQ's recipe clips gradients where indicators are trained: without clipping, step sizes have exploded. And each
+/// sensitivity has its own default of alpha.
 #[test]
 fn defaults_are_those_that_go_with_what_is_chosen() {
     let text = TINY.replace("clip_value = 1.0\n", "");
@@ -192,7 +192,7 @@ fn recipes_that_lack_something_are_refused_with_the_config() {
     }
 }
 
-/// A text of some kilobytes to megabytes may not fill the stack of whoever reads it.
+/// Texts of some kilobytes to megabytes must not overflow the stack.
 #[test]
 fn configs_that_lie_too_deep_in_themselves_are_refused() {
     let deep = 100_000;

@@ -1,13 +1,14 @@
-//! What every registered plugin owes, whatever it is called.
+//! The contracts of every registered plugin, whatever its name.
 
 use crate::fixtures;
 use burn::tensor::{Tensor, TensorData};
 use limpq_core::{
     graph::{Graph, Layer, Model, Second, Shape},
     registry::{Kind, entries},
+    run::{Stage, layout},
     search::{
-        Accounting, BitWidth, Choice, CostModel, Group, Named, Precision, Problem, Row, Solved, Solver, SolverError,
-        Status, solve,
+        Accounting, BitWidth, Choice, CostModel, Group, NamedSolver, Precision, Problem, Row, Solved, Solver,
+        SolverError, Status, solve,
     },
     train::{Dataset, Network, Plan, Quantizer, Sensitivity, State},
 };
@@ -15,7 +16,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
 
-/// What a plugin must be told, for those that cannot be made from their defaults.
+/// Options of plugins that cannot be built from their defaults.
 fn needed(name: &str) -> toml::Table {
     let options = match name {
         "latency_table" => "path = 'tests/golden/measured.csv'\nallow_unused = true",
@@ -26,7 +27,7 @@ fn needed(name: &str) -> toml::Table {
     options.parse().expect("options in TOML")
 }
 
-/// Every plugin of a kind, made from its defaults and what it needs.
+/// Every plugin of a kind, built from its defaults and required options.
 pub fn all<P: ?Sized + Kind>() -> Vec<(&'static str, Box<P>)> {
     use limpq as _; // links the plugins in
     let made = entries::<P>().expect("plugins are linked and distinct").into_iter();
@@ -59,6 +60,7 @@ fn every_kind_has_plugins_whose_options_are_described() {
     check::<dyn Solver>();
     check::<dyn Sensitivity>();
     check::<dyn Dataset>();
+    check::<dyn Stage>();
 }
 
 /// Random images for a network.
@@ -92,9 +94,9 @@ fn models_run_and_their_figures_agree_with_the_run() {
         }
         let plan = Plan::full_precision(graph.clone(), quantizer.clone());
         let network = Network::new(&plan, &state, &fixtures::device()).unwrap();
-        let scores = network.forward(images(&graph, 2), &plan.no_bits(), false);
-        assert_eq!(scores.dims(), [2, 10], "{name}");
-        assert!(scores.into_data().try_to_vec::<f32>().unwrap().iter().all(|v| v.is_finite()), "{name}");
+        let logits = network.forward(images(&graph, 2), &plan.no_bits(), false);
+        assert_eq!(logits.dims(), [2, 10], "{name}");
+        assert!(logits.into_data().try_to_vec::<f32>().unwrap().iter().all(|v| v.is_finite()), "{name}");
         assert_eq!(network.state(), state, "{name}: what goes in comes out");
     }
 }
@@ -107,7 +109,7 @@ fn costs_are_positive_and_never_fall_as_bits_rise() {
             let graph = graph_of(model.as_ref(), "3x64x64");
             for accounting in [Accounting::Exact, Accounting::Limpq] {
                 for layer in graph.layers() {
-                    // A cost that is measured knows some bits only.
+                    // A measured cost knows some bits only.
                     let at = |weight, act| {
                         let bits =
                             Precision { weight: BitWidth::new(weight).unwrap(), act: BitWidth::new(act).unwrap() };
@@ -183,13 +185,13 @@ fn instance(random: &mut ChaCha8Rng) -> Problem {
         let most: i128 =
             problem.groups.iter().map(|g| i128::from(g.choices.iter().map(|c| c.costs.of(row)).max().unwrap())).sum();
         let least = problem.least(row);
-        // From just out of reach to barely a limit; often met exactly by the least.
+        // From slightly infeasible to hardly a limit; often met exactly by the minimum.
         problem.rows[row].limit = least - 1 + (most - least + 1) * random.random_range(0..=10) / 10;
     }
     problem
 }
 
-/// The optimum by trying everything, written apart from every solver.
+/// The optimum by enumeration, implemented independently of every solver.
 fn optimum(problem: &Problem) -> Option<f64> {
     fn best(problem: &Problem, picks: &mut Vec<usize>) -> Option<f64> {
         if picks.len() == problem.groups.len() {
@@ -215,7 +217,7 @@ fn solvers_equal_brute_force_keep_budgets_and_repeat_themselves() {
         let (mut solved, mut refused) = (0, 0);
         for _ in 0..60 {
             let problem = instance(&mut random);
-            match (solve(Named::new(name, solver.as_ref()), &problem, None), optimum(&problem)) {
+            match (solve(NamedSolver::new(name, solver.as_ref()), &problem, None), optimum(&problem)) {
                 (Ok(Solved { picks, objective, proof }), Some(best)) => {
                     solved += 1;
                     assert_eq!(proof.status, Status::Optimal, "{name}");
@@ -223,7 +225,7 @@ fn solvers_equal_brute_force_keep_budgets_and_repeat_themselves() {
                     assert!(problem.feasible(&picks), "{name}");
                     assert_eq!((proof.gap, proof.bound), (0.0, objective), "{name}");
                     assert_eq!(
-                        solve(Named::new(name, solver.as_ref()), &problem, None).unwrap().picks,
+                        solve(NamedSolver::new(name, solver.as_ref()), &problem, None).unwrap().picks,
                         picks,
                         "{name}: same answer twice"
                     );
@@ -234,4 +236,27 @@ fn solvers_equal_brute_force_keep_budgets_and_repeat_themselves() {
         }
         assert!(solved > 10 && refused > 5, "{name}: {solved} solved, {refused} refused");
     }
+}
+
+/// Files of a run are found by name, and what a changed setting makes obsolete by the settings of each stage.
+#[test]
+fn a_stage_reads_what_built_in_stages_write_and_writes_files_of_its_own() {
+    let plugins: Vec<_> = all::<dyn Stage>().into_iter().map(|(name, stage)| (name, stage.leaves())).collect();
+    let written: Vec<String> = layout()
+        .stages
+        .iter()
+        .flat_map(|stage| stage.names().into_iter().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    for (name, leaves) in &plugins {
+        assert!(leaves.settings.contains(&format!("stages.{name}").as_str()), "{name}: its options matter");
+        assert!(leaves.reads.iter().all(|file| written.contains(file)), "{name}: {:?}", leaves.reads);
+        for file in leaves.names() {
+            assert_eq!(
+                written.iter().filter(|other| *other == file).count(),
+                1,
+                "{name}: {file} is another stage's too"
+            );
+        }
+    }
+    assert!(!plugins.is_empty());
 }

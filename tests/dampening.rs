@@ -1,16 +1,16 @@
-//! A quantizer's own term in the loss, in whole runs: dampened oscillations.
+//! A quantizer's own loss term in whole runs: dampened oscillations.
 
 use crate::runs::{go, tiny};
 use limpq_core::train::State;
 use std::{fs::read, path::Path};
 
-/// The numbers of the fine-tuned network after a run with these settings.
+/// The tensors of the fine-tuned network after a run with these settings.
 fn finetuned(sets: &[&str], folder: &Path) -> State {
     go(&tiny(&[&["sensitivity.name=random", "finetune.epochs=2"], sets].concat()), folder);
     State::from_bytes(&read(folder.join("finetuned.safetensors")).unwrap(), "fine-tuned").unwrap()
 }
 
-/// Mean squared distance of the weights that are not clipped from the centres of their bins, in step sizes, over all layers.
+/// Mean squared distance of unclipped weights from the centres of their bins, in step sizes, over all layers.
 fn off_centre(state: &State) -> f64 {
     let (mut sum, mut count) = (0.0, 0);
     for (name, step) in &state.0 {
@@ -39,7 +39,7 @@ fn dampening_moves_latent_weights_to_the_centres_of_their_bins() {
     let dampened = ["quantizer.name=lsq_dampened", "quantizer.dampening=3"];
     let found = run(&dampened, "dampened");
     let (before, after) = (off_centre(&plain), off_centre(&found));
-    // Evenly spread they are 1/12 apart.
+    // For evenly spread weights it is 1/12.
     assert!((0.05..0.1).contains(&before) && after < 0.5 * before, "{before} without, {after} with");
     let checkpointed = run(&[&dampened[..], &["finetune.gradient_checkpointing=true"]].concat(), "checkpointed");
     assert_eq!(checkpointed, found, "checkpoints change no number");
@@ -66,7 +66,7 @@ fn step_sizes_have_a_learning_rate_of_their_own() {
         }
         let (start, whole, half) = (start.0[name].values[0], array.values[0], factor.0[name].values[0]);
         let (whole, half) = (f64::from(whole - start), f64::from(half - start));
-        // No step makes a step size less than half as large.
+        // No optimizer step makes a step size less than half as large.
         if f64::from(start) > 0.025 {
             assert!((half / whole - 0.5).abs() < 1e-3, "{name}: {half} and {whole}");
             steps += 1;

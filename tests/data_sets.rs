@@ -1,4 +1,4 @@
-//! Data sets through the program: what it says of them, and images that cannot be read.
+//! Data sets in whole runs: remarks, and images that cannot be read.
 
 use crate::{
     fixtures::limpq,

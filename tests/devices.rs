@@ -1,4 +1,5 @@
-//! Several devices that share each batch. Two CPU devices stand for two GPUs: copies, shares, threads and sums are the same.
+//! Several devices that share each batch. Two CPU devices stand in for two GPUs: copies, parts, threads and sums are
+//! the same.
 
 use crate::{
     fixtures,
@@ -10,13 +11,13 @@ use limpq_core::{
     run::Config,
     search::{BitWidth, Precision, uniform_precisions},
     train::{
-        Data, DatasetError, Job, Network, Nowhere, Plan, Quantizer, Recipe, Role, Samples, Score, State, TrainContext,
-        Update,
+        Data, DatasetError, Job, Network, NoCheckpoints, Plan, Quantizer, Recipe, Role, Samples, Score, State,
+        TrainContext, Update,
     },
 };
 use std::{num::NonZeroUsize, sync::Arc};
 
-/// One image many times: each share of a batch then has the statistics of the whole.
+/// One image repeated: each part of a batch then has the statistics of the whole.
 struct Same(usize);
 
 impl Samples for Same {
@@ -67,7 +68,7 @@ fn setting(images: usize) -> Setting {
 /// Calls with a bench of so many devices.
 fn with<R>(data: &Data, devices: usize, work: impl FnOnce(&TrainContext) -> R) -> R {
     let devices: Vec<Device> = (0..devices).map(|_| fixtures::device()).collect();
-    let (progress, checkpoints) = (Stages::default(), Nowhere);
+    let (progress, checkpoints) = (Stages::default(), NoCheckpoints);
     let (seed, workers) = (0, NonZeroUsize::MIN);
     work(&TrainContext {
         data,
@@ -81,7 +82,7 @@ fn with<R>(data: &Data, devices: usize, work: impl FnOnce(&TrainContext) -> R) -
     })
 }
 
-/// The numbers after one step of plain gradient descent over all images.
+/// The parameters after one step of plain gradient descent over all images.
 fn one_step(setting: &Setting, devices: usize, bits: &[u64]) -> State {
     step(setting, devices, bits, false)
 }
@@ -111,7 +112,7 @@ fn step(setting: &Setting, devices: usize, bits: &[u64], gradient_checkpointing:
     })
 }
 
-/// What passes have in common runs once; the step is the sum of the steps of passes that run alone.
+/// The shared prefix of passes runs once; the step is the sum of the steps of passes that run alone.
 #[test]
 fn passes_that_share_their_beginning_add_up() {
     let setting = setting(6);
@@ -123,7 +124,7 @@ fn passes_that_share_their_beginning_add_up() {
         };
         let (both, four, three) = (moved(&both), moved(&four), moved(&three));
         let most = both.iter().fold(0f32, |most, value| most.max(value.abs()));
-        // A running statistic r of what is common moves from r to b by 0.1 (b - r), and twice by 0.19 (b - r).
+        // A running statistic r of the shared prefix becomes r + 0.1 (b - r), and with two passes r + 0.19 (b - r).
         let share = if name.starts_with("bn1.running_") { 0.95 } else { 1.0 };
         for (both, (four, three)) in both.iter().zip(four.iter().zip(&three)) {
             let sum = share * (four + three);
@@ -136,7 +137,7 @@ fn passes_that_share_their_beginning_add_up() {
     assert!(moved_most > 1e-5, "the stem was trained: {moved_most}");
 }
 
-/// A part that runs again sees what it saw before.
+/// A recomputed segment gets the same values as in the forward pass.
 #[test]
 fn gradient_checkpointing_changes_no_number() {
     let setting = setting(6);
@@ -156,7 +157,7 @@ fn gradients_of_shares_make_the_gradient_of_the_batch() {
     assert!(one.0.keys().eq(two.0.keys()));
     for (devices, shared) in [(2.0f32, &two), (3.0, &three)] {
         for (name, start) in &setting.state.0 {
-            // LSQ scales the gradient of a step size by the root of the number of activations that a device sees.
+            // LSQ scales the gradient of a step size by the square root of the number of activations on a device.
             let scale = if name.contains(".act_quantizer.") { devices.sqrt() } else { 1.0 };
             let moved = |state: &State| -> Vec<f32> {
                 state.0[name].values.iter().zip(&start.values).map(|(now, start)| now - start).collect()

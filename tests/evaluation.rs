@@ -1,4 +1,4 @@
-//! Networks that are measured: which epoch's is kept, and which images count.
+//! Evaluation of networks: which epoch's is kept, and which images count.
 
 use crate::{
     fixtures,
@@ -9,7 +9,7 @@ use limpq_core::{
     graph::Model,
     run::{Config, run},
     train::{
-        Data, DatasetError, Network, Nowhere, Plan, Progress, Quantizer, Samples, Score, State, TrainContext,
+        Data, DatasetError, Network, NoCheckpoints, Plan, Progress, Quantizer, Samples, Score, State, TrainContext,
         Validation,
     },
 };
@@ -29,7 +29,7 @@ fn bench<'a>(data: &'a Data, device: &'a Device, progress: &'a Stages) -> TrainC
         workers: NonZeroUsize::MIN,
         progress,
         cancel: None,
-        checkpoints: &Nowhere,
+        checkpoints: &NoCheckpoints,
     }
 }
 

@@ -1,8 +1,8 @@
-//! Faults at every call that changes a run's folder, not at random moments: the run is killed there, or the disk is full there,
-//! and the same command then goes on to what an undisturbed run leaves, with nothing left behind.
+//! Faults at every system call that changes a run's folder, not at random moments: the run is killed there, or the disk
+//! is full there, and the same command then continues to the result of an undisturbed run, with nothing left behind.
 //!
-//! A small library in C (`faults.c`) is preloaded; it counts the calls and does the harm at one of them. By default some places
-//! are tried; with `LIMPQ_FAULTS=all` each one is, which takes half an hour or so.
+//! A small library in C (`faults.c`) is preloaded; it counts the calls and fails at one of them. By default some calls
+//! are tried; with `LIMPQ_FAULTS=all` every one is, which takes about half an hour.
 
 #![cfg(target_os = "linux")]
 
@@ -88,7 +88,7 @@ impl Home {
         (output, calls.lines().map(str::to_owned).collect())
     }
 
-    /// Everything that a run leaves, times apart.
+    /// Everything that a run writes, except times.
     fn left(&self, name: &str) -> BTreeMap<String, Vec<u8>> {
         let folder = self.path(name);
         let mut left = tree(&folder);
@@ -133,11 +133,11 @@ fn try_all(home: &Home, sets: &[&str], start: &dyn Fn(&str), some: usize, fault:
         start("harmed");
         let (fault, before) = (fault(place), &calls[place - 1]);
         let (output, seen) = home.watched("harmed", sets, Some((place, fault)));
-        // Metrics are flushed by the clock, so that calls may come in another order.
+        // Metrics are flushed by the clock, so the order of calls may vary.
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let at = seen.get(place - 1).unwrap_or(before).replace("/harmed", "/whole");
         let told = format!("call {place} of {}, {at}:\n{said}", calls.len());
-        // A run is worth more than its metrics and plots; and what cannot be cleared away is no loss.
+        // A run does not fail for its metrics and plots; what cannot be cleaned up is not a loss.
         let watched = ["metrics.jsonl", "plots"].iter().any(|name| at.contains(name));
         match fault {
             Fault::Kill if seen.len() >= place => assert_eq!(output.status.signal(), Some(SIGKILL), "{told}"),
@@ -157,7 +157,7 @@ fn try_all(home: &Home, sets: &[&str], start: &dyn Fn(&str), some: usize, fault:
         home.run("harmed", sets);
         let mut harmed = home.left("harmed");
         if matches!(fault, Fault::Error(_)) && (watched || output.status.success()) {
-            // What was not drawn or written then is not made up for.
+            // Plots and metrics that failed then are not made later.
             let watched = |name: &String| name.starts_with("plots/") || name == "metrics.jsonl";
             let spared: Vec<(String, Vec<u8>)> =
                 whole.iter().filter(|(name, _)| watched(name)).map(|(n, c)| (n.clone(), c.clone())).collect();

@@ -1,4 +1,5 @@
-//! A run's folder loses nothing: to a changed config, to damaged and foreign files, to a folder or a disk that takes no more.
+//! A run's folder loses nothing: to a changed config, to damaged and foreign files, to a folder or a disk that cannot
+//! be written.
 
 use crate::{
     fixtures::{self, tree},
@@ -15,7 +16,7 @@ pub fn quick(sets: &[&str]) -> Config {
     tiny(&[&QUICK[..], sets].concat())
 }
 
-/// What a run says that is refused; it trains nothing and changes nothing.
+/// The error of a run that is refused; it trains nothing and changes nothing.
 pub fn refused(config: &Config, out: &Path) -> String {
     let before = tree(out);
     let stages = Stages::default();
@@ -61,7 +62,7 @@ fn a_run_that_would_train_otherwise_is_refused_by_name() {
     assert!(error.contains("this one:\n  the program: another build of limpq\nStart"), "{error}");
     fs::write(&versions, text).unwrap();
 
-    // Nothing is left to refuse: these go into no result.
+    // Nothing is left to refuse: these keys affect no result.
     let other = quick(&["split.workers=1", "checkpoints.last=5", "name=other"]);
     let stages = Stages::default();
     run(&other, home.path(), &stages).unwrap();
@@ -96,7 +97,7 @@ fn another_search_replaces_a_policy_only_when_asked() {
     assert_ne!(fs::read(home.path().join("policy.json")).unwrap(), before);
 }
 
-/// A cost that is read from a file is another one when the file is.
+/// A cost from a file changes when the file does.
 #[test]
 fn another_content_of_a_file_of_costs_is_another_search() {
     let home = tempfile::tempdir().unwrap();
@@ -163,7 +164,7 @@ fn replaced_results_stay_until_the_new_ones_are_there_and_nothing_is_left_of_the
     let stages = Stages::default();
     run(&earlier, &changed, &stages).unwrap();
     assert_eq!(stages.0.into_inner(), [""; 0]);
-    // And the later one goes on, without being asked twice, to what it is in a folder of its own.
+    // And the later one continues, without a further option, to its result in a folder of its own.
     let stages = Stages::default();
     run(&later, &changed, &stages).unwrap();
     assert_eq!(stages.0.into_inner(), ["fine-tune uniform"]);
@@ -214,13 +215,13 @@ fn damaged_and_foreign_checkpoints_are_named() {
     let [early, late] = [4, 6].map(|step| format!("checkpoints/pretrain-{step:010}.safetensors"));
     let sound = tree(&out);
 
-    // One is passed over.
+    // One damaged checkpoint is skipped.
     flip(&out.join(&late));
     let error = Impatient::after(1, "pretrain").run(&config, &out).unwrap_err().to_string();
     assert!(error.starts_with("stopped after step 5 of 22 of pretrain"), "{error}");
     fs::write(out.join(&late), &sound[&late]).unwrap();
 
-    // With none left nothing is trained from the start in silence.
+    // If none is left, the run does not silently train from the start.
     let kept: Vec<String> = tree(&out).into_keys().filter(|name| name.starts_with("checkpoints/")).collect();
     for name in &kept {
         flip(&out.join(name));

@@ -1,21 +1,22 @@
-//! A training with the fused quantizer against the same with its reference.
+//! A training with the fused quantizer, compared with its reference.
 
 use crate::runs::{go, tiny};
 use limpq_core::{search::Indicators, train::State};
 use std::{fs::read, path::Path};
 
-/// The indicators after a joint training, and all numbers of its network.
+/// The indicators after a joint training, and all tensors of its network.
 fn trained(quantizer: &str, kernel: &str, home: &Path) -> (Indicators, Vec<f64>) {
     let [name, kernel] = [format!("quantizer.name={quantizer}"), format!("quantizer.kernel={kernel}")];
     let folder = home.join(format!("{quantizer} {kernel}"));
-    // Three steps: with more, a value that rounds to the next level in one of the two sends them apart, on one machine or another.
+    // Three steps: with more, a value that rounds to the next level in one of the two makes them diverge, on one
+    // machine or another.
     go(&tiny(&[&name, &kernel, "indicators.batch_size=480", "finetune.epochs=0"]), &folder);
     let indicators = Indicators::from_bytes(&read(folder.join("indicators.json")).unwrap()).unwrap();
     let joint = State::from_bytes(&read(folder.join("joint.safetensors")).unwrap(), "joint").unwrap();
     (indicators, joint.0.into_values().flat_map(|array| array.values).map(f64::from).collect())
 }
 
-/// Not to the last bit: sums are taken in another order, and now and then a value rounds to the next level for it.
+/// Not bit-identical: sums have another order, and sometimes a value rounds to the next level because of it.
 #[test]
 fn training_with_the_fused_kernel_goes_the_way_of_the_reference() {
     let home = tempfile::tempdir().unwrap();

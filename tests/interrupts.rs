@@ -1,4 +1,4 @@
-//! Ctrl-C in every part of a run: it ends soon, says how to go on, and the same command ends with the same numbers.
+//! Ctrl-C in every part of a run: it stops soon, says how to continue, and the same command ends with the same results.
 
 use crate::{
     fixtures::tree,

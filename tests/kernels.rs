@@ -1,4 +1,4 @@
-//! Operations against burn's own, forward and backward, on the device that `LIMPQ_TEST_DEVICE` names.
+//! Operations compared with burn's own, forward and backward, on the device that `LIMPQ_TEST_DEVICE` names.
 
 use crate::fixtures;
 use burn::{
@@ -87,7 +87,7 @@ fn batch_norms_in_evaluation_are_the_formula() {
     }
 }
 
-/// Whatever the order in memory, values come back where they were.
+/// Whatever the memory layout, values keep their positions.
 #[test]
 fn an_order_of_work_changes_no_place() {
     let values = random([2, 3, 5, 4], (-1.0, 1.0));
@@ -100,7 +100,7 @@ fn an_order_of_work_changes_no_place() {
     }
 }
 
-/// The first value of a channel may be far from all others: a corner where a convolution has seen zeros.
+/// The first value of a channel may be far from all others: a corner where a convolution has seen padding.
 #[test]
 fn variances_do_not_depend_on_the_first_value() {
     let mut values: Vec<f32> = (0..40_000).map(|place| (place as f32 * 0.37).sin()).collect();
@@ -139,7 +139,7 @@ fn two_values_normalise_by_hand() {
     assert_eq!(numbers(beta.grad(&gradients).unwrap()), [1.0]);
 }
 
-/// To the last bit, at zeros of both signs and where there is no number.
+/// Bit-identical, at zeros of both signs and at NaN.
 #[test]
 fn rectifiers_are_burns() {
     let values = [-2.0, -0.0, 0.0, 1e-30, 3.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN];

@@ -1,5 +1,5 @@
-//! Where activation step sizes start: as in LIMPQ's code, by numbers of PyTorch. `tests/golden/limpq_start.py` made the file and
-//! describes it.
+//! Initialisation of activation step sizes as in LIMPQ's code, against values of PyTorch. `tests/golden/limpq_start.py`
+//! made the file and describes it.
 
 use crate::{
     fixtures,
@@ -13,8 +13,8 @@ use limpq_core::{
     registry,
     search::{BitWidth, Candidates, Precision, uniform_precisions},
     train::{
-        Bits, ByLayer, Data, Job, Network, Nowhere, Plan, Quantizer, Recipe, Role, Sensitivity, SensitivityContext,
-        State, TrainContext, Update,
+        Bits, ByLayer, Data, Job, Network, NoCheckpoints, Plan, Quantizer, Recipe, Role, Sensitivity,
+        SensitivityContext, State, TrainContext, Update,
     },
 };
 use serde::Deserialize;
@@ -74,7 +74,7 @@ impl Case {
         self.bits.iter().map(|&bits| self.pass(&vec![bits; searched])).collect()
     }
 
-    /// The network with its activation step sizes started on all batches.
+    /// The network with its activation step sizes initialised on all batches.
     fn started(&self, device: &Device) -> Network {
         let graph = Arc::new(self.graph());
         let precisions: Vec<Precision> = uniform_precisions(self.candidates().iter()).collect();
@@ -120,7 +120,7 @@ impl Case {
 /// Calls with a bench of so many devices.
 fn with<R>(data: &Data, devices: usize, work: impl FnOnce(&TrainContext) -> R) -> R {
     let devices: Vec<Device> = (0..devices).map(|_| fixtures::device()).collect();
-    let (progress, checkpoints) = (Stages::default(), Nowhere);
+    let (progress, checkpoints) = (Stages::default(), NoCheckpoints);
     work(&TrainContext {
         data,
         device: &devices[0],

@@ -1,5 +1,5 @@
-//! What is not finite is found where it arises and never becomes a result: given networks, sensitivities, steps of training,
-//! scores.
+//! Non-finite values are found where they arise and never become a result: in given networks, sensitivities, training
+//! steps and validation.
 
 use crate::{
     fixtures::{self, limpq},
@@ -11,8 +11,8 @@ use limpq_core::{
     run::{Config, run},
     store::artifact::{Damaged, WriteError},
     train::{
-        Checkpoint, Checkpoints, Data, DatasetError, Job, Keep, Network, Nowhere, Plan, Progress, Quantizer, Recipe,
-        Samples, Score, Sensitivity, State, TrainContext, TrainError, Trained, Update, Validation,
+        Checkpoint, Checkpoints, Data, DatasetError, Job, Keep, Network, NoCheckpoints, Plan, Progress, Quantizer,
+        Recipe, Samples, Score, Sensitivity, State, TrainContext, TrainError, Trained, Update, Validation,
     },
 };
 use predicates::str::contains;
@@ -51,7 +51,7 @@ fn scale(state: &mut State, tensor: &str, factor: f32) {
     state.0.get_mut(tensor).unwrap().values.iter_mut().for_each(|value| *value *= factor);
 }
 
-/// What `limpq check` and a run say of a network, which must be the same and leave no result.
+/// The error of `limpq check` and of a run for a network, which must be the same and leave no result.
 fn refused(home: &Path, path: &Path) -> String {
     let out = home.join("refused");
     let error = run(&config(path, &[]), &out, &Stages::default()).unwrap_err().to_string();
@@ -75,7 +75,7 @@ fn a_given_network_with_a_negative_variance_is_refused_by_its_tensor() {
     let path = given(home.path(), |state| state.0.get_mut("layer2.0.bn1.running_var").unwrap().values[3] = -0.25);
     let error = refused(home.path(), &path);
     let start =
-        format!("{}: tensor \"layer2.0.bn1.running_var\" holds -0.25 at place 3. A variance is", path.display());
+        format!("{}: tensor \"layer2.0.bn1.running_var\" holds -0.25 at index 3. A variance is", path.display());
     assert!(error.starts_with(&start), "{error}");
 }
 
@@ -136,8 +136,8 @@ fn a_found_policy_whose_loss_is_not_finite_is_not_refined() {
     let error = run(&config, home.path(), &Stages::default()).unwrap_err().to_string();
     assert_eq!(
         error,
-        "the network at the found bits, before fine-tuning, is not finite: its loss on 32 training images is NaN. No result is \
-         written of it"
+        "the network at the found bits, before fine-tuning, is not finite: its loss on 32 training images is NaN. No result of it \
+         is written"
     );
     assert!(!home.path().join("refinement.json").exists());
 }
@@ -250,7 +250,7 @@ fn infinite_running_statistics_stop_the_step_that_they_arise_in() {
         error.starts_with("batch-norm's running statistics overflowed in step 8 of pretrain at learning"),
         "{error}"
     );
-    assert!(error.contains("tensor \"bn1.running_var\" holds inf at place "), "{error}");
+    assert!(error.contains("tensor \"bn1.running_var\" holds inf at index "), "{error}");
     assert!(error.ends_with("The checkpoint of step 6 stays"), "{error}");
     let kept = memory.0.into_inner().unwrap();
     assert_eq!((kept.step, kept.state.not_finite()), (6, None));
@@ -260,7 +260,7 @@ fn infinite_running_statistics_stop_the_step_that_they_arise_in() {
 fn a_first_step_that_overflows_is_not_blamed_on_the_learning_rate() {
     let mut data = tiny(&[]).data().unwrap();
     data.train = Poisoned::among(&data.train, 1e30, |_| true);
-    let error = trained(&data, Recipe::default(), &(), &Nowhere).err().unwrap().to_string();
+    let error = trained(&data, Recipe::default(), &(), &NoCheckpoints).err().unwrap().to_string();
     assert!(error.contains(" in step 1 of pretrain") && error.contains("Nothing had been learned yet"), "{error}");
     assert!(!error.contains("Lower"), "{error}");
 }
@@ -274,14 +274,14 @@ fn an_epoch_whose_score_is_not_finite_is_never_the_best() {
     // An image of the second epoch, which is the better one.
     data.validation = Some(Poisoned::among(&validation, f32::NAN, move |call| call == all + 3));
     let told = Validations::default();
-    let best = trained(&data, recipe(), &told, &Nowhere).unwrap().best.unwrap();
+    let best = trained(&data, recipe(), &told, &NoCheckpoints).unwrap().best.unwrap();
     let told = told.0.into_inner();
     let [(first, true), (second, false)] = told[..] else { panic!("{told:?}") };
     assert!(second.loss.is_nan() && second.accuracy > first.accuracy, "{told:?}");
     assert_eq!((best.epoch, best.score), (0, first));
 
     data.validation = Some(Poisoned::among(&validation, f32::NAN, |_| true));
-    let error = trained(&data, recipe(), &(), &Nowhere).err().unwrap().to_string();
+    let error = trained(&data, recipe(), &(), &NoCheckpoints).err().unwrap().to_string();
     let start = "the network of every epoch of pretrain is not finite: its loss on the validation images never is";
     assert!(error.starts_with(start), "{error}");
 }
@@ -294,7 +294,7 @@ fn a_score_that_is_not_finite_is_no_result() {
     let network = Network::new(&plan, &State::random(&plan.graph, 0), &device).unwrap();
     data.test = Poisoned::among(&data.test, f32::NAN, |call| call == 300);
     data.train = Poisoned::among(&data.train, 1e30, |call| call == 70);
-    let (progress, checkpoints) = ((), Nowhere);
+    let (progress, checkpoints) = ((), NoCheckpoints);
     let bench = TrainContext {
         data: &data,
         device: &device,

@@ -1,5 +1,5 @@
-//! Every operator against PyTorch, forward and backward, on the device that `LIMPQ_TEST_DEVICE` names, and against what it says
-//! of itself. `tests/golden/operators.py` made the numbers and describes them.
+//! Every operator compared with PyTorch, forward and backward, on the device that `LIMPQ_TEST_DEVICE` names, and with
+//! its own declarations. `tests/golden/operators.py` made the values and describes them.
 
 use crate::fixtures;
 use burn::{
@@ -182,7 +182,7 @@ fn every_operator_computes_what_pytorch_does() {
     }
 }
 
-/// The slope along a direction, by central differences, is the dot product of the gradient with the direction.
+/// The directional derivative by central differences equals the dot product of the gradient with the direction.
 #[test]
 fn gradients_are_slopes() {
     const STEP: f32 = 2e-3;
@@ -228,7 +228,7 @@ fn every_registered_operator_has_a_case() {
     assert_eq!(missing, ["input"], "the input is given, and not computed");
 }
 
-/// What costs and the search believe of an operator.
+/// What an operator declares to costs and the search.
 #[test]
 fn operators_are_what_they_say() {
     for case in golden() {

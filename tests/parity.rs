@@ -1,5 +1,5 @@
-//! The same numbers as PyTorch on every device: step sizes at their start, logits, losses, gradients, and 20 steps of
-//! training. `tests/golden/parity.py` made the file and describes it.
+//! Parity with PyTorch on every device: initial step sizes, logits, losses, gradients, and 20 steps of training.
+//! `tests/golden/parity.py` made the file and describes it.
 //!
 //! Tolerances are relative to the largest magnitude of a tensor or list. In PyTorch itself float32 is within 2e-7 of float64
 //! for losses, 4e-6 for logits, 1e-4 for gradients and 1e-6 for what 20 steps of training leave; the losses of 20 steps of
@@ -16,7 +16,7 @@ use limpq_core::{
     registry,
     search::Precision,
     train::{
-        Bits, Data, DatasetError, Job, Network, Nowhere, Plan, Progress, Quantizer, Recipe, Samples, State, Step,
+        Bits, Data, DatasetError, Job, Network, NoCheckpoints, Plan, Progress, Quantizer, Recipe, Samples, State, Step,
         TrainContext, Update, cross_entropy, smoothed,
     },
 };
@@ -24,7 +24,7 @@ use serde::Deserialize;
 use std::{cell::RefCell, collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 
 const STEP_SIZES: f32 = 1e-5;
-/// burn's kernels on a processor take the mean of 2 million values in few sums.
+/// burn's kernels on a CPU compute the mean of 2 million values with few partial sums.
 const STEP_SIZES_BY_FEW_SUMS: f32 = 2e-5;
 const LOGITS: f32 = 1e-5;
 const LOSS: f32 = 1e-6;
@@ -32,7 +32,7 @@ const GRADIENTS: f32 = 1e-4;
 /// Sums over a whole tensor that nearly cancel out.
 const GRADIENTS_OF_STEP_SIZES: f32 = 1e-3;
 const LOSSES_OF_TRAINING: f32 = 1e-5;
-/// In a deep network of rectifiers last bits grow.
+/// In a deep network of rectifiers rounding errors grow.
 const LOSSES_OF_RESNET18: f32 = 1e-3;
 const AFTER_TRAINING: f32 = 1e-4;
 
@@ -121,7 +121,8 @@ impl Case {
         self.passes.iter().map(pass).collect()
     }
 
-    /// The network with PyTorch's step sizes, so that a last bit in one of them moves no value over a rounding tie.
+    /// The network with PyTorch's step sizes, so that a difference in their last bit moves no value over a rounding
+    /// tie.
     fn network(&self, device: &Device) -> Network {
         let plan = self.plan();
         let own = Network::new(&plan, &synthetic::state(&plan.graph), device).unwrap();
@@ -194,10 +195,10 @@ fn logits_losses_and_gradients_are_pytorch_s() {
         let mut gradients = GradientsAccumulator::new();
         let (mut logits, mut losses) = (vec![], vec![]);
         for (place, bits) in case.passes().iter().enumerate() {
-            let scores = network.forward(images.clone(), bits, true);
-            let loss = cross_entropy(scores.clone(), targets.clone());
+            let output = network.forward(images.clone(), bits, true);
+            let loss = cross_entropy(output.clone(), targets.clone());
             let pass = |what: &str| format!("{what} of pass {place}");
-            logits.push((pass("logits"), distance(&host(scores), &case.logits[place])));
+            logits.push((pass("logits"), distance(&host(output), &case.logits[place])));
             losses.push((pass("loss"), distance(&host(loss.clone()), &case.loss[place..=place])));
             gradients.accumulate(&network, GradientsParams::from_grads(loss.backward(), &network));
         }
@@ -247,7 +248,7 @@ fn training_is_pytorch_s() {
             test: samples,
             remarks: vec![],
         };
-        let (losses, checkpoints) = (Losses::default(), Nowhere);
+        let (losses, checkpoints) = (Losses::default(), NoCheckpoints);
         let bench = TrainContext {
             data: &data,
             device: &device,

@@ -1,5 +1,5 @@
-//! What indicators and policies belong to is in their files: used where the command line says nothing, refused where it
-//! contradicts, and named where nothing says it.
+//! The provenance in files of indicators and policies is used where the command line says nothing, refused where it
+//! contradicts, and a missing one is named.
 
 use crate::{
     fixtures::{self, limpq},
@@ -86,7 +86,7 @@ fn a_search_is_on_the_network_that_the_file_names() {
     let found = json(ask("search", &path, &["--budget", "bitops=w3a3", "--json"]));
     assert_eq!((&found["alpha"], &found["network"]["input"]), (&1.0.into(), &"1x8x8".into()));
     assert_eq!(found["network"]["options"], serde_json::json!({ "width": 8, "blocks": 1 }));
-    // Alpha is a knob.
+    // Alpha may be changed freely.
     let other = json(ask("search", &path, &["--budget", "bitops=w3a3", "--json", "--alpha", "3"]));
     assert_eq!(other["alpha"], 3.0);
 }

@@ -1,4 +1,4 @@
-//! What every registered quantizer owes, whatever it is called.
+//! The contract of every registered quantizer, whatever its name.
 
 use crate::{
     contracts::{all, graph_of, images},
@@ -26,7 +26,7 @@ fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_to_vec().unwrap()
 }
 
-/// Parameters as they start for values of so many rows.
+/// Initial parameters for values of `rows` rows.
 fn started(quantizer: &dyn Quantizer, role: Role, grid: Grid, values: &[f32], channels: usize) -> Vec<Vec<f32>> {
     quantizer.init(role, rows(values, channels, &fixtures::device()), grid).into_iter().map(host).collect()
 }
@@ -67,7 +67,7 @@ fn levels(output: &[f32]) -> Vec<f32> {
     levels
 }
 
-/// Whether levels lie whole steps from the lowest, at most `most` of them.
+/// Whether levels are whole steps above the lowest, at most `most` of them.
 fn lie_on_steps(levels: &[f32], step: f64, most: f64) -> bool {
     levels.iter().all(|level| {
         let steps = (f64::from(*level) - f64::from(levels[0])) / step;
@@ -121,7 +121,7 @@ fn quantizers_round_to_a_grid_of_their_bits_and_pass_gradients() {
     }
 }
 
-/// Quantizers that learn nothing: their parameters, if any, get no gradient.
+/// Quantizers without learned parameters: their parameters, if any, get no gradient.
 const NOT_LEARNED: [&str; 2] = ["dorefa", "minmax"];
 
 /// At 16 bits the steps are so fine that only the soft parts, clipping and normalising, are left to see.
@@ -336,8 +336,8 @@ fn a_network_at_many_bits_is_close_to_full_precision() {
             let slots = graph.layers().iter().map(|_| bits.into_iter().collect()).collect();
             let plan = Plan::new(graph.clone(), slots, quantizer.clone());
             let network = Network::new(&plan, &state, &device).unwrap().calibrate(images.clone());
-            let scores = network.forward(images.clone(), &vec![bits; plan.layers.len()], false);
-            scores.into_data().try_to_vec::<f32>().unwrap()
+            let logits = network.forward(images.clone(), &vec![bits; plan.layers.len()], false);
+            logits.into_data().try_to_vec::<f32>().unwrap()
         };
         let limit = run(own_scale.then_some(16));
         let distance = |other: &[f32]| {

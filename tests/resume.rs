@@ -1,4 +1,4 @@
-//! Nothing is lost: runs that are killed or interrupted go on to the same numbers, to the last bit.
+//! Runs that are killed or interrupted continue with bit-identical results.
 
 use crate::{
     fixtures::{self, tree},
@@ -111,7 +111,7 @@ impl Home {
         (1000.0 * lengths[lengths.len() / 2]) as u64
     }
 
-    /// The numbers that TensorBoard reads of a stage: step, tag and value.
+    /// The values that TensorBoard reads of a stage: step, tag and value.
     fn events(&self, name: &str, stage: &str) -> Vec<(i64, String, f32)> {
         let folder = self.run(name).join("tensorboard").join(stage.replace(' ', "-"));
         let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -130,7 +130,7 @@ impl Home {
         numbers
     }
 
-    /// That the network kept is the one after the epoch of highest validation accuracy, the first of several.
+    /// Checks that the kept network is the one after the epoch of highest validation accuracy, the first of several.
     fn assert_best(&self, name: &str, stage: &str, network: &str) {
         let metrics = self.metrics(name);
         let epochs = metrics.iter().filter(|line| line["stage"] == stage && line["validation"].is_object());
@@ -240,7 +240,7 @@ fn an_interrupted_run_saves_and_says_how_to_go_on() {
     let said = said.join().unwrap().join("\n");
     let end = "of indicators, which is saved. The same command continues from there";
     assert!(said.contains("error: stopped after step ") && said.trim_end().ends_with(end), "{said}");
-    // A damaged checkpoint is passed over.
+    // A damaged checkpoint is skipped.
     let mut bytes = fs::read(saved.last().unwrap()).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

@@ -1,10 +1,10 @@
-//! Whole runs on the embedded digits: repeatable to the last bit, resumable.
+//! Whole runs on the embedded digits: bit-identical when repeated, resumable.
 
 use crate::fixtures;
 use limpq_core::{
     registry::entries,
-    run::{Config, Place, Summary, run, run_in},
-    search::Indicators,
+    run::{Config, Place, Setup, Summary, run, run_in},
+    search::{Indicators, Policy},
     train::{CancelToken, Checkpoint, Progress, Quantizer, Sensitivity, State},
 };
 use std::{cell::RefCell, path::Path};
@@ -54,7 +54,7 @@ pub fn tiny(sets: &[&str]) -> Config {
     Config::parse("tiny.toml", TINY, &sets).unwrap()
 }
 
-/// Runs it, whatever the folder holds; the stages that trained.
+/// Runs it, whatever the folder holds; returns the stages that trained.
 pub fn go(config: &Config, out: &Path) -> (Summary, Vec<String>) {
     let stages = Stages::default();
     let summary =
@@ -139,7 +139,7 @@ fn every_sensitivity_gives_its_own_indicators() {
         assert!(indicators[index + 1..].iter().all(|other| other.layers != one.layers), "{:?}", one.provenance);
     }
     let of = |name: &str| &indicators[names.iter().position(|other| *other == name).expect("it is registered")];
-    // Reversed are the learned numbers, handed to other layers.
+    // The reversed indicators are the learned values, assigned to other layers.
     let sorted = |set: &Indicators| {
         let mut all: Vec<f64> = set.layers.values().flat_map(|layer| layer.weight.values().copied()).collect();
         all.sort_by(f64::total_cmp);
@@ -168,7 +168,7 @@ fn every_quantizer_runs_from_pretraining_to_evaluation() {
         assert_eq!(summary.networks.len(), 3, "{name}");
         for network in &summary.networks {
             assert!(network.score.loss.is_finite(), "{name}: {network:?}");
-            // Ten classes: a guess is right one time in ten.
+            // Ten classes: guessing gives 0.1.
             assert!(network.score.accuracy > 0.2, "{name}: {network:?}");
         }
         for file in ["finetuned.safetensors", "uniform.safetensors"] {
@@ -249,7 +249,7 @@ fn a_diverging_loss_stops_with_the_step_and_what_to_do() {
     assert!(error.ends_with("No checkpoint had been made"), "{error}");
     assert!(!home.path().join("pretrained.safetensors").exists());
 
-    // The first step's numbers are huge, but numbers; the second step's loss is none.
+    // The first step's values are huge but finite; the second step's loss is not.
     let config = tiny(&["pretrain.learning_rate=1e30", "checkpoints.every_steps=1"]);
     let error = run(&config, &home.path().join("saved"), &Stages::default()).unwrap_err().to_string();
     let step = error.split_once(" in step ").unwrap().1.split(' ').next().unwrap().parse::<usize>().unwrap();
@@ -327,4 +327,35 @@ fn recipes_change_what_is_trained() {
     let again = score(&["evaluate.batch_norm_images=64"]);
     assert_eq!((plain.1.batch_norm_images, again.1.batch_norm_images), (0, 64));
     assert_ne!(again.1.loss, plain.1.loss);
+}
+
+#[test]
+fn a_stage_of_a_plugin_runs_when_its_section_is_there_and_is_kept_like_any_other() {
+    let home = tempfile::tempdir().unwrap();
+    let brief = ["sensitivity.name=random", "pretrain.epochs=0", "finetune.epochs=0"];
+    go(&tiny(&brief), home.path());
+    let table = home.path().join("layers.csv");
+    assert!(!table.exists());
+    let asked = tiny(&[&brief[..], &["stages.layer_table={}"]].concat());
+    run(&asked, home.path(), &Stages::default()).unwrap();
+    let text = std::fs::read_to_string(&table).unwrap();
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+    let graph = Setup::new(&asked, &()).unwrap().graph;
+    assert_eq!(rows.len(), graph.layers().len() + 1, "{text}");
+    assert_eq!(rows[1][..6], ["conv1", "conv", "1x8x8", "4x8x8", "3x3", "1x1"], "{text}");
+    assert_eq!(rows[1][7..], ["36", "2304", "true", "8", "8"], "4*1*3*3 weights at 64 pixels: {text}");
+    let policy = Policy::read(&home.path().join("policy.json"), Some(&graph)).unwrap();
+    let found = policy.policy.iter().map(|layer| (layer.weight_bits.to_string(), layer.act_bits.to_string()));
+    let searched = rows[1..].iter().filter(|row| row[9] == "false").map(|row| (row[10].to_owned(), row[11].to_owned()));
+    assert!(found.eq(searched), "{text}");
+
+    let written = std::fs::metadata(&table).unwrap().modified().unwrap();
+    run(&asked, home.path(), &Stages::default()).unwrap();
+    assert_eq!(std::fs::metadata(&table).unwrap().modified().unwrap(), written, "the same inputs: it is skipped");
+
+    let wrong = |set: &str| Config::parse("tiny.toml", TINY, &[set.to_owned()]).unwrap_err().to_string();
+    let error = wrong("stages.layer_tabel={}");
+    assert!(error.contains("no stage is called \"layer_tabel\" (did you mean \"layer_table\"?)"), "{error}");
+    let error = wrong("stages.layer_table={bits=3}");
+    assert!(error.contains("stages.layer_table") && error.contains("unknown field `bits`"), "{error}");
 }

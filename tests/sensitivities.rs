@@ -8,7 +8,7 @@ use limpq_core::{
     graph::Model,
     run::Config,
     search::{BitWidth, Indicators, Precision, uniform_precisions},
-    train::{Job, Network, Nowhere, Optimizer, Plan, Quantizer, Recipe, Role, State, TrainContext, Update},
+    train::{Job, Network, NoCheckpoints, Optimizer, Plan, Quantizer, Recipe, Role, State, TrainContext, Update},
 };
 use std::{collections::BTreeMap, num::NonZeroUsize, path::Path, sync::Arc};
 
@@ -159,7 +159,7 @@ fn step_sizes_that_were_thrown_away_come_back() {
     let slots = fixed.iter().map(|&fixed| if fixed { vec![] } else { precisions.clone() }).collect();
     let plan = Plan::new(graph.clone(), slots, config.quantizer.build::<dyn Quantizer>().unwrap().into());
     let device = fixtures::device();
-    let (progress, checkpoints) = (Stages::default(), Nowhere);
+    let (progress, checkpoints) = (Stages::default(), NoCheckpoints);
     let bench = TrainContext {
         data: &data,
         device: &device,

@@ -194,7 +194,7 @@ fn what_does_not_fit_is_listed_by_name() {
     assert_eq!(
         refused(&weights(golden("plain")), &tiny(10)),
         "FILE does not fit tiny: 2 mis-shaped: fc.bias is 3, the model needs 10, fc.weight is 3x2, the model needs 10x2; \
-         for other classes start the classifier anew: [weights] new_classifier = true"
+         for other classes initialise a new classifier: [weights] new_classifier = true"
     );
     // A file for another network names dozens; the list is cut and says so.
     let model = registry::build::<dyn Model>("resnet18", &toml::Table::new()).unwrap();
@@ -222,29 +222,29 @@ fn files_that_are_no_weights_are_refused() {
         std::fs::write(&path, content).unwrap();
         refused(&weights(path), &tiny(3))
     };
-    assert_eq!(with(b""), "FILE is no usable file of weights: it is empty");
-    let neither = "FILE is no usable file of weights: it is neither a PyTorch checkpoint (torch.save) nor safetensors; \
+    assert_eq!(with(b""), "FILE is not a usable file of weights: it is empty");
+    let neither = "FILE is not a usable file of weights: it is neither a PyTorch checkpoint (torch.save) nor safetensors; \
                    if it came from the network, see whether it is an error page or a pointer of Git LFS";
     assert_eq!(with(b"<!DOCTYPE html><html>"), neither);
     assert_eq!(with(b"version https://git-lfs.github.com/spec/v1\n"), neither);
     let whole = std::fs::read(golden("plain")).unwrap();
     for length in [30, 1000, whole.len() / 2, whole.len() - 1] {
         let error = with(&whole[..length]);
-        assert!(error.contains("FILE is no usable file of weights: as a PyTorch checkpoint"), "{error}");
+        assert!(error.contains("FILE is not a usable file of weights: as a PyTorch checkpoint"), "{error}");
         assert!(error.contains("copy it again"), "{error}");
     }
     let old = std::fs::read(golden("legacy")).unwrap();
     for length in [30, 300, old.len() / 2, old.len() - 1] {
         let error = with(&old[..length]);
-        assert!(error.starts_with("FILE is no usable file of weights: as a PyTorch checkpoint"), "{error}");
+        assert!(error.starts_with("FILE is not a usable file of weights: as a PyTorch checkpoint"), "{error}");
     }
     let error = with(&numbers().to_bytes()[..100]);
-    assert!(error.starts_with("FILE is no usable file of weights: as safetensors: "), "{error}");
+    assert!(error.starts_with("FILE is not a usable file of weights: as safetensors: "), "{error}");
     let missing = refused(&weights("no/such.pth".into()), &tiny(3));
     assert!(missing.starts_with("cannot read the weights FILE: No such file"), "{missing}");
     assert_eq!(
         refused(&weights(golden("no_tensors")), &tiny(3)),
-        "FILE is no usable file of weights: it holds no tensors"
+        "FILE is not a usable file of weights: it holds no tensors"
     );
     assert_eq!(
         refused(&weights(golden("integer")), &tiny(3)),
@@ -252,7 +252,7 @@ fn files_that_are_no_weights_are_refused() {
     );
     assert_eq!(
         refused(&weights(golden("diverged")), &tiny(3)),
-        "FILE: tensor \"bn1.bias\" holds NaN at place 1; its training diverged"
+        "FILE: tensor \"bn1.bias\" holds NaN at index 1; its training diverged"
     );
 }
 
@@ -264,7 +264,7 @@ fn code_in_a_pickle_is_not_run() {
     let command = format!("touch {}", mark.display());
     std::fs::write(&path, format!("cos\nsystem\n(S'{command}'\ntR.")).unwrap();
     let error = refused(&weights(path), &tiny(3));
-    assert!(error.starts_with("FILE is no usable file of weights"), "{error}");
+    assert!(error.starts_with("FILE is not a usable file of weights"), "{error}");
     assert!(!mark.exists());
 }
 
@@ -388,9 +388,9 @@ fn networks_give_pytorch_s_logits() {
         }
         let plan = Plan::full_precision(graph, quantizer.clone());
         let network = Network::new(&plan, &state, &device).unwrap();
-        let scores = network.forward(images, &plan.no_bits(), false).into_data().try_to_vec::<f32>().unwrap();
-        assert_eq!(scores.len(), batch * wanted[0].len());
-        let distance = scores.iter().zip(wanted.iter().flatten()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let logits = network.forward(images, &plan.no_bits(), false).into_data().try_to_vec::<f32>().unwrap();
+        assert_eq!(logits.len(), batch * wanted[0].len());
+        let distance = logits.iter().zip(wanted.iter().flatten()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         let largest = wanted.iter().flatten().fold(0f32, |largest, value| largest.max(value.abs()));
         println!("{name} {options:?}: largest difference {distance:e} of logits up to {largest}");
         assert!(distance < 1e-4 && largest > 2.0, "{name} {options:?}: {distance} of logits up to {largest}");

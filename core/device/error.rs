@@ -29,7 +29,7 @@ pub enum DeviceError {
     },
     /// Several devices that share batches, but cannot sum their gradients.
     #[error(
-        "devices {devices} cannot add up their gradients: {why}. CUDA devices do that by NCCL: a library libnccl.so must be \
+        "devices {devices} cannot sum their gradients: {why}. CUDA devices do that by NCCL: a library libnccl.so must be \
          found (NVIDIA's package libnccl-dev has it; pip's nvidia-nccl has libnccl.so.2 only, which needs a link of that \
          name in LD_LIBRARY_PATH). Or use one device"
     )]

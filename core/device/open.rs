@@ -150,7 +150,7 @@ mod tests {
         let says = |count: fn() -> f32, why: &str| {
             let error = devices.add_up(count).unwrap_err().to_string();
             assert!(
-                error.starts_with(&format!("devices cuda:0, cuda:1 cannot add up their gradients: {why}. ")),
+                error.starts_with(&format!("devices cuda:0, cuda:1 cannot sum their gradients: {why}. ")),
                 "{error}"
             );
             assert!(error.contains("libnccl-dev") && error.ends_with("Or use one device"), "{error}");

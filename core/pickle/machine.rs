@@ -1,19 +1,19 @@
-//! The machine that a pickle is a program for: a stack of values, marks in it, and a record of values that come again.
+//! The stack machine that a pickle is a program for: a stack of values, marks in it, and a memo of values used again.
 //! `pickletools` in Python's library describes every operation.
 
 use super::{Id, Object, Pickle, PickleError, Value, scalars};
 use std::{borrow::Cow, collections::HashMap};
 
-/// A pickle of more operations than this is refused. A network's state dict has some 40 for each tensor, an indicator file 12
-/// for each layer and bit-width. Each takes a hundred bytes of memory at most.
+/// Maximum number of operations of a pickle. A network's state dict has some 40 per tensor, an indicator file 12 per
+/// layer and bit-width. Each takes at most a hundred bytes of memory.
 pub const MOST_OPERATIONS: usize = 4 << 20;
 
-/// What names of classes and functions are taken for.
+/// How names of classes and functions are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Names {
-    /// A reason to refuse the pickle, but for those of Python's own dicts.
+    /// They are refused, except for those of Python's own dicts.
     Refused,
-    /// Names; what they would make is an [`Object`].
+    /// They are kept as names; what they would make is an [`Object`].
     Opaque,
 }
 
@@ -40,7 +40,7 @@ pub fn read(bytes: &[u8], names: Names) -> Result<Pickle<'_>, PickleError> {
 struct Machine<'b> {
     bytes: &'b [u8],
     at: usize,
-    /// Where the operation at hand starts.
+    /// Offset of the current operation.
     start: usize,
     names: Names,
     values: Vec<Value<'b>>,
@@ -105,7 +105,7 @@ impl<'b> Machine<'b> {
                     let top = self.top()?;
                     self.stack.push(top);
                 }
-                // What stands in registers outside, or in buffers beside the pickle.
+                // Values from extension registries, or from buffers outside the pickle.
                 _ => return Err(self.foreign(operation)),
             }
         }
@@ -150,7 +150,7 @@ impl<'b> Machine<'b> {
         Ok(())
     }
 
-    /// Puts the value at hand on record, or fetches one from there.
+    /// Stores the current value in the memo, or fetches one from it.
     fn recorded(&mut self, operation: u8) -> Done {
         let key = match operation {
             b'q' | b'h' => self.take(1)?[0].into(),
@@ -158,7 +158,7 @@ impl<'b> Machine<'b> {
             0x94 => self.record.len() as u64,
             _ => {
                 let digits = std::str::from_utf8(self.line()?).ok();
-                digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| self.damaged("this is no place"))?
+                digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| self.damaged("this is not a memo index"))?
             }
         };
         if b"hjg".contains(&operation) {
@@ -189,7 +189,7 @@ impl<'b> Machine<'b> {
         Ok(())
     }
 
-    /// Puts items into the list or dict below them.
+    /// Adds items to the list or dict below them.
     fn add(&mut self, operation: u8) -> Done {
         let mut items = match operation {
             b's' => vec![self.pop()?, self.pop()?],
@@ -204,14 +204,14 @@ impl<'b> Machine<'b> {
             match &mut self.values[below.0 as usize] {
                 Value::List(list) => list.extend(items),
                 Value::Object(object) => object.items.extend(items),
-                _ => return Err(self.damaged("items are appended to what is no list")),
+                _ => return Err(self.damaged("items are appended to something that is not a list")),
             }
         } else {
             let pairs = self.paired(&items)?;
             match &mut self.values[below.0 as usize] {
                 Value::Dict(dict) => dict.extend(pairs),
                 Value::Object(object) => object.pairs.extend(pairs),
-                _ => return Err(self.damaged("keys are set in what is no dict")),
+                _ => return Err(self.damaged("keys are set in something that is not a dict")),
             }
         }
         Ok(())
@@ -223,7 +223,7 @@ impl<'b> Machine<'b> {
         match &mut self.values[below.0 as usize] {
             Value::Set(set) => set.extend(items),
             Value::Object(object) => object.items.extend(items),
-            _ => return Err(self.damaged("items are put into what is no set")),
+            _ => return Err(self.damaged("items are put into something that is not a set")),
         }
         Ok(())
     }
@@ -241,7 +241,7 @@ impl<'b> Machine<'b> {
             _ => None,
         });
         let (Some(module_text), Some(name_text)) = (module_text, name_text) else {
-            return Err(self.damaged("a name is no text"));
+            return Err(self.damaged("a name is not text"));
         };
         if self.names == Names::Refused && !harmless(module_text, name_text) {
             return Err(PickleError::Call(format!("{module_text}.{name_text}")));
@@ -256,7 +256,7 @@ impl<'b> Machine<'b> {
         Ok((self.add_value(Value::Text(module)), self.add_value(Value::Text(name))))
     }
 
-    /// Calls a class or function. A dict of Python's own is made, and bytes; everything else is an object.
+    /// Calls a class or function. Python's own dicts and bytes are made; everything else is an object.
     fn call(&mut self) -> Done {
         let (arguments, maker) = (self.pop()?, self.pop()?);
         let plain = match self.dict_of(maker, arguments)? {
@@ -274,7 +274,7 @@ impl<'b> Machine<'b> {
         Ok(())
     }
 
-    /// The dict that a call makes, if it makes one of Python's own: empty, or from a list of pairs.
+    /// The dict that a call makes, if it is one of Python's own: empty, or from a list of pairs.
     fn dict_of(&mut self, maker: Id, arguments: Id) -> Result<Option<Value<'b>>, PickleError> {
         let Value::Name { module, name } = self.values[maker.0 as usize] else { return Ok(None) };
         let Value::Tuple(arguments) = &self.values[arguments.0 as usize] else { return Ok(None) };
@@ -298,7 +298,7 @@ impl<'b> Machine<'b> {
         Ok(Some(Value::Dict(pairs)))
     }
 
-    /// The bytes that Python 3 writes as a call of `_codecs.encode` on text for the protocols of Python 2.
+    /// The bytes that Python 3 writes as a call of `_codecs.encode` in the protocols of Python 2.
     fn bytes_of(&mut self, maker: Id, arguments: Id) -> Result<Option<Value<'b>>, PickleError> {
         /// One text can be named by many calls, so that bytes count, too.
         const BYTES_IN_AN_OPERATION: usize = 64;
@@ -314,7 +314,7 @@ impl<'b> Machine<'b> {
         Ok(Some(Value::Bytes(bytes.into())))
     }
 
-    /// A value's text; that of what is none is empty.
+    /// A value's text; empty if it is not text.
     fn text(&self, id: Id) -> &str {
         match &self.values[id.0 as usize] {
             Value::Text(text) => text,
@@ -323,7 +323,7 @@ impl<'b> Machine<'b> {
         }
     }
 
-    /// Sets attributes. Those of dicts and lists say nothing of their content.
+    /// Sets attributes. Those of dicts and lists do not affect their contents.
     fn build(&mut self) -> Done {
         let state = self.pop()?;
         let top = self.top()?;
@@ -350,7 +350,7 @@ impl<'b> Machine<'b> {
                 (maker, self.add_value(Value::Tuple(items)))
             }
             _ => {
-                // Named arguments are of no use to anybody.
+                // Keyword arguments are not needed.
                 if operation == 0x92 {
                     self.pop()?;
                 }
@@ -418,13 +418,13 @@ impl<'b> Machine<'b> {
         Ok(self.take(4)?.try_into().expect("four bytes"))
     }
 
-    /// A length of so many bytes.
+    /// A length of `count` bytes.
     fn length(&mut self, width: usize) -> Result<usize, PickleError> {
         let length = self.take(width)?.iter().rev().fold(0u64, |length, &byte| length << 8 | u64::from(byte));
         usize::try_from(length).map_err(|_| PickleError::Early)
     }
 
-    /// What comes up to the end of the line.
+    /// The bytes up to the end of the line.
     fn line(&mut self) -> Result<&'b [u8], PickleError> {
         let rest = &self.bytes[self.at..];
         let end = rest.iter().position(|&byte| byte == b'\n').ok_or(PickleError::Early)?;
@@ -444,7 +444,7 @@ impl<'b> Machine<'b> {
     }
 }
 
-/// Python's own dicts, and what a `defaultdict` says that it fills itself with.
+/// Python's own dicts, and the factories of a `defaultdict`.
 fn harmless(module: &str, name: &str) -> bool {
     match module {
         "collections" => ["OrderedDict", "defaultdict"].contains(&name),

@@ -1,9 +1,9 @@
-//! Python's pickle format, read as data. No code that a pickle names is ever run or even looked for: a class is its name,
-//! and an object is what its class would have been called with.
+//! Python's pickle format, read as data. No code that a pickle names is ever run or looked up: a class is its name, and
+//! an object consists of the arguments that its class would be called with.
 //!
-//! All values of a pickle lie in one list and refer to each other by their place there. So a value that stands at many
-//! places is held once, a million lists in one another are no deeper than one, and a list may hold itself. Whoever goes
-//! through the values sets the limit of how deep, and how often.
+//! All values of a pickle are in one list and refer to each other by index. So a value that is used many times is
+//! stored once, a million nested lists need no deep recursion, and a list may contain itself. Readers set their own
+//! limits of depth and size.
 
 mod machine;
 mod scalars;
@@ -12,11 +12,11 @@ pub use machine::{MOST_OPERATIONS, Names, read};
 
 use std::borrow::Cow;
 
-/// The place of a value.
+/// The index of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id(u32);
 
-/// A value. Long text is not copied out of the file.
+/// A value. Long texts are borrowed from the file.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'b> {
     /// `None`.
@@ -31,7 +31,7 @@ pub enum Value<'b> {
     Float(f64),
     /// Text.
     Text(Cow<'b, str>),
-    /// Bytes; what Python 2 called text, too.
+    /// Bytes, including Python 2's `str`.
     Bytes(Cow<'b, [u8]>),
     /// A list.
     List(Vec<Id>),
@@ -39,7 +39,7 @@ pub enum Value<'b> {
     Tuple(Vec<Id>),
     /// A set, frozen or not.
     Set(Vec<Id>),
-    /// A dict, an `OrderedDict` or a `defaultdict`. The last of several values of a key counts.
+    /// A dict, an `OrderedDict` or a `defaultdict`. If a key has several values, the last counts.
     Dict(Vec<(Id, Id)>),
     /// The name of a class or function.
     Name {
@@ -48,33 +48,33 @@ pub enum Value<'b> {
         /// Its name there.
         name: Id,
     },
-    /// Something that a class or function would make.
+    /// An object that a class or function would make.
     Object(Box<Object>),
-    /// What stands outside the pickle, by its key.
+    /// A value outside the pickle, by its key.
     Outside(Id),
 }
 
-/// Something that a class or function would make.
+/// An object that a class or function would make.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object {
     /// The class or function.
     pub maker: Id,
-    /// A tuple of what it would be called with.
+    /// A tuple of its arguments.
     pub arguments: Id,
     /// Items that are appended to it.
     pub items: Vec<Id>,
     /// Keys that are set in it.
     pub pairs: Vec<(Id, Id)>,
-    /// What its attributes are set from.
+    /// The state that its attributes are set from.
     pub state: Option<Id>,
 }
 
-/// A pickle that was read.
+/// A parsed pickle.
 #[derive(Debug)]
 pub struct Pickle<'b> {
     values: Vec<Value<'b>>,
     root: Id,
-    /// How many bytes it takes; more may follow.
+    /// Its length in bytes; more data may follow.
     pub length: usize,
 }
 
@@ -84,13 +84,13 @@ pub enum PickleError {
     /// No end.
     #[error("it ends early; copy it again")]
     Early,
-    /// It names code where only plain data is wanted.
+    /// It names code where only plain data is expected.
     #[error("it wants to call {0}")]
     Call(String),
-    /// An operation that what is wanted has no use for.
-    #[error("its byte {at}, {operation:#04x}, is an operation that plain data has no use for")]
+    /// An operation that plain data does not need.
+    #[error("its byte {at}, {operation:#04x}, is an operation that plain data does not use")]
     Foreign {
-        /// Where it stands.
+        /// Its offset.
         at: usize,
         /// Its code.
         operation: u8,
@@ -98,12 +98,12 @@ pub enum PickleError {
     /// Not written by Python.
     #[error("it is damaged at byte {at}: {why}")]
     Damaged {
-        /// Where.
+        /// The offset.
         at: usize,
-        /// What does not fit.
+        /// What is wrong there.
         why: &'static str,
     },
-    /// More than is read.
+    /// Too many values.
     #[error("it holds more than {MOST_OPERATIONS} values, the most that is read")]
     Long,
 }
@@ -119,12 +119,12 @@ impl<'b> Pickle<'b> {
         &self.values[id.0 as usize]
     }
 
-    /// All values there are, in the order in which they were made.
+    /// All values, in order of creation.
     pub fn values(&self) -> &[Value<'b>] {
         &self.values
     }
 
-    /// Text, in Python 2's form too.
+    /// Text, including Python 2's `str`.
     pub fn text(&self, id: Id) -> Option<&str> {
         match self.value(id) {
             Value::Text(text) => Some(text),
@@ -149,7 +149,7 @@ impl<'b> Pickle<'b> {
         }
     }
 
-    /// Keys and values of a dict, and of an object that had keys set, as subclasses of dict have.
+    /// Keys and values of a dict, or of an object with items, such as that of a dict's subclass.
     pub fn pairs(&self, id: Id) -> Option<&[(Id, Id)]> {
         match self.value(id) {
             Value::Dict(pairs) => Some(pairs),
@@ -158,7 +158,7 @@ impl<'b> Pickle<'b> {
         }
     }
 
-    /// What is in a list or tuple, and in an object that items were appended to, as subclasses of list have.
+    /// Items of a list or tuple, or of an object with items, such as that of a list's subclass.
     pub fn items(&self, id: Id) -> Option<&[Id]> {
         match self.value(id) {
             Value::List(items) | Value::Tuple(items) => Some(items),
@@ -167,13 +167,13 @@ impl<'b> Pickle<'b> {
         }
     }
 
-    /// What a dict has under a key of text.
+    /// The value of a text key in a dict.
     pub fn get(&self, dict: Id, key: &str) -> Option<Id> {
         let pairs = self.pairs(dict)?;
         pairs.iter().rev().find(|(found, _)| self.text(*found) == Some(key)).map(|&(_, value)| value)
     }
 
-    /// A value in a few words, for messages.
+    /// A short description of a value, for messages.
     pub fn described(&self, id: Id) -> String {
         match self.value(id) {
             Value::None => "None".to_owned(),

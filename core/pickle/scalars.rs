@@ -3,7 +3,7 @@
 use super::{PickleError, Value};
 use std::borrow::Cow;
 
-/// A whole number in two's complement, least byte first.
+/// An integer in two's complement, little-endian.
 pub(super) fn long(bytes: &[u8]) -> Value<'_> {
     if bytes.len() > 8 {
         return Value::Long(bytes);
@@ -14,9 +14,9 @@ pub(super) fn long(bytes: &[u8]) -> Value<'_> {
     Value::Int(i64::from_le_bytes(whole))
 }
 
-/// A whole number in decimal digits: `12`, `12L`, and `00` and `01` for False and True.
+/// A decimal integer: `12`, `12L`, and `00` and `01` for False and True.
 pub(super) fn decimal(line: &[u8], at: usize) -> Result<Value<'_>, PickleError> {
-    let wrong = PickleError::Damaged { at, why: "this is no whole number" };
+    let wrong = PickleError::Damaged { at, why: "this is not an integer" };
     match line {
         b"00" => return Ok(Value::Bool(false)),
         b"01" => return Ok(Value::Bool(true)),
@@ -31,16 +31,16 @@ pub(super) fn decimal(line: &[u8], at: usize) -> Result<Value<'_>, PickleError> 
     Ok(text.parse().map_or(Value::Long(digits), Value::Int))
 }
 
-/// A floating-point number in decimal digits.
+/// A decimal floating-point number.
 pub(super) fn float(line: &[u8], at: usize) -> Result<Value<'_>, PickleError> {
     let text = std::str::from_utf8(line).ok().filter(|text| text.len() <= 100);
     let number = text.and_then(|text| text.parse().ok());
     number.map(Value::Float).ok_or(PickleError::Damaged { at, why: "a number cannot be read" })
 }
 
-/// A string between quotes, as Python 2 prints it.
+/// A quoted string, as Python 2 prints it.
 pub(super) fn quoted(line: &[u8], at: usize) -> Result<Value<'_>, PickleError> {
-    let wrong = PickleError::Damaged { at, why: "this is no text between quotes" };
+    let wrong = PickleError::Damaged { at, why: "this is not a quoted text" };
     let (Some(&first), Some(&last)) = (line.first(), line.last()) else { return Err(wrong) };
     if line.len() < 2 || first != last || !b"'\"".contains(&first) {
         return Err(wrong);
@@ -72,7 +72,7 @@ pub(super) fn quoted(line: &[u8], at: usize) -> Result<Value<'_>, PickleError> {
     Ok(Value::Bytes(Cow::Owned(bytes)))
 }
 
-/// Text as Python's encoding `raw-unicode-escape` has it: Latin-1, and `\u20ac` for all else.
+/// Text in Python's encoding `raw-unicode-escape`: Latin-1, and `\u20ac` for other characters.
 pub(super) fn raw_unicode(line: &[u8], at: usize) -> Result<Value<'_>, PickleError> {
     if let Ok(text) = std::str::from_utf8(line)
         && text.is_ascii()
@@ -99,7 +99,7 @@ pub(super) fn raw_unicode(line: &[u8], at: usize) -> Result<Value<'_>, PickleErr
     Ok(Value::Text(Cow::Owned(text)))
 }
 
-/// A number of so many hexadecimal digits, and what comes after it.
+/// A hexadecimal number of `digits` digits, and the rest.
 fn code(bytes: &[u8], width: usize) -> Option<(u32, &[u8])> {
     let (digits, rest) = bytes.split_at_checked(width)?;
     let digits =

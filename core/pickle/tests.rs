@@ -117,9 +117,9 @@ fn hostile_pickles_end_in_an_error_or_stay_small() {
         (b"a.", "at byte 0: a value is missing"),
         (b"N(\x85.", "at byte 2: a value is missing"),
         (b"Nt.", "at byte 1: a mark is missing"),
-        (b"NNa.", "at byte 2: items are appended to what is no list"),
+        (b"NNa.", "at byte 2: items are appended to something that is not a list"),
         (b"}(Nu.", "at byte 3: a key has no value"),
-        (b"IX\n.", "at byte 0: this is no whole number"),
+        (b"IX\n.", "at byte 0: this is not an integer"),
     ] {
         assert!(error(bytes, Names::Opaque).ends_with(why), "{bytes:?}: {}", error(bytes, Names::Opaque));
     }

@@ -169,6 +169,10 @@ pub struct Config {
     /// When checkpoints are saved.
     #[serde(default)]
     pub checkpoints: CheckpointOptions,
+    /// Further stages that run after the built-in ones, each with its options: `[stages.layer_table]`. `limpq list stage` lists
+    /// them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stages: BTreeMap<String, toml::Table>,
     /// Options of the cost models behind budgets, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub cost: BTreeMap<String, toml::Table>,

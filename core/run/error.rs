@@ -55,4 +55,7 @@ pub enum RunError {
     Indicators(#[from] IndicatorsError),
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// A stage of a plugin, for errors of its own.
+    #[error("stage {stage}: {why}")]
+    Stage { stage: &'static str, why: String },
 }

@@ -4,13 +4,13 @@
 use super::{
     Config, RunError, Setup,
     checkpoint_store::CheckpointStore,
-    record::json,
+    record::{inputs, json},
     stages::{Stage, Summary, layout, pipeline, report},
 };
 use crate::{
-    search::{Indicators, Instance, Search},
-    store::{Folder, FolderError},
-    train::{CancelToken, Nowhere, Progress, State, TrainContext},
+    search::{Indicators, Instance, Policy, Search},
+    store::{Folder, FolderError, Leaves},
+    train::{CancelToken, NoCheckpoints, Progress, State, TrainContext},
 };
 use std::{
     cell::RefCell,
@@ -52,7 +52,7 @@ pub fn run_in(
     let setup = Setup::new(config, progress)?;
     let folder = folder.begin(setup.origin()?, place.replace)?;
     let run = Run::new(&setup, &folder, progress, Some(cancel));
-    for stage in pipeline().iter().filter(|stage| stage.is_asked_for(config)) {
+    for stage in pipeline(config)?.iter().filter(|stage| stage.is_asked_for(config)) {
         run.go(stage.as_ref())?;
     }
     let summary = report(&run)?;
@@ -112,7 +112,7 @@ pub fn report_stages(setup: &Setup, folder: &Path) -> Result<Vec<StageReport>, R
         to_run.extend(leaves.names().into_iter().map(str::to_owned));
         Ok(state)
     };
-    let stages = pipeline().into_iter().map(|stage| {
+    let stages = pipeline(setup.config)?.into_iter().map(|stage| {
         let leaves = stage.leaves();
         let (name, does, state) = (stage.name().to_owned(), stage.does(), state(stage.as_ref())?);
         Ok(StageReport { name, does, reads: leaves.reads, leaves: leaves.always, state })
@@ -133,9 +133,12 @@ enum Found {
 }
 
 /// A run in progress: what its stages work with.
-pub(super) struct Run<'a> {
+pub struct Run<'a> {
+    /// The config with everything that it names read and built.
     pub setup: &'a Setup<'a>,
+    /// The config.
     pub config: &'a Config,
+    /// Where artifacts are kept.
     pub folder: &'a Folder,
     /// Data, devices, seed, observer, cancellation.
     pub train: TrainContext<'a>,
@@ -158,7 +161,7 @@ impl<'a> Run<'a> {
             workers: setup.config.split.workers(),
             progress,
             cancel,
-            checkpoints: &Nowhere,
+            checkpoints: &NoCheckpoints,
         };
         Self { setup, config: setup.config, folder, train, made: RefCell::default() }
     }
@@ -188,6 +191,16 @@ impl<'a> Run<'a> {
         let leaves = stage.leaves();
         let there = leaves.names().into_iter().filter(|name| self.folder.made_from(name, key));
         self.made.borrow_mut().extend(there.map(|name| (name.to_owned(), key.to_owned())));
+    }
+
+    /// The default of [`Stage::key`]: a hash of the program, the data, the seed and the model, of the content of the files
+    /// that a stage reads, and of the settings that it depends on.
+    pub fn key(&self, leaves: &Leaves) -> String {
+        let config = toml::Value::try_from(self.config).expect("a config is plain data");
+        let at = |path: &&str| path.split('.').try_fold(&config, |table, key| table.get(key)).cloned();
+        let settings: Vec<Option<toml::Value>> = leaves.settings.iter().map(at).collect();
+        let reads: Vec<String> = leaves.reads.iter().map(|name| self.content_of(name)).collect();
+        inputs(&[&self.setup.basis, &reads, &settings])
     }
 
     /// Whether an earlier stage has written a file of this name.
@@ -222,6 +235,14 @@ impl<'a> Run<'a> {
         Ok(State::from_bytes(&self.read(name)?, name)?)
     }
 
+    /// Reads a policy that an earlier stage has written.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn policy(&self, name: &str) -> Result<Policy, RunError> {
+        Ok(Policy::from_bytes(&self.read(name)?, name, Some(&self.setup.graph))?)
+    }
+
     /// Reads the indicators that an earlier stage has written. They are always read back from the file, so that a
     /// resumed run computes with the same values.
     ///
@@ -235,14 +256,17 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// Those of `work`; indicators that do not fit the network.
-    pub fn searching<R>(&self, work: impl FnOnce(&Search, &Instance) -> Result<R, RunError>) -> Result<R, RunError> {
+    pub(super) fn searching<R>(
+        &self,
+        work: impl FnOnce(&Search, &Instance) -> Result<R, RunError>,
+    ) -> Result<R, RunError> {
         let indicators = self.indicators()?;
         let search = self.setup.search(&indicators);
         work(&search, &search.instance()?)
     }
 
     /// The checkpoints of the stage whose inputs have this hash.
-    pub fn checkpoints<'s>(&'s self, key: &'s str) -> CheckpointStore<'s> {
+    pub(super) fn checkpoints<'s>(&'s self, key: &'s str) -> CheckpointStore<'s> {
         let options = &self.config.checkpoints;
         CheckpointStore { folder: self.folder, inputs: key, options, progress: self.train.progress }
     }

@@ -2,6 +2,7 @@
 //! setting that overrides the file.
 
 use super::{
+    Stage,
     config::{Config, Plugin},
     variables::{Variable, VariableError, variables},
 };
@@ -14,7 +15,7 @@ use crate::{
     settings::{Setting, UnreadableSetting},
     train::{Keep, Recipe, Split},
 };
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 /// Largest magnitude of a gradient element in joint training, as published by LIMPQ.
 const INDICATORS_CLIP_VALUE: f64 = 1.0;
@@ -191,15 +192,23 @@ impl Config {
             registry::find::<dyn CostModel>(name)
                 .map_err(|error| OptionsError { path: format!("search.budgets.{name}"), message: error.to_string() })?;
         }
-        for (name, options) in &mut self.cost {
-            let entry = registry::find::<dyn CostModel>(name)
-                .map_err(|error| OptionsError { path: format!("cost.{name}"), message: error.to_string() })?;
-            *options = (entry.resolve)(options).map_err(|error| OptionsError {
-                path: format!("cost.{name}.{}", error.path),
-                message: error.message,
-            })?;
+        fn by_name<P: ?Sized + Kind>(
+            section: &str,
+            plugins: &mut BTreeMap<String, toml::Table>,
+        ) -> Result<(), OptionsError> {
+            for (name, options) in plugins {
+                let path = format!("{section}.{name}");
+                let entry = registry::find::<P>(name)
+                    .map_err(|error| OptionsError { path: path.clone(), message: error.to_string() })?;
+                *options = (entry.resolve)(options).map_err(|error| {
+                    let path = format!("{path}.{}", error.path).trim_end_matches('.').to_owned();
+                    OptionsError { path, message: error.message }
+                })?;
+            }
+            Ok(())
         }
-        Ok(())
+        by_name::<dyn CostModel>("cost", &mut self.cost)?;
+        by_name::<dyn Stage>("stages", &mut self.stages)
     }
 
     /// Checks that the quantizer gives the indicators that the sensitivity asks for, before hours of training.

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 const START: &str = "LIMPQ__";
 
 /// The top-level keys of a config.
-const SECTIONS: [&str; 20] = [
+const SECTIONS: [&str; 21] = [
     "name",
     "seed",
     "device",
@@ -26,6 +26,7 @@ const SECTIONS: [&str; 20] = [
     "image_bits",
     "evaluate",
     "checkpoints",
+    "stages",
     "cost",
 ];
 

@@ -12,9 +12,9 @@ pub use analysis::{
     Refined, Refused, Spread, Stability, Steps, changed, noisy, refine, upper_ends,
 };
 pub use constraints::{
-    Accounting, Added, Allowed, Budget, BudgetError, BudgetText, Class, Constraints, ConstraintsError, CostError,
-    CostModel, CostTable, Joined, Limits, RisingIndicators, Rule, RuleError, Rules, Share, Stated, Step, Sum, Unit,
-    uniform_precisions,
+    Accounting, Added, Allowed, Budget, BudgetError, BudgetText, Class, CompiledConstraints, Constraints,
+    ConstraintsError, CostError, CostModel, CostTable, Joined, Limits, RisingIndicators, Rule, RuleError, Rules, Share,
+    Step, Sum, Unit, uniform_precisions,
 };
 pub use formats::{
     Contradiction, INDICATORS_SCHEMA, Indicators, IndicatorsError, LayerBits, LayerIndicators, NetworkRecord,
@@ -24,7 +24,7 @@ pub use problem::{
     Change, Choice, Costs, Group, Instance, InstanceError, Origin, Problem, Room, Row, ShareError, Span,
 };
 pub use solve::{
-    Answer, Beside, BudgetUse, DEFAULT_ALPHA, Deadline, Found, Named, Proof, Search, SearchError, Solved, Solver,
+    Answer, Beside, BudgetUse, DEFAULT_ALPHA, Deadline, Found, NamedSolver, Proof, Search, SearchError, Solved, Solver,
     SolverError, Status, Uniform, solve,
 };
 

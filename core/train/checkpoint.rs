@@ -52,9 +52,9 @@ pub trait Checkpoints {
 }
 
 /// Stores no checkpoints, for stages too short to be interrupted.
-pub struct Nowhere;
+pub struct NoCheckpoints;
 
-impl Checkpoints for Nowhere {
+impl Checkpoints for NoCheckpoints {
     fn latest(&self, _: &str) -> Result<Option<Checkpoint>, Damaged> {
         Ok(None)
     }

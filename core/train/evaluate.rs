@@ -145,15 +145,15 @@ struct Part {
 
 fn part(network: &Network, bits: &Bits, batch: Batch, shape: Shape, device: &Device) -> Part {
     let (images, labels) = batch.on(shape, device);
-    let scores = network.forward(images.clone(), bits, false);
-    let [count, classes] = scores.dims();
-    let mean: f32 = cross_entropy(scores.clone(), smoothed(&labels, classes, 0.0, device)).into_scalar();
+    let logits = network.forward(images.clone(), bits, false);
+    let [count, classes] = logits.dims();
+    let mean: f32 = cross_entropy(logits.clone(), smoothed(&labels, classes, 0.0, device)).into_scalar();
     let place = || network.not_finite(images, bits, false).unwrap_or_else(|| "the logits".to_owned());
     let not_finite = (count > 0 && !mean.is_finite()).then(place);
     let loss = if count > 0 { f64::from(mean) * count as f64 } else { 0.0 };
     let mut part = Part { images: count, first: 0, top5: 0, loss, not_finite };
-    for (scores, &label) in host(scores).chunks(classes).zip(&labels) {
-        let rank = rank(scores, label);
+    for (logits, &label) in host(logits).chunks(classes).zip(&labels) {
+        let rank = rank(logits, label);
         part.first += usize::from(rank == 0);
         part.top5 += usize::from(rank < 5);
     }
@@ -161,10 +161,10 @@ fn part(network: &Network, bits: &Bits, batch: Batch, shape: Shape, device: &Dev
 }
 
 /// Rank of the true class, from 0. Among equal logits the first class ranks first; NaN ranks last.
-fn rank(scores: &[f32], label: usize) -> usize {
-    let own = scores[label];
+fn rank(logits: &[f32], label: usize) -> usize {
+    let own = logits[label];
     let ahead = |(class, &score): (usize, &f32)| own.is_nan() || score > own || (score == own && class < label);
-    scores.iter().enumerate().filter(|&(class, score)| class != label && ahead((class, score))).count()
+    logits.iter().enumerate().filter(|&(class, score)| class != label && ahead((class, score))).count()
 }
 
 #[cfg(test)]
@@ -173,8 +173,8 @@ mod tests {
 
     #[test]
     fn ranks_go_by_score_then_by_place() {
-        let scores = [1.0, 3.0, 3.0, -1.0];
-        assert_eq!([0, 1, 2, 3].map(|label| rank(&scores, label)), [2, 0, 1, 3]);
+        let logits = [1.0, 3.0, 3.0, -1.0];
+        assert_eq!([0, 1, 2, 3].map(|label| rank(&logits, label)), [2, 0, 1, 3]);
         assert_eq!(rank(&[f32::NAN, f32::NAN], 0), 1, "NaN is never right");
         assert_eq!(rank(&[f32::NAN, 0.0], 1), 0);
     }

@@ -24,7 +24,7 @@ pub struct Unusable {
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { tensor, place, value, above } = self;
-        write!(f, "tensor {tensor:?} holds {value} at place {place}")?;
+        write!(f, "tensor {tensor:?} holds {value} at index {place}")?;
         match above {
             Some(above) => write!(f, ", a variance, of which batch-norm takes the square root after adding {}", -above),
             None => Ok(()),
@@ -116,13 +116,13 @@ mod tests {
             assert_eq!(said(name, value), None, "{name} {value}");
         }
         let root = ", a variance, of which batch-norm takes the square root after adding 0.00001";
-        let negative = format!("tensor \"layer1.0.bn1.running_var\" holds -0.5 at place 1{root}");
+        let negative = format!("tensor \"layer1.0.bn1.running_var\" holds -0.5 at index 1{root}");
         assert_eq!(said("layer1.0.bn1.running_var", -0.5), Some(negative));
         assert!(said("bn1.running_var", -1e-5).is_some(), "1e-5 - 1e-5 is 0: a division by zero");
-        assert_eq!(said("conv1.weight", f32::NAN).unwrap(), "tensor \"conv1.weight\" holds NaN at place 1");
+        assert_eq!(said("conv1.weight", f32::NAN).unwrap(), "tensor \"conv1.weight\" holds NaN at index 1");
         assert_eq!(
             said("bn1.b4.running_var", f32::INFINITY).unwrap(),
-            "tensor \"bn1.b4.running_var\" holds inf at place 1"
+            "tensor \"bn1.b4.running_var\" holds inf at index 1"
         );
     }
 }

@@ -30,7 +30,7 @@ mod weights;
 mod zeros;
 
 pub use cancel::CancelToken;
-pub use checkpoint::{Best, Checkpoint, Checkpoints, Nowhere};
+pub use checkpoint::{Best, Checkpoint, Checkpoints, NoCheckpoints};
 pub use dataset::{Data, Dataset, DatasetError, Samples};
 pub use evaluate::Score;
 pub use finite::Unusable;

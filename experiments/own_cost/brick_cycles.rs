@@ -12,7 +12,7 @@ use std::num::NonZeroU64;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BrickCycles {
-    /// Bricks that work at the same time.
+    /// Number of bricks that work in parallel.
     pub bricks: NonZeroU64,
 }
 

@@ -1,5 +1,5 @@
-//! Two costs of one's own. The first: weights that must be fetched from memory because a layer's weights do not fit
-//! into the cache: all of them, or none. The second, in a unit of its own, is [`brick_cycles`].
+//! Two costs of a crate outside. The first: weights that must be fetched from memory because a layer's weights do not
+//! fit into the cache, all of them or none. The second, with a unit of its own, is [`brick_cycles`].
 
 pub mod brick_cycles;
 
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CacheMisses {
-    /// Bits that the cache holds.
+    /// Size of the cache in bits.
     pub cache_bits: u64,
 }
 

@@ -1,4 +1,4 @@
-//! The program `limpq` with one cost more.
+//! The program `limpq` with two more costs.
 
 // A crate that is linked but never named is dropped by the linker, and its plugins with it.
 use own_cost as _;

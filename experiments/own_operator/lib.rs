@@ -1,4 +1,4 @@
-//! An operator of one's own, the squared rectifier of Primer (So et al., NeurIPS 2021), and a network that has it.
+//! An operator of a crate outside, the squared rectifier of Primer (So et al., NeurIPS 2021), and a network with it.
 
 use burn::tensor::Tensor;
 use limpq as _; // A crate that is linked but never named is dropped by the linker, and its plugins with it.
@@ -70,7 +70,7 @@ fn a_whole_run_trains_quantizes_and_measures_it() {
     let folder = tempfile::tempdir().unwrap();
     let summary = run(&config, folder.path(), &()).unwrap();
     let found = &summary.networks[0];
-    // Ten classes: guessing would be right for a tenth.
+    // Ten classes: guessing would give 0.1.
     assert!(found.score.accuracy > 0.3, "{:?}", found.score);
     let policy = std::fs::read_to_string(folder.path().join("policy.json")).unwrap();
     assert!(policy.contains("\"fc=w4a8\"") && policy.contains("conv2"), "{policy}");

@@ -1,11 +1,13 @@
 //! CIFAR-10 (Krizhevsky, 2009): 60 000 colour images of 32x32 pixels in ten classes, 50 000 of them for training.
 //!
-//! Both published layouts are read, whichever is there. The binary one is records of 3073 bytes: the class, then 1024 bytes
-//! each of red, green and blue. The one for Python is five pickled dicts for training and one for testing, whose `data` is a
-//! numpy array of one row of 3072 bytes for each image and whose `labels` is a list. No code in a pickle is run.
+//! Reads both published layouts, whichever exists. The binary layout has records of 3073 bytes: the class, then 1024
+//! bytes each of red, green and blue. The Python layout has five pickled dicts for training and one for testing, whose
+//! `data` is a numpy array with one row of 3072 bytes per image and whose `labels` is a list. No code in a pickle is
+//! run.
 //!
-//! Pixels are normalised by channel with mean and deviation of the training images. Training images are augmented as by
-//! He et al. (CVPR 2016, section 4.2): four black pixels on each side, a crop of 32x32, every other image mirrored.
+//! Pixels are normalised per channel by mean and standard deviation of the training images. Training images are
+//! augmented as in He et al. (CVPR 2016, section 4.2): four black pixels of padding, a random crop of 32x32, mirrored
+//! with probability 1/2.
 
 use super::files;
 use limpq_core::graph::Shape;
@@ -23,18 +25,18 @@ const SHAPE: Shape = Shape { channels: 3, height: 32, width: 32 };
 const PIXELS: usize = 3 * 32 * 32;
 const CLASSES: u8 = 10;
 const TRAIN_FILES: usize = 5;
-/// A file of the data set has 31 MB.
+/// Largest size of a file; those of the data set have 31 MB.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// Where the files are and how training images are changed.
+/// Where the files are and how training images are augmented.
 #[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cifar10 {
-    /// Folder of the files, or the one that has `cifar-10-batches-bin` or `cifar-10-batches-py` in it.
+    /// Folder of the files, or the one that contains `cifar-10-batches-bin` or `cifar-10-batches-py`.
     pub folder: PathBuf,
     /// Training images are padded by this many black pixels on each side and cropped to 32x32 at random; 0 is off.
     pub crop_padding: u16,
-    /// Every other training image is mirrored, at random.
+    /// Whether training images are mirrored at random.
     pub flip: bool,
 }
 
@@ -66,7 +68,7 @@ impl Dataset for Cifar10 {
     }
 }
 
-/// How the files are written.
+/// The layout of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layout {
     Binary,
@@ -83,7 +85,7 @@ impl Layout {
 }
 
 impl Cifar10 {
-    /// The folder and layout of which any file is there; that all are is seen when they are read.
+    /// The folder and layout of the first file found; missing files are reported when they are read.
     fn find(&self) -> Result<(PathBuf, Layout), DatasetError> {
         for (below, layout) in [
             ("", Layout::Binary),
@@ -135,7 +137,7 @@ impl Images {
         if bytes.is_empty() || !bytes.len().is_multiple_of(PIXELS + 1) {
             let (found, record) = (bytes.len(), PIXELS + 1);
             return Err(format!(
-                "it is {found} bytes long, which is no number of records of {record}; unpack it again"
+                "it is {found} bytes long, which is not a whole number of records of {record}; unpack it again"
             ));
         }
         for (place, record) in bytes.chunks(PIXELS + 1).enumerate() {
@@ -149,7 +151,7 @@ impl Images {
         let pickle::Batch { rows, pixels, labels } = pickle::read(bytes)?;
         if rows == 0 || labels.len() != rows {
             return Err(format!(
-                "it has {} labels for {rows} images; there must be one each, and one at least",
+                "it has {} labels for {rows} images; there must be one per image, and at least one",
                 labels.len()
             ));
         }

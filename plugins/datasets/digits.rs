@@ -4,8 +4,8 @@
 //!
 //! This is the test set of "Optical Recognition of Handwritten Digits" (<https://archive.ics.uci.edu/dataset/80>),
 //! written by other people than its training set. It is split here, so accuracies are not comparable to those published
-//! for the original split: within each class, in file order, every fifth image (the 5th, 10th, ...) is for testing, the
-//! others for training. Pixels are normalised with mean and deviation of the training images.
+//! for the original split: within each class, in file order, every fifth image (the 5th, 10th, ...) is a test image,
+//! the others are training images. Pixels are normalised by mean and standard deviation of the training images.
 
 use flate2::read::GzDecoder;
 use limpq_core::graph::Shape;
@@ -13,12 +13,12 @@ use limpq_core::train::{Augment, Data, Dataset, DatasetError, InMemory, mean_and
 use serde::{Deserialize, Serialize};
 use std::{io::Read, sync::Arc};
 
-/// One line for each image: 64 pixels, then the class. See digits.LICENSE.md.
+/// One line per image: 64 pixels, then the class. See digits.LICENSE.md.
 const FILE: &[u8] = include_bytes!("digits.csv.gz");
 const NAME: &str = "digits.csv.gz";
 const SHAPE: Shape = Shape { channels: 1, height: 8, width: 8 };
 const CLASSES: usize = 10;
-/// Every so many images of a class one is for testing.
+/// Every fifth image of a class is a test image.
 const TEST_EVERY: usize = 5;
 
 /// The digits have no options.

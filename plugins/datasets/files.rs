@@ -1,5 +1,5 @@
-//! Files that a user brings: only regular ones are opened, since a pipe would be waited for without end, and no more is read
-//! than there may be.
+//! Reads files that a user brings, up to a size limit. Only regular files are opened, since a pipe might block for
+//! ever.
 
 use flate2::read::GzDecoder;
 use std::{
@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-/// The bytes of a file that has at most so many.
+/// The bytes of a file of at most `most` bytes.
 pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let found = fs::metadata(path)?;
     if found.is_dir() {
@@ -20,7 +20,7 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     up_to(File::open(path)?, found.len(), most)
 }
 
-/// What a gzipped file holds, if that is at most so many bytes.
+/// The contents of a gzipped file, of at most `most` bytes.
 pub fn unzip(bytes: &[u8], most: u64) -> io::Result<Vec<u8>> {
     up_to(GzDecoder::new(bytes), 0, most)
 }

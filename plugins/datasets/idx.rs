@@ -1,10 +1,10 @@
 //! The MNIST family (LeCun, Cortes and Burges, 1998; Fashion-MNIST: Xiao et al., 2017): grey images in IDX files.
 //!
 //! An IDX file is big-endian: a magic number (0x00000803 for images, 0x00000801 for labels), the number of items, for
-//! images also rows and columns, then one byte for each pixel or label. Each file may be plain or gzipped (`.gz`).
-//! Everything is checked: the magic, that a file is as long as it says (before more of a gzipped one is unpacked), that there are as many labels as images, that
-//! training and test images have one size. The number of classes is one more than the largest label of both. Pixels are
-//! normalised with mean and deviation of the training images that are used.
+//! images also rows and columns, then one byte per pixel or label. Each file may be plain or gzipped (`.gz`). Checks
+//! are: the magic number; the length that the header gives (before a gzipped file is unpacked further); equal numbers
+//! of labels and images; one size of training and test images. The number of classes is one more than the largest label
+//! of both sets. Pixels are normalised by mean and standard deviation of the training images that are used.
 
 use super::files;
 use flate2::read::GzDecoder;
@@ -19,22 +19,22 @@ use std::{
 
 const IMAGES: u32 = 0x0803;
 const LABELS: u32 = 0x0801;
-/// Bytes that a file may have, unpacked: it is held in memory.
+/// Largest size of a file, unpacked: it is held in memory.
 const MOST_BYTES: u64 = 1 << 33;
 
-/// Where the files are and how much of them is used.
+/// Where the files are, and how many images are used.
 #[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Idx {
     /// Folder of the four files. The default is where Debian's dataset-fashion-mnist puts them.
     pub folder: PathBuf,
-    /// Training images, in the folder; `.gz` is tried too.
+    /// File of the training images, in the folder; `.gz` is tried as well.
     pub train_images: PathBuf,
-    /// Their labels.
+    /// File of their labels.
     pub train_labels: PathBuf,
-    /// Test images.
+    /// File of the test images.
     pub test_images: PathBuf,
-    /// Their labels.
+    /// File of their labels.
     pub test_labels: PathBuf,
     /// Use only this many training images, the first ones; 0 is all.
     pub limit: usize,
@@ -42,7 +42,7 @@ pub struct Idx {
     pub test_limit: usize,
     /// Training images are padded by this many black pixels on each side and cropped to their size at random; 0 is off.
     pub crop_padding: u16,
-    /// Every other training image is mirrored, at random.
+    /// Whether training images are mirrored at random.
     pub flip: bool,
 }
 
@@ -106,7 +106,7 @@ impl Idx {
             return Err(images.wrong("it holds no images".to_owned()));
         }
         let shape = Shape::new(1, rows, columns).map_err(|error| images.wrong(error.to_string()))?;
-        // Over all labels: how many classes there are does not depend on how much is used.
+        // Over all labels: the number of classes does not depend on the limits.
         let classes = labels.items.iter().max().map_or(0, |&label| usize::from(label) + 1);
         let used = if limit == 0 { count } else { limit.min(count) };
         let (mut pixels, mut labels) = (images.items, labels.items);
@@ -116,10 +116,10 @@ impl Idx {
     }
 }
 
-/// A file, taken apart.
+/// A parsed file.
 struct File {
     path: PathBuf,
-    /// Number of items, then the sizes of one item.
+    /// Number of items, then the dimensions of an item.
     sizes: Vec<usize>,
     items: Vec<u8>,
 }
@@ -134,7 +134,7 @@ impl File {
             Ok(bytes) => Self::parse(plain, bytes, magic),
             Err(error) if error.kind() == io::ErrorKind::NotFound => match files::read(&zipped, MOST_BYTES) {
                 Ok(bytes) => Self::unzip(folder, zipped, &bytes, magic),
-                // Neither is there: the plain name is the one that was asked for.
+                // Neither exists: the error names the plain one, which was asked for.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Err(unreadable(folder, &plain, error)),
                 Err(error) => Err(unreadable(folder, &zipped, error)),
             },
@@ -142,7 +142,7 @@ impl File {
         }
     }
 
-    /// A gzipped file. It may hold a thousand times its length, so no more is unpacked than its header says.
+    /// A gzipped file. It may unpack to a thousand times its size, so it is unpacked only as far as its header says.
     fn unzip(folder: &Path, path: PathBuf, bytes: &[u8], magic: u32) -> Result<Self, DatasetError> {
         let mut start = vec![];
         let read = GzDecoder::new(bytes).take(header(magic) as u64).read_to_end(&mut start);
@@ -155,7 +155,7 @@ impl File {
                 file.wrong(format!("its header says {} items, more than the {gib} GiB that are read", file.shown()))
             );
         }
-        // One more shows that it is longer.
+        // One more byte shows that it is longer.
         match files::unzip(bytes, most + 1) {
             Ok(bytes) => Self::parse(file.path, bytes, magic),
             Err(error) if error.kind() == io::ErrorKind::Other => {
@@ -178,11 +178,11 @@ impl File {
         Ok(file)
     }
 
-    /// What its header says.
+    /// The values of its header.
     fn start(path: PathBuf, bytes: &[u8], magic: u32) -> Result<Self, DatasetError> {
         let mut file = Self { path, sizes: vec![], items: vec![] };
         let (dimensions, header) = ((magic & 0xff) as usize, header(magic));
-        // A foreign file is recognised before a short one.
+        // The magic number first: it tells a foreign file from a truncated one.
         let words: Vec<u32> = bytes.chunks_exact(4).take(1 + dimensions).map(big_endian).collect();
         match words.first() {
             Some(&found) if found != magic => {
@@ -197,7 +197,7 @@ impl File {
         Ok(file)
     }
 
-    /// How long the file must be; `None` if that is no number of bytes.
+    /// The length that the file must have; `None` on overflow.
     fn length(&self) -> Option<usize> {
         let items = self.sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
         items?.checked_add(4 * (1 + self.sizes.len()))
@@ -224,7 +224,7 @@ fn header(magic: u32) -> usize {
 
 fn unreadable(folder: &Path, path: &Path, error: io::Error) -> DatasetError {
     let hint = if !folder.is_dir() {
-        "; there is no such folder: `apt install dataset-fashion-mnist` or set the option `folder`"
+        "; the folder does not exist: `apt install dataset-fashion-mnist` or set the option `folder`"
     } else if error.kind() == io::ErrorKind::NotFound {
         ", with or without .gz; set the options `folder`, `train_images`, `train_labels`, `test_images`, `test_labels`"
     } else {

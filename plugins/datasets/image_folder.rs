@@ -1,15 +1,16 @@
 //! Photographs in folders, as ImageNet is laid out for PyTorch: `train/CLASS/*.JPEG` and `val/CLASS/*.JPEG`.
 //!
-//! A class is a folder of `train`; classes are numbered in the order of their names. Its images may lie in folders of it. What
-//! torchvision's `ImageFolder` would read is read, in the same order; what is left out is said. Images may be JPEG, PNG, WebP,
-//! BMP, PPM or TIFF, whatever their name says, and become RGB as by Pillow's `convert("RGB")`; as there, the orientation is
-//! applied to TIFF, not to a photograph's EXIF, and grey of 16 bits becomes white above 255.
-//! Training images are cut and resized at random (Szegedy et al., CVPR 2015): 8 to 100 % of the area, sides 3:4 to 4:3, every
-//! other one mirrored. For evaluation the shorter side is resized to `resize` and the middle is cut out. This is torchvision's
-//! `RandomResizedCrop`, `RandomHorizontalFlip`, `Resize`, `CenterCrop` on Pillow's images, with Pillow's bilinear arithmetic of
-//! its versions before 13.
+//! A class is a folder in `train`; classes are numbered in the order of their names, and may have subfolders. The
+//! images are those that torchvision's `ImageFolder` would read, in the same order; files that are left out are
+//! reported. Images may be JPEG, PNG, WebP, BMP, PPM or TIFF, whatever their extension, and are converted to RGB as by
+//! Pillow's `convert("RGB")`; as there, the orientation is applied for TIFF but not for EXIF data of photographs, and
+//! 16-bit grey values above 255 become white. Training images are cropped and resized at random (Szegedy et al., CVPR
+//! 2015): 8 to 100 % of the area, aspect ratios 3:4 to 4:3, mirrored with probability 1/2. For evaluation the shorter
+//! side is resized to `resize` and the centre is cropped. These are torchvision's `RandomResizedCrop`,
+//! `RandomHorizontalFlip`, `Resize`, `CenterCrop` on Pillow's images, with the bilinear arithmetic of Pillow before
+//! version 13.
 //!
-//! Images are decoded when they are needed. What a run records of them is the hash of their names and sizes in bytes.
+//! Images are decoded when they are needed. A run records the hash of their names and sizes in bytes.
 
 use super::files;
 use limpq_core::graph::Shape;
@@ -31,32 +32,32 @@ mod resize;
 use crop::View;
 use list::{Image, Others};
 
-/// Where the images are and how they become input.
+/// Where the images are and how they are preprocessed.
 #[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ImageFolder {
-    /// Folder that has `train` and `val`.
+    /// Folder that contains `train` and `val`.
     pub folder: PathBuf,
-    /// Training images: one folder for each class.
+    /// Training images: one folder per class.
     pub train: PathBuf,
-    /// Images that accuracies are measured on: the same classes.
+    /// Test images: the same classes.
     pub val: PathBuf,
-    /// Rows and columns of the input.
+    /// Height and width of the input.
     pub size: NonZeroU32,
-    /// What the shorter side is resized to for evaluation, before the centre is cropped.
+    /// Length of the shorter side for evaluation, before the centre is cropped.
     pub resize: NonZeroU32,
     /// Mean of red, green and blue, on a scale from 0 to 1.
     pub mean: [f32; 3],
-    /// Standard deviation of the same.
+    /// Standard deviation of red, green and blue, on the same scale.
     pub deviation: [f32; 3],
-    /// Use only this many training images of each class, the first ones; 0 is all.
+    /// Use only this many training images per class, the first ones; 0 is all.
     pub limit: usize,
-    /// Use only this many images of each class for evaluation, the first ones; 0 is all.
+    /// Use only this many test images per class, the first ones; 0 is all.
     pub val_limit: usize,
-    /// What to do about an image that cannot be decoded: "stop", or "skip" to leave it out and say so.
+    /// What to do about an image that cannot be decoded: "stop", or "skip" to leave it out and report it.
     pub unreadable: Unreadable,
-    /// An image of more pixels cannot be decoded, which bounds the memory: up to 3 to 12 bytes a pixel for each worker. The
-    /// default is what Pillow refuses as a decompression bomb.
+    /// Largest number of pixels of an image, which bounds the memory: 3 to 12 bytes per pixel and worker. The default
+    /// is Pillow's limit against decompression bombs.
     pub max_pixels: NonZeroU64,
 }
 
@@ -67,7 +68,7 @@ pub enum Unreadable {
     /// End with an error that names the file.
     #[default]
     Stop,
-    /// Leave it out and say so once.
+    /// Leave it out and report it once.
     Skip,
 }
 
@@ -101,7 +102,7 @@ impl Dataset for ImageFolder {
         let option = |name: &str, why: String| DatasetError::Content { path: format!("[dataset] {name}"), why };
         let (size, resize) = (self.size.get() as usize, self.resize.get() as usize);
         if resize < size {
-            return Err(option("resize", format!("must be at least size, {size}, to cut that out; got {resize}")));
+            return Err(option("resize", format!("must be at least size, {size}, to crop it; got {resize}")));
         }
         if let Some(bad) = self.deviation.iter().find(|deviation| !(deviation.is_finite() && **deviation > 0.0)) {
             return Err(option("deviation", format!("must be positive numbers, got {bad}")));
@@ -135,14 +136,14 @@ impl Dataset for ImageFolder {
     }
 }
 
-/// What each byte of each channel becomes, in the order that torchvision computes it.
+/// The normalised value of each byte in each channel, computed in torchvision's order.
 fn normal(mean: [f32; 3], deviation: [f32; 3]) -> [[f32; 256]; 3] {
     std::array::from_fn(|channel| {
         std::array::from_fn(|byte| (byte as f32 / 255.0 - mean[channel]) / deviation[channel])
     })
 }
 
-/// Columns, rows and red, green and blue bytes of an image file of any kind that is read here, of at most so many pixels.
+/// Width, height and RGB bytes of an image file of any supported format, with at most `most` pixels.
 ///
 /// # Errors
 /// What is wrong with the file.
@@ -151,7 +152,7 @@ pub fn decode_image(bytes: &[u8], max_pixels: u64) -> Result<(usize, usize, Vec<
     Ok((picture.width, picture.height, picture.pixels))
 }
 
-/// Images on a disk.
+/// Images on disk.
 struct Photographs {
     root: PathBuf,
     /// Names of the classes, sorted.
@@ -161,7 +162,7 @@ struct Photographs {
     resize: usize,
     normal: [[f32; 256]; 3],
     unreadable: Unreadable,
-    /// Pixels that an image may have.
+    /// Largest number of pixels of an image.
     most: u64,
     left_out: Mutex<LeftOut>,
 }
@@ -170,7 +171,7 @@ struct Photographs {
 #[derive(Default)]
 struct LeftOut {
     known: BTreeSet<usize>,
-    /// What nobody has been told yet.
+    /// Remarks that have not been reported yet.
     untold: Vec<String>,
 }
 
@@ -180,12 +181,13 @@ impl Photographs {
         self.root.join(&self.classes[*class as usize]).join(name)
     }
 
-    /// The bytes of an image. None takes more than eight for a pixel.
+    /// The bytes of an image file, at most eight per pixel.
     fn bytes(&self, path: &Path) -> std::io::Result<Vec<u8>> {
         files::read(path, self.most.saturating_mul(8).saturating_add(1 << 20))
     }
 
-    /// A remark if images are grey of 16 bits, as depth maps and X-ray images are. Of a large set some are looked at.
+    /// A remark if images have 16-bit grey values, as depth maps and X-ray images do. In a large set only some are
+    /// examined.
     fn deep_greys(&self) -> Vec<String> {
         const LOOKED_AT: usize = 1000;
         let step = self.images.len().div_ceil(LOOKED_AT).max(1);
@@ -205,7 +207,7 @@ impl Photographs {
         )]
     }
 
-    /// Stops, or leaves a remark the first time.
+    /// Stops with an error, or leaves a remark the first time.
     fn undecodable(&self, index: usize, path: &Path, why: String) -> DatasetError {
         let path = path.display().to_string();
         match self.unreadable {

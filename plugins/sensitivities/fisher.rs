@@ -1,22 +1,22 @@
-//! The gradient score: how much the loss curves where quantization moves a tensor. FIT (Zandonati et al., 2022, arXiv
-//! 2210.08502) writes the expected rise of the loss to second order with the empirical Fisher information in place of the
+//! A gradient-based score: the expected rise of the loss by quantization, from squared gradients. FIT (Zandonati et
+//! al., 2022, arXiv 2210.08502) writes it to second order with the empirical Fisher information in place of the
 //! Hessian, for weights and activations alike; NVIDIA ModelOpt's `auto_quantize` scores layers by the same product.
 //!
-//! For each tensor y of the pre-trained full-precision network, a layer's weights or its input activations, with y_q what
-//! the quantizer makes of it with the parameters that it starts from, and L the cross entropy of a batch:
+//! For each tensor y of the pre-trained full-precision network, a layer's weights or its input activations, with y_q
+//! the quantized tensor for the quantizer's initial parameters, and L the cross entropy of a batch:
 //!
 //! ```text
 //! score = mean over batches of sum over elements of (dL/dy * (y_q - y))^2
 //! ```
 //!
-//! FIT takes the product of the mean squared gradient and the mean squared error of a tensor; this is the sum of the products
-//! element by element, which ModelOpt takes too, though on a layer's output. L is the mean over the batch, so that weights
-//! and activations are on one scale: an image's share of dL/dy falls with the batch for activations as the variance of the
-//! mean does for weights. So `search.alpha` is 1 by default. Another `batch_size` changes all numbers by about the same factor
-//! and so hardly the policy.
+//! FIT takes the product of the mean squared gradient and the mean squared error of a tensor; this is the sum of the
+//! products element by element, as in ModelOpt, which however takes a layer's output. L is the mean over the batch,
+//! which puts weights and activations on one scale: an image's contribution to dL/dy falls with the batch size for
+//! activations as the variance of the mean does for weights. So `search.alpha` is 1 by default. Another `batch_size`
+//! changes all scores by about the same factor, and so hardly the policy.
 //!
-//! When to use it: for a cheap score, one backward pass for each batch, and with every quantizer. Gradients of a network
-//! that fits its training images perfectly are all but zero and rank layers badly.
+//! When to use it: as a cheap score, one backward pass per batch, with every quantizer. If a network fits its training
+//! images perfectly, its gradients are close to 0 and rank layers badly.
 
 use burn::tensor::Tensor;
 use limpq_core::{
@@ -27,13 +27,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, num::NonZeroUsize};
 
-/// How many gradients the score is a mean of.
+/// Number of images behind the scores.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Fisher {
-    /// Batches of training images; fewer if the training set is smaller.
+    /// Number of batches of training images; fewer if the training set is smaller.
     pub batches: NonZeroUsize,
-    /// Images for each batch.
+    /// Images per batch.
     pub batch_size: NonZeroUsize,
 }
 
@@ -51,7 +51,7 @@ limpq_core::plugin!(
     Fisher
 );
 
-/// Where a tensor is looked at: a layer's place, which of its tensors.
+/// A tensor: index of its layer, and its role.
 type Place = (usize, Role);
 
 impl Sensitivity for Fisher {
@@ -63,23 +63,23 @@ impl Sensitivity for Fisher {
         context.train.progress.start("fisher", batches.len(), 0);
         for (batch, (images, labels)) in batches.iter().enumerate() {
             context.train.stop_if_asked("measuring fisher")?;
-            // Gradients can be had of what is added, 0, and are those of the sum.
+            // Adds zeros that have gradients: theirs are those of the sum.
             let mut probes: Vec<(Place, Tensor<4>, Tensor<4>)> = vec![];
             let mut probed = |place: Place, values: Tensor<4>| {
                 let probe = values.clone().detach().zeros_like().require_grad();
                 probes.push((place, values.clone().inner(), probe.clone()));
                 values + probe
             };
-            let scores = network.forward_with(Tensor::from_inner(images.clone()), &mut |layer, input, kernel| {
+            let logits = network.forward_with(Tensor::from_inner(images.clone()), &mut |layer, input, kernel| {
                 (probed((layer, Role::Act), input), probed((layer, Role::Weight), kernel))
             });
-            let targets = smoothed(labels, context.graph.classes, 0.0, &scores.device());
-            let gradients = cross_entropy(scores, targets).backward();
+            let targets = smoothed(labels, context.graph.classes, 0.0, &logits.device());
+            let gradients = cross_entropy(logits, targets).backward();
             for ((layer, role), values, probe) in probes {
                 if network.plan().layers[layer].fixed {
                     continue;
                 }
-                let gradient = probe.grad(&gradients).expect("every layer leads to the scores");
+                let gradient = probe.grad(&gradients).expect("every layer leads to the logits");
                 for bits in context.candidates.iter() {
                     let quantized = measuring.quantized(layer, role, values.clone(), bits);
                     let score = score(gradient.clone(), values.clone(), quantized);
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(score(tensor([2.0, -1.0, 3.0]), tensor([0.0; 3]), tensor([1.0, 0.5, 0.0])), 4.25);
     }
 
-    /// The one weight w = 0.6 sees x = 0.9; scores are (wx, -wx), so L = ln(1 + exp(-2wx)) for class 0.
+    /// The one weight w = 0.6 reads x = 0.9; the logits are (wx, -wx), so L = ln(1 + exp(-2wx)) for class 0.
     #[test]
     fn one_weight_worked_by_hand() {
         let lamp = Lamp::new(&[(0.9, 0)]);
@@ -134,7 +134,7 @@ mod tests {
         let lamp = Lamp::new(&[(0.9, 0), (0.9, 0)]);
         let found = lamp.measure(&Fisher::default(), &[2]);
         let slope = -2.0 / (1.0 + (2.0f64 * 0.6 * 0.9).exp());
-        // Two equal images: the mean gradient of the weight is that of one, each activation has half of it.
+        // Two equal images: the mean gradient of the weight is that of one image, each activation has half of it.
         near(found.weight[&2], (slope * 0.9 * 0.1).powi(2));
         near(found.act[&2], 2.0 * (slope / 2.0 * 0.6 * 0.1).powi(2));
     }

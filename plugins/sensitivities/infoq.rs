@@ -1,9 +1,9 @@
-//! InfoQ (Akbulut et al., AAAI 2026, arXiv 2508.04753): a layer is sensitive if quantizing it changes the information that
-//! flows through the rest of the network.
+//! InfoQ (Akbulut et al., AAAI 2026, arXiv 2508.04753): a layer is sensitive if quantizing it changes the information
+//! that flows through the rest of the network.
 //!
-//! One layer at a time goes from 8 bits down to b in the pre-trained network, without training, while all other layers stay at 8
-//! bits. With J the observed layers behind it and SI sliced mutual information, its score is, as equations 3 and 4 of the paper
-//! are quoted by a third party (we could not read the paper's own):
+//! One layer at a time is lowered from 8 bits to b in the pre-trained network, without training, while all other layers
+//! stay at 8 bits. With J the observed later layers and SI sliced mutual information, its score is given by equations 3
+//! and 4 of the paper, as quoted by a third party (we could not read the paper itself):
 //!
 //! ```text
 //!            1   mean over j in J of |SI_8(X_j; C) - SI_b(X_j; C)|
@@ -11,17 +11,18 @@
 //!            b             mean over j in J of SI_8(X_j; C)
 //! ```
 //!
-//! An integer program adds the scores up.
+//! The integer program minimises the sum of the scores.
 //!
-//! Our choices, where the quotation does not say or where this search differs: weights and activations are scored apart, as this
-//! search chooses them apart, so that a layer's other tensor stays at 8 bits, too; stem and classifier are at their fixed 8 bits; J
-//! are all layers that run later, whose quantized inputs are observed, and the logits; the information is the one about the
-//! classes C, estimated as in `sliced_information.rs`. That estimate is too high by about (bins - 1)(classes - 1)/(2 images) nats.
-//! The difference cancels most of it, but the divisor does not: with few images all scores are too small, by about the same
-//! factor. A network whose activations say nothing about the classes has no score, which is an error.
+//! Our choices, where the quotation is silent or where this search differs: weights and activations are scored
+//! separately, as this search chooses them separately, so that a layer's other tensor also stays at 8 bits; stem and
+//! classifier are at their fixed 8 bits; J is the set of all later layers, whose quantized inputs are observed, and the
+//! logits; the information is that about the classes C, estimated as in `sliced_information.rs`. The estimate has a
+//! bias of about (bins - 1)(classes - 1)/(2 images) nats. It mostly cancels in the difference, but not in the divisor:
+//! with few images all scores are too small, by about the same factor. A network whose activations have no information
+//! about the classes has no score, which is an error.
 //!
-//! Weights and activations are on one scale: `search.alpha` is 1 by default. Works with every quantizer. In earlier builds another score had
-//! this name; it is `mutual_information_drop` now.
+//! Weights and activations are on one scale: `search.alpha` is 1 by default. Works with every quantizer. In earlier
+//! builds another score had this name; it is now `mutual_information_drop`.
 
 use super::sliced_information::SlicedInformation;
 use burn::tensor::Tensor;
@@ -40,9 +41,9 @@ use std::num::NonZeroUsize;
 pub struct Infoq {
     /// Number of training images.
     pub images: NonZeroUsize,
-    /// Random directions for each layer.
+    /// Number of random directions per layer.
     pub projections: NonZeroUsize,
-    /// Bins of each projection.
+    /// Number of bins per projection.
     pub bins: NonZeroUsize,
 }
 
@@ -60,7 +61,7 @@ limpq_core::plugin!(
     Infoq
 );
 
-/// What a layer falls from, and what the others are at, stem and classifier among them.
+/// The bits of all other tensors, including stem and classifier.
 const BASE: u64 = FIXED_BITS as u64;
 
 impl Sensitivity for Infoq {
@@ -100,7 +101,8 @@ impl Sensitivity for Infoq {
     }
 }
 
-/// The calibrated network with every searched layer at 8 bits and at the candidates, and the others at their fixed bits.
+/// The calibrated network with every searched layer at 8 bits and at the candidates, and the others at their fixed
+/// bits.
 fn network(context: &SensitivityContext, base: BitWidth) -> Result<Network, TrainError> {
     let others = context.candidates.iter().filter(|&bits| bits != base);
     let searched: Vec<Precision> = uniform_precisions(std::iter::once(base).chain(others)).collect();
@@ -111,7 +113,7 @@ fn network(context: &SensitivityContext, base: BitWidth) -> Result<Network, Trai
     Ok(full.calibrate(context.train.first_batch(context.recipe.batch_size)?))
 }
 
-/// What each layer reads, by its place, and behind the last one's the logits; all at 8 bits but for one tensor.
+/// The input of each layer, by its index, and the logits at the end; all tensors but one at 8 bits.
 fn observed(
     network: &Network,
     images: Tensor<4>,
@@ -132,7 +134,8 @@ fn observed(
     seen
 }
 
-/// The mean change over the mean information at 8 bits, over the bits. Means over the same layers: their number cancels.
+/// The mean change divided by the mean information at 8 bits and by the bits. Both means are over the same layers, so
+/// their number cancels.
 fn score(at_base: &[f64], now: &[f64], bits: BitWidth) -> f64 {
     let change: f64 = at_base.iter().zip(now).map(|(base, now)| (base - now).abs()).sum();
     change / at_base.iter().sum::<f64>() / bits.get() as f64
@@ -148,21 +151,21 @@ mod tests {
         let at = |bits| BitWidth::new(bits).unwrap();
         // Changes 0.2 and 0.1, mean 0.15; information 1.0 and 0.5, mean 0.75; 0.15/0.75/4.
         near(score(&[1.0, 0.5], &[0.8, 0.6], at(4)), 0.05);
-        // Twice as many layers that behave alike change nothing: early layers are not favoured.
+        // Twice as many equal layers change nothing: early layers are not favoured.
         near(score(&[1.0, 0.5, 1.0, 0.5], &[0.8, 0.6, 0.8, 0.6], at(4)), 0.05);
         assert!(score(&[0.0, 0.0], &[0.0, 0.0], at(4)).is_nan(), "there is nothing to lose");
     }
 
-    /// Four images whose neighbours are of different classes. Told apart, they say everything about the class. Where both
-    /// neighbours become one value, that says nothing: all information is lost behind the layer.
+    /// Four images whose neighbours have different classes. If all four differ, they determine the class. If
+    /// quantization merges both pairs of neighbours, all information is lost after the layer.
     #[test]
     fn merging_classes_costs_all_of_their_information() {
         let lamp = Lamp::new(&[(0.9, 0), (0.6, 1), (-0.6, 0), (-0.9, 1)]);
         let found = lamp.measure(&Infoq::default(), &[1, 8, 4]);
         near(found.act[&1], 1.0);
-        // A weight scales all values alike; no order changes.
+        // A weight scales all values alike; their order does not change.
         near(found.weight[&1], 0.0);
-        // Steps of 1/8 keep the four apart, and 8 bits are what it is compared with.
+        // Steps of 1/8 keep the four apart; 8 bits are the reference.
         assert_eq!((found.act[&4], found.act[&8], found.weight[&8]), (0.0, 0.0, 0.0));
         // Steps of 1/2 make 0.6 and 0.4 one, at 2 bits.
         let lamp = Lamp::new(&[(0.6, 0), (0.4, 1), (-0.4, 0), (-0.6, 1)]);

@@ -1,7 +1,7 @@
-//! The rise of the loss when one tensor alone is quantized: a layer's weights or its input activations at one bit-width,
-//! everything else in full precision. What other scores approximate is measured here; pairs of layers are still taken to be
-//! independent. Used at least since HAQ (Wang et al., CVPR 2019) and ZeroQ (Cai et al., CVPR 2020), which compares
-//! distributions of scores as `measure = "kl"` does.
+//! The rise of the loss when a single tensor is quantized: a layer's weights or its input activations at one bit-width,
+//! everything else in full precision. It measures what other scores approximate; interactions between layers are still
+//! neglected. Used at least since HAQ (Wang et al., CVPR 2019) and ZeroQ (Cai et al., CVPR 2020), which compares output
+//! distributions as `measure = "kl"` does.
 //!
 //! With L the mean cross entropy over some training images and p the distribution of the classes:
 //!
@@ -10,18 +10,18 @@
 //! kl:    mean over images of sum over classes of p_full * ln(p_full / p_b)
 //! ```
 //!
-//! Where rounding happens to help on these images the loss falls. Such a measurement is kept: setting it to 0 would make exact
-//! ties of harmless bit-widths, and hide which of them is the better one. The search takes no negative numbers, so where a tensor
-//! has some, all of its bit-widths are raised by the same constant, which makes the least of them 0. A policy has exactly one
-//! bit-width for each tensor, so that the constant is the same in every policy and the best one is that of the measured numbers;
-//! differences between the bit-widths of a tensor, which is all that the search compares, are as measured. (KL falls below 0 by
-//! rounding only.)
+//! If rounding happens to help on these images, the loss falls. Such a value is kept: setting it to 0 would make exact
+//! ties of harmless bit-widths and hide which of them is better. The search takes no negative values, so if a tensor
+//! has some, all of its bit-widths are raised by the same constant, which makes the lowest of them 0. A policy has
+//! exactly one bit-width per tensor, so the constant is the same in every policy, and the best policy is that of the
+//! measured values; differences between the bit-widths of a tensor, which are all that matters to the search, are as
+//! measured. (KL is below 0 only by rounding.)
 //!
-//! Differences of the size of the noise decide little: take more images, or KL, which grows with every change of the logits. Both
-//! put weights and activations on one scale: `search.alpha` is 1 by default.
+//! Differences of the size of the noise mean little: take more images, or KL, which grows with every change of the
+//! logits. Both put weights and activations on one scale: `search.alpha` is 1 by default.
 //!
 //! Costs L*B*2 evaluations of `images` images for L layers and B bit-widths, without gradients, and works with every
-//! quantizer; tensors are quantized with the parameters that the quantizer starts from.
+//! quantizer; tensors are quantized with the quantizer's initial parameters.
 
 use burn::tensor::Tensor;
 use limpq_core::{
@@ -34,21 +34,21 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, num::NonZeroUsize};
 
-/// Images that are evaluated at once.
+/// Batch size.
 const BATCH: usize = 256;
 
-/// What is compared.
+/// The quantity that is compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Measure {
     /// Cross entropy against the true classes.
     #[default]
     Loss,
-    /// Kullback-Leibler divergence of the scores from those in full precision.
+    /// Kullback-Leibler divergence from the full-precision predictions.
     Kl,
 }
 
-/// What is measured, on how much.
+/// What is measured, and on how many images.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LossDrop {
@@ -68,7 +68,7 @@ impl Default for LossDrop {
 limpq_core::plugin!(
     Sensitivity,
     "loss_drop",
-    "rise of the loss when one tensor alone is quantized, or divergence of the scores",
+    "rise of the loss when one tensor alone is quantized, or divergence of the predictions",
     LossDrop
 );
 
@@ -80,8 +80,8 @@ impl Sensitivity for LossDrop {
         let full: Vec<Tensor<2>> = batches.iter().map(|(images, _)| alone(&network, images.clone(), None)).collect();
         let compared = |tensor: (usize, Role, BitWidth)| {
             let rises = batches.iter().zip(&full).map(|((images, labels), full)| {
-                let scores = alone(&network, images.clone(), Some(tensor));
-                self.rise(scores, full.clone(), labels, context.graph.classes)
+                let logits = alone(&network, images.clone(), Some(tensor));
+                self.rise(logits, full.clone(), labels, context.graph.classes)
             });
             rises.sum::<f64>() / batches.len() as f64
         };
@@ -95,26 +95,26 @@ impl Sensitivity for LossDrop {
     }
 }
 
-/// Raises all numbers of a tensor by as much as its lowest is below 0.
+/// Raises all values of a tensor so that its lowest is not negative.
 fn raise(tensor: &mut BTreeMap<BitWidth, f64>) {
     let lowest = tensor.values().copied().fold(0.0, f64::min);
     tensor.values_mut().for_each(|value| *value -= lowest);
 }
 
 impl LossDrop {
-    fn rise(&self, scores: Tensor<2>, full: Tensor<2>, labels: &[usize], classes: usize) -> f64 {
+    fn rise(&self, logits: Tensor<2>, full: Tensor<2>, labels: &[usize], classes: usize) -> f64 {
         let number = |tensor: Tensor<1>| f64::from(tensor.into_scalar::<f32>());
         match self.measure {
-            Measure::Kl => number(distillation(scores, full, 1.0)),
+            Measure::Kl => number(distillation(logits, full, 1.0)),
             Measure::Loss => {
-                let targets = smoothed(labels, classes, 0.0, &scores.device());
-                number(cross_entropy(scores, targets.clone())) - number(cross_entropy(full, targets))
+                let targets = smoothed(labels, classes, 0.0, &logits.device());
+                number(cross_entropy(logits, targets.clone())) - number(cross_entropy(full, targets))
             }
         }
     }
 }
 
-/// Scores with one tensor quantized and everything else in full precision.
+/// Logits with one tensor quantized and everything else in full precision.
 pub(super) fn alone(network: &Network, images: Tensor<4>, tensor: Option<(usize, Role, BitWidth)>) -> Tensor<2> {
     network.forward_with(images, &mut |layer, input, kernel| match tensor {
         Some((at, Role::Weight, bits)) if at == layer => (input, network.quantized(layer, Role::Weight, kernel, bits)),
@@ -128,7 +128,7 @@ mod tests {
     use super::super::worked::{Lamp, near};
     use super::*;
 
-    /// Scores are (wx, -wx) with w = 0.6.
+    /// The logits are (wx, -wx) with w = 0.6.
     fn loss(product: f64, class: usize) -> f64 {
         let margin = if class == 0 { 2.0 * product } else { -2.0 * product };
         (1.0 + (-margin).exp()).ln()

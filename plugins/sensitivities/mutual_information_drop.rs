@@ -1,18 +1,18 @@
-//! The information about the classes that the rest of the network loses or gains when one tensor alone is quantized: a form of
-//! this program's own, made before the equations of InfoQ (Akbulut et al., AAAI 2026) could be read. What InfoQ writes is the
-//! sensitivity `infoq`; this one was called so before.
+//! The change of the information about the classes in later layers when a single tensor is quantized: this program's
+//! own variant, made before the equations of InfoQ (Akbulut et al., AAAI 2026) could be read. The sensitivity `infoq`
+//! follows InfoQ; this one had that name before.
 //!
 //! ```text
 //! score = sum over later layers j of |SI_8(X_j; C) - SI_b(X_j; C)|
 //! ```
 //!
-//! A layer's weights or its input activations go from 8 bits to b while everything else stays in full precision. X_j is what a
-//! later layer reads (all of them, and at the end the logits), flattened, C the classes, SI sliced mutual information as in
-//! `sliced_information.rs`. What its estimate is too high by the difference cancels for the most part; numbers below that are
-//! noise: take more images.
+//! A layer's weights or its input activations go from 8 bits to b while everything else stays in full precision. X_j is
+//! the input of a later layer (all of them, and the logits at the end), flattened, C the classes, SI sliced mutual
+//! information as in `sliced_information.rs`. The bias of the estimate mostly cancels in the difference; differences
+//! smaller than the bias are noise: take more images.
 //!
-//! It differs from InfoQ in three ways: it adds up over later layers, so that early layers, which have more behind them, count for
-//! more; it is not divided by the information that is there; and it has no factor 1/b.
+//! It differs from InfoQ in three ways: it sums over later layers, so that early layers, which have more of them, count
+//! more; it is not divided by the information at 8 bits; and it has no factor 1/b.
 //!
 //! Weights and activations are on one scale: `search.alpha` is 1 by default. Works with every quantizer.
 
@@ -32,9 +32,9 @@ use std::num::NonZeroUsize;
 pub struct MutualInformationDrop {
     /// Number of training images.
     pub images: NonZeroUsize,
-    /// Random directions for each layer.
+    /// Number of random directions per layer.
     pub projections: NonZeroUsize,
-    /// Bins of each projection.
+    /// Number of bins per projection.
     pub bins: NonZeroUsize,
 }
 
@@ -52,7 +52,7 @@ limpq_core::plugin!(
     MutualInformationDrop
 );
 
-/// What a tensor falls from.
+/// The reference bit-width of a tensor.
 const BASE: u64 = 8;
 
 impl Sensitivity for MutualInformationDrop {
@@ -60,7 +60,8 @@ impl Sensitivity for MutualInformationDrop {
         let base = BitWidth::new(BASE).expect("8 is a bit-width");
         let others = context.candidates.iter().filter(|&bits| bits != base);
         let network = context.calibrated(std::iter::once(base).chain(others))?;
-        // One batch: bins are over all images. It is called as it was when this was `infoq`, for the same numbers.
+        // One batch: bins are over all images. The label is that of the time when this was `infoq`, for the same
+        // results.
         let (images, labels) = context.batches("infoq", 1, self.images.get())?.remove(0);
         let random = context.train.random("infoq directions");
         let mut information =
@@ -90,7 +91,7 @@ impl Sensitivity for MutualInformationDrop {
     }
 }
 
-/// What each later layer reads with one tensor quantized, by the layer's place, and behind the last one's the logits.
+/// The input of each later layer with one tensor quantized, by the layer's index, and the logits at the end.
 fn behind(network: &Network, images: Tensor<4>, (at, role, bits): (usize, Role, BitWidth)) -> Vec<(usize, Tensor<2>)> {
     let mut seen = vec![];
     let logits = network.forward_with(images, &mut |layer, input, kernel| {
@@ -112,16 +113,17 @@ mod tests {
     use super::super::worked::{Lamp, near};
     use super::*;
 
-    /// Four images whose neighbours are of different classes. Told apart, they say everything about the class (ln 2). With
-    /// steps of 1 both neighbours become one value, which says nothing. The classifier and the logits read it: 2 ln 2.
+    /// Four images whose neighbours have different classes. If all four differ, they determine the class (ln 2). With
+    /// steps of 1 both pairs of neighbours are merged and the information is 0. The classifier and the logits read it:
+    /// 2 ln 2.
     #[test]
     fn merging_classes_costs_their_information_in_every_later_layer() {
         let lamp = Lamp::new(&[(0.9, 0), (0.6, 1), (-0.6, 0), (-0.9, 1)]);
         let found = lamp.measure(&MutualInformationDrop::default(), &[1, 8, 4]);
         near(found.act[&1], 2.0 * 2f64.ln());
-        // A weight scales all values alike; no order changes.
+        // A weight scales all values alike; their order does not change.
         near(found.weight[&1], 0.0);
-        // Steps of 1/8 keep the four apart, and 8 bits are what it is compared with.
+        // Steps of 1/8 keep the four apart; 8 bits are the reference.
         assert_eq!((found.act[&4], found.act[&8], found.weight[&8]), (0.0, 0.0, 0.0));
     }
 

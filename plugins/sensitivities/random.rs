@@ -1,5 +1,5 @@
-//! Control: numbers drawn from the run's seed, falling with rising bit-widths as every sensible indicator does. Layers are
-//! told apart by chance alone.
+//! Control: random values from the run's seed, which fall as bit-widths rise, as in every sensible indicator. The
+//! ranking of layers is pure chance.
 
 use limpq_core::{
     search::LayerIndicators,
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 #[serde(deny_unknown_fields, default)]
 pub struct Random {}
 
-limpq_core::plugin!(Sensitivity, "random", "control: seeded random numbers", Random);
+limpq_core::plugin!(Sensitivity, "random", "control: seeded random values", Random);
 
 impl Sensitivity for Random {
     fn measure(&self, context: &SensitivityContext) -> Result<Measurement, TrainError> {

@@ -1,5 +1,5 @@
-//! Control (LIMPQ's own ablation): the learned indicators with the ranking of layers turned around, so that the most
-//! sensitive layer is treated as the least sensitive one. A search that profits from indicators must lose by this.
+//! Control (LIMPQ's own ablation): the learned indicators with the ranking of layers reversed, so that the most
+//! sensitive layer is treated as the least sensitive one. If a search profits from indicators, it must lose by this.
 
 use super::learned_step::{Joint, learned};
 use limpq_core::{
@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The options of the joint training, as those of `learned_step`.
+/// Options of the joint training, as those of `learned_step`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Reversed(Joint);
@@ -18,7 +18,7 @@ pub struct Reversed(Joint);
 limpq_core::plugin!(
     Sensitivity,
     "reversed",
-    "control: learned step sizes, layers ranked the other way round",
+    "control: learned step sizes, with the ranking of layers reversed",
     Reversed
 );
 
@@ -41,7 +41,7 @@ impl Sensitivity for Reversed {
     }
 }
 
-/// Gives the layer of rank r the numbers of the layer of rank r from the other end, ranked by the sum over bit-widths.
+/// Gives the layer of rank r the values of the layer of rank r from the other end, ranked by the sum over bit-widths.
 fn mirrored(mut layers: Vec<(String, BTreeMap<BitWidth, f64>)>) -> BTreeMap<String, BTreeMap<BitWidth, f64>> {
     let total = |values: &BTreeMap<BitWidth, f64>| values.values().sum::<f64>();
     layers.sort_by(|a, b| total(&a.1).total_cmp(&total(&b.1)).then_with(|| a.0.cmp(&b.0)));

@@ -1,32 +1,32 @@
-//! Sliced mutual information between activations and classes (Goldfeld and Greenewald, NeurIPS 2021), estimated by counting.
-//! What `infoq` and `mutual_information_drop` measure with.
+//! Sliced mutual information between activations and classes (Goldfeld and Greenewald, NeurIPS 2021), estimated from
+//! histograms, for `infoq` and `mutual_information_drop`.
 //!
 //! ```text
 //! SI(X; C) = mean over directions u of I(u.X; C)
 //! I(t; C)  = sum over bins k and classes c of p(k,c) ln( p(k,c) / (p(k) p(c)) )
 //! ```
 //!
-//! X are activations, one row for each image; u are random unit vectors, the same for every measurement at a place of the
-//! network (the paper slices both variables; classes need no slicing). Bins hold equally many images; equal values share a bin.
-//! The estimate is too high by about (bins - 1)(classes - 1)/(2 images) nats, whatever is measured.
+//! X are activations, one row per image; u are random unit vectors, the same for every measurement at one place of the
+//! network (the paper slices both variables; classes need no slicing). Bins hold equally many images; equal values
+//! share a bin. The estimate has a bias of about +(bins - 1)(classes - 1)/(2 images) nats.
 
 use burn::tensor::{Tensor, TensorData};
 use rand::{Rng, RngExt};
 use std::{collections::BTreeMap, num::NonZeroUsize};
 
-/// Estimates the information about the classes of some images.
+/// Estimates the information of activations about the classes.
 pub(super) struct SlicedInformation<R> {
     labels: Vec<usize>,
     classes: usize,
     projections: usize,
     bins: usize,
     random: R,
-    /// Unit vectors as columns, by place of the network.
+    /// Unit vectors as columns, by place in the network.
     directions: BTreeMap<usize, Tensor<2>>,
 }
 
 impl<R: Rng> SlicedInformation<R> {
-    /// For images of these classes; directions are drawn from `random` as they are needed.
+    /// For images of these classes; directions are drawn from `random` when they are needed.
     pub(super) fn new(
         labels: Vec<usize>,
         classes: usize,
@@ -37,14 +37,14 @@ impl<R: Rng> SlicedInformation<R> {
         Self { labels, classes, projections: projections.get(), bins: bins.get(), random, directions: BTreeMap::new() }
     }
 
-    /// Information in nats of activations `[images, features]` that are always measured at the same place. NaN if one of them is
-    /// not finite: bins would make some number of it.
+    /// Information in nats of activations `[images, features]` that are always measured at the same place. NaN if one
+    /// of them is not finite, since binning would hide it.
     pub(super) fn of(&mut self, place: usize, values: Tensor<2>) -> f64 {
         let [images, features] = values.dims();
         let count = self.projections;
         let (random, device) = (&mut self.random, values.device());
         let directions = self.directions.entry(place).or_insert_with(|| {
-            // Uniform numbers instead of normal ones: the sum over many features is all but normal either way.
+            // Uniform instead of normal values: the sum over many features is close to normal in both cases.
             let drawn: Vec<f32> = (0..features * count).map(|_| random.random_range(-1.0f32..1.0)).collect();
             let drawn = Tensor::<2>::from_data(TensorData::new(drawn, [features, count]), &device);
             let lengths = drawn.clone().square().sum_dim(0).sqrt().clamp_min(1e-12);
@@ -78,7 +78,7 @@ fn bins(values: &[f32], bins: usize) -> Vec<usize> {
     found
 }
 
-/// Mutual information of bins and classes in nats, by counting.
+/// Mutual information of bins and classes in nats, from their joint histogram.
 fn information(bins: &[usize], labels: &[usize], bin_count: usize, classes: usize) -> f64 {
     let mut counts = vec![vec![0f64; classes]; bin_count];
     for (&bin, &label) in bins.iter().zip(labels) {
@@ -120,7 +120,7 @@ mod tests {
         near(information(&[0, 0, 1, 1], &[0, 0, 0, 1], 2, 2), expected);
     }
 
-    /// NaN and infinity have ranks, too, and would be taken for information.
+    /// NaN and infinity have ranks, too, and would count as information.
     #[test]
     fn what_is_not_finite_has_no_information() {
         let count = NonZeroUsize::new(4).unwrap();

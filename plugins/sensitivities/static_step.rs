@@ -1,6 +1,6 @@
-//! Control: step sizes as they start, from the pre-trained weights and one batch of activations in full precision, without any
-//! training. What learning adds is the difference to this, where `learned_step` starts from the same, with `activation_init =
-//! "full_precision"`. By default its activations start in quantized passes.
+//! Control: initial step sizes, from the pre-trained weights and one batch of activations in full precision, without
+//! any training. The difference to `learned_step` is the effect of learning if that is initialised in the same way,
+//! with `activation_init = "full_precision"`; by default it initialises activations in quantized passes.
 
 use limpq_core::train::{Measurement, Sensitivity, SensitivityContext, TrainError};
 use schemars::JsonSchema;

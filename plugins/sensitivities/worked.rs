@@ -1,17 +1,17 @@
-//! What the tests of sensitivities share: a network of one weight, small enough to work everything out by hand.
+//! Shared by the tests of sensitivities: a network with one weight, small enough to work out by hand.
 
 use burn::tensor::Tensor;
 use limpq_core::{
     graph::{Builder, Conv, Graph, Shape},
     search::{BitWidth, Candidates},
     train::{
-        Array, ByLayer, Data, DatasetError, Grid, NoIndicator, Nowhere, Progress, Quantizer, Recipe, Role, Samples,
-        Sensitivity, SensitivityContext, State, TrainContext, TrainError,
+        Array, ByLayer, Data, DatasetError, Grid, NoCheckpoints, NoIndicator, Progress, Quantizer, Recipe, Role,
+        Samples, Sensitivity, SensitivityContext, State, TrainContext, TrainError,
     },
 };
 use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 
-/// Scores (wx, -wx) of images x of one pixel, with w = 0.6: the layer `body` holds w, the classifier 1 and -1.
+/// Logits (wx, -wx) of images x of one pixel, with w = 0.6: the layer `body` has the weight w, the classifier 1 and -1.
 pub(super) struct Lamp {
     graph: Arc<Graph>,
     state: State,
@@ -82,8 +82,8 @@ impl Lamp {
         Self { graph, state, data }
     }
 
-    /// The same with another weight. One of 1e38 is finite, and so are the logits, but 1e38 divided by a step size of less than
-    /// 1/4 is not.
+    /// The same with another weight. With 1e38 the weight and the logits are finite, but 1e38 divided by a step size of
+    /// less than 1/4 is not.
     pub(super) fn weighing(mut self, weight: f32) -> Self {
         self.state.0.get_mut("body.weight").expect("it has one").values = vec![weight];
         self
@@ -95,7 +95,7 @@ impl Lamp {
         Found { weight: plain(found.weight), act: plain(found.act) }
     }
 
-    /// What it says of a network that cannot be measured.
+    /// The error for a network that cannot be measured.
     pub(super) fn refused(&self, sensitivity: &dyn Sensitivity, bits: &[u64]) -> String {
         self.run(sensitivity, bits).unwrap_err().to_string()
     }
@@ -117,14 +117,14 @@ impl Lamp {
                 workers: NonZeroUsize::MIN,
                 progress: &Silent,
                 cancel: None,
-                checkpoints: &Nowhere,
+                checkpoints: &NoCheckpoints,
             },
         };
         Ok(sensitivity.measure(&context)?.indicators)
     }
 }
 
-/// Equal up to what 32-bit floats lose.
+/// Checks equality up to the rounding of 32-bit floats.
 pub(super) fn near(found: f64, expected: f64) {
     assert!((found - expected).abs() <= 1e-5 * expected.abs() + 1e-7, "{found}, expected {expected}");
 }

@@ -1,9 +1,9 @@
-//! Every policy, one after another: the oracle that other solvers are tested against.
+//! Enumerates every policy: the oracle that other solvers are tested against.
 //!
-//! An odometer over the layers, the last one turning fastest, visits the policies in lexicographic order. Sums are kept
-//! for every prefix, so that one step costs as much as the digits it turns, and losses are added in graph order, as
+//! Policies are visited in lexicographic order, the last layer changing fastest, like an odometer. Sums are kept for
+//! every prefix, so that a step costs only as much as the layers it changes, and losses are added in graph order, as
 //! [`Problem::objective`] does. Among equal objectives the fewest total bits (weight and activation bits summed over
-//! the layers) win, then the policy that comes first. It refuses problems of more than `max_policies` policies.
+//! the layers) win, then the policy that comes first. Problems with more than `max_policies` policies are refused.
 
 use limpq_core::search::{Answer, Choice, Problem, Solver, SolverError, Status};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BruteForce {
-    /// Problems of more policies than this are refused.
+    /// Largest number of policies; problems with more are refused.
     pub max_policies: u64,
 }
 
@@ -39,7 +39,7 @@ impl Solver for BruteForce {
         let mut sums = vec![Sums::none(problem.rows.len())];
         let mut best: Option<(f64, u64, Vec<usize>)> = None;
         loop {
-            // Sums of the prefixes that end before the turned digit still hold.
+            // Sums of the prefixes before the changed layer are still valid.
             while let Some(group) = groups.get(sums.len() - 1) {
                 let depth = sums.len() - 1;
                 sums.push(sums[depth].and(&group.choices[digits[depth]]));
@@ -50,7 +50,7 @@ impl Solver for BruteForce {
                 .iter()
                 .zip(&total.costs)
                 .all(|(row, &used)| used + row.base.map_or(0, |base| total.costs[base]) <= row.limit);
-            // The order of visit settles what loss and bits leave open.
+            // The order of visits breaks remaining ties.
             if kept && best.as_ref().is_none_or(|best| (total.loss, total.bits) < (best.0, best.1)) {
                 best = Some((total.loss, total.bits, digits.clone()));
             }
@@ -64,7 +64,7 @@ impl Solver for BruteForce {
     }
 }
 
-/// What the choices of the first few layers add up to.
+/// Sums over the choices of the first few layers.
 struct Sums {
     loss: f64,
     bits: u64,

@@ -1,18 +1,18 @@
 //! CBC (Forrest and Lougee-Heimer, 2005), COIN-OR's branch-and-cut solver. Needs its library (Debian:
 //! `coinor-libcbc-dev`).
 //!
-//! What its status is worth, measured with CBC 2.10:
+//! How far its status can be trusted, measured with CBC 2.10:
 //!
-//! - A time limit shows as status `Stopped`, secondary status `StoppedOnTime`, and "proven optimal" is false, with or
-//!   without a solution. Without one, the values that it hands out are those of some linear program (`good_lp` would
-//!   pass them on as a solution); here only integral values count as a policy. To be safe, a run as long as the limit
-//!   never counts as a proof, and neither does one whose own bound is not its objective.
-//! - The increment that a better solution must bring and both gaps are set to 1e-9 and 0, not left at their defaults.
-//! - The linear relaxation is called optimal even when a time limit cut it short, with an objective that is no bound.
-//!   So the relaxation that bounds a stopped search is solved without a limit, which takes moments. It is a bound up to
-//!   the tolerance of reduced costs, which is taken off.
+//! - After a time limit the status is `Stopped`, the secondary status `StoppedOnTime`, and "proven optimal" is false,
+//!   with or without a solution. Without one, the returned values are those of some linear program (`good_lp` would
+//!   return them as a solution); here only integral values count as a policy. To be safe, a run as long as the limit
+//!   never counts as a proof, and neither does one whose own bound differs from its objective.
+//! - The minimum improvement of a new solution and both gaps are set to 1e-9 and 0, not left at their defaults.
+//! - The linear relaxation is called optimal even if a time limit stopped it, with an objective that is not a bound. So
+//!   the relaxation that bounds a stopped search is solved without a limit, which takes moments. Its objective is a
+//!   bound up to the tolerance of reduced costs, which is subtracted.
 //!
-//! Whether the policy keeps the budgets is checked in exact arithmetic by [`limpq_core::search::solve`].
+//! Whether the policy is within the budgets is checked in exact arithmetic by [`limpq_core::search::solve`].
 
 use super::integer_program::{self, Limits, NodeLimit, Program, TOLERANCE, Values};
 use super::seconds::Seconds;
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cbc {
-    /// Nodes of the branch-and-cut tree after which the best policy so far is returned with its gap.
+    /// Maximum number of nodes of the branch-and-cut tree; the result is then the best policy so far, with its gap.
     pub node_limit: NodeLimit,
     /// Time limit in seconds for everything that one command solves. The result is the best policy found by then, which
     /// may differ between runs. No limit by default.
@@ -68,14 +68,14 @@ fn search(problem: &Problem, program: &Program<'_>, limits: &Limits) -> Result<A
     Ok(Answer { picks, status: Status::Stopped, bound: relaxed(program), nodes: None })
 }
 
-/// What CBC says after a run.
+/// The result of a run of CBC.
 struct Run {
     values: Vec<f64>,
     objective: f64,
     bound: f64,
     optimal: bool,
     infeasible: bool,
-    /// Whether a limit ended it.
+    /// Whether a limit stopped it.
     limited: bool,
 }
 

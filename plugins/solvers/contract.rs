@@ -1,7 +1,8 @@
-//! What every solver must do, as tests: equal the oracle, keep budgets exactly, repeat itself, prove infeasibility.
+//! The contract of every solver, as tests: results equal the oracle's, are exactly within budgets, are reproducible;
+//! infeasibility is proven.
 
 use super::BruteForce;
-use limpq_core::search::{Choice, Group, Named, Precision, Problem, Proof, Row, Solver, SolverError, Status};
+use limpq_core::search::{Choice, Group, NamedSolver, Precision, Problem, Proof, Row, Solver, SolverError, Status};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -61,7 +62,7 @@ pub(super) fn correlated(seed: u64, groups: usize, choices: usize) -> Problem {
     limited(groups, 2, |_| 0.4)
 }
 
-/// Adds limits at a share of the way from the least to the most that the costs can be.
+/// Adds limits at a fraction of the range of possible costs.
 fn limited(groups: Vec<Group>, budgets: usize, mut share: impl FnMut(usize) -> f64) -> Problem {
     let mut problem = Problem { groups, rows: rows(&vec![0; budgets]) };
     for row in 0..budgets {
@@ -72,18 +73,18 @@ fn limited(groups: Vec<Group>, budgets: usize, mut share: impl FnMut(usize) -> f
     problem
 }
 
-/// Solves and checks; the policy, its objective and the proof.
+/// Solves and checks; returns the policy, its objective and the proof.
 fn solve(name: &str, solver: &dyn Solver, problem: &Problem) -> Result<(Vec<usize>, f64, Proof), SolverError> {
-    limpq_core::search::solve(Named::new(name, solver), problem, None)
+    limpq_core::search::solve(NamedSolver::new(name, solver), problem, None)
         .map(|solved| (solved.picks, solved.objective, solved.proof))
 }
 
-/// Whether two objectives are the same up to 1e-9 of their size.
+/// Whether two objectives are equal up to a relative error of 1e-9.
 pub(super) fn same(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-9 * a.abs().max(b.abs())
 }
 
-/// Everything below, for a solver that has time enough.
+/// Runs all tests below, for a solver with enough time.
 pub(super) fn check(solver: &dyn Solver) {
     equals_the_oracle(solver);
     meets_budgets_exactly(solver);
@@ -170,9 +171,9 @@ fn handles_the_edges(solver: &dyn Solver) {
     }
 }
 
-/// Whatever the time limit: an answer called optimal is optimal, every answer keeps the budgets, every bound holds.
+/// Whatever the time limit: an answer called optimal is optimal, every answer is within the budgets, every bound holds.
 pub(super) fn stops_honestly(limited: impl Fn(f64) -> Box<dyn Solver>) {
-    // Hard enough that nobody finishes, and small enough that the oracle does.
+    // Too hard to be solved in time, but small enough for the oracle.
     let large = correlated(1, 60, 25);
     for seconds in [1e-6, 0.01, 0.5] {
         let answer = solve("solver", &*limited(seconds), &large);

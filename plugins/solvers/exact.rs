@@ -1,12 +1,12 @@
-//! Exact: a proven optimum of the search problem in pure Rust, in about a millisecond for a network like ResNet-50.
+//! Exact: proven optima of the search problem in pure Rust, in about a millisecond for a network like ResNet-50.
 //!
-//! The problem is a multiple-choice knapsack with one row for each budget (Sinha & Zoltners, Operations Research 27,
-//! 1979; Kellerer, Pferschy & Pisinger, Knapsack Problems, 2004, ch. 11). The method is a crate of its own, [`mmkp`],
-//! in `plugins/solvers/exact`: branch and bound in the form of dynamic programming with a beam that widens, Lagrangian
-//! bounds and reduced-cost fixing. Of equally good policies the one with fewest bits wins, then the one whose options
-//! come first.
+//! The problem is a multiple-choice knapsack with one row per budget (Sinha & Zoltners, Operations Research 27, 1979;
+//! Kellerer, Pferschy & Pisinger, Knapsack Problems, 2004, ch. 11). The algorithm is in the crate [`mmkp`], in
+//! `plugins/solvers/exact`: branch and bound in the form of dynamic programming with a beam that widens, Lagrangian
+//! bounds and reduced-cost fixing. Of equally good policies the one with the fewest bits wins, then the one whose
+//! options come first.
 //!
-//! A limit of nodes or of time gives the best policy so far with the gap that the dual bound certifies.
+//! With a node limit or a time limit the result is the best policy so far, with the gap that the dual bound certifies.
 
 use super::Seconds;
 use limpq_core::search::{Answer, Beside, Deadline, Problem, Solver, SolverError, Status};
@@ -18,8 +18,8 @@ use std::num::NonZeroU64;
 #[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Exact {
-    /// Nodes (partial policies) after which the best policy found so far is returned, with its certified gap; the
-    /// result is the same on every machine.
+    /// Maximum number of nodes (partial policies); the result is then the best policy so far, with its certified gap,
+    /// and the same on every machine.
     pub node_limit: NonZeroU64,
     /// Time limit in seconds for everything that one command solves. The result is the best policy found by then, which
     /// may differ between runs. No limit by default.

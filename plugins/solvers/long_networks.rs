@@ -5,7 +5,7 @@ use crate::{costs, models::ResNet20};
 use limpq_core::graph::{Graph, Model};
 use limpq_core::search::{
     Accounting, BitWidth, Budget, Candidates, Constraints, CostModel, INDICATORS_SCHEMA, Indicators, LayerIndicators,
-    Named, Problem, Provenance, RisingIndicators, Rules, Search, Solved, Status, solve,
+    NamedSolver, Problem, Provenance, RisingIndicators, Rules, Search, Solved, Status, solve,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -59,7 +59,7 @@ fn solved(budgets: Vec<(&str, Box<dyn CostModel>)>, exact: &Exact) -> (Problem, 
     };
     let search = Search { constraints, indicators: &indicators, alpha: 2.0, rising: RisingIndicators::Allow };
     let problem = search.instance().unwrap().problem;
-    let solved = solve(Named::new("exact", exact), &problem, None).unwrap();
+    let solved = solve(NamedSolver::new("exact", exact), &problem, None).unwrap();
     assert!(problem.feasible(&solved.picks));
     (problem, solved)
 }

@@ -1,10 +1,10 @@
 //! Commands and configs of README and the book.
 //!
-//! - Lines of `sh` blocks that start with `limpq` are run, page by page, in one temporary folder that has the configs and
-//!   what the demo leaves, made in little time. LIMPQ's published indicators are replaced by made-up ones. A run takes
-//!   minutes, so its config is only checked, unless the block is marked with `<!-- test: run -->`.
+//! - Lines of `sh` blocks that start with `limpq` are run, page by page, in a temporary folder with the configs and the
+//!   results of a short demo. LIMPQ's published indicators are replaced by made-up ones. A run takes minutes, so its
+//!   config is only checked, unless the block is marked with `<!-- test: run -->`.
 //! - Targets of `make` in `sh` and `bash` blocks exist.
-//! - `toml` blocks are read: whole configs, studies, and fragments, which are put over the quickstart.
+//! - `toml` blocks are parsed: whole configs, studies, and fragments, which override the quickstart.
 
 use super::{Page, all, manual, root};
 use crate::fixtures::{self, limpq};
@@ -72,7 +72,7 @@ fn copy_configs(folder: &Path) {
     }
 }
 
-/// What somebody has who has made the demo: the configs and the run's folder. One epoch in place of twelve.
+/// The folder of a user who has made the demo: the configs and the run. One epoch instead of twelve.
 fn make_demo(folder: &Path) {
     copy_configs(folder);
     let mut demo = limpq();
@@ -154,7 +154,8 @@ fn the_make_targets_exist() {
     }
 }
 
-/// A fragment put over a whole config: keys of its tables over theirs, but a plugin with its options as a whole.
+/// Overrides a whole config by a fragment: keys of its tables override theirs, but a plugin is replaced with its
+/// options.
 fn over(base: &toml::Table, fragment: toml::Table) -> toml::Table {
     let mut config = base.clone();
     for (key, value) in fragment {

@@ -1,5 +1,5 @@
-//! README and the book say what is true: their commands work, their configs are read, their links lead somewhere, and
-//! their option tables are those of the registry.
+//! Checks README and the book: commands work, configs are valid, links lead somewhere, and option tables are those of
+//! the registry.
 
 mod commands;
 mod links;

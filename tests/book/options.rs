@@ -1,4 +1,4 @@
-//! The option tables of the book are those of the registry.
+//! Checks the option tables of the book against the registry.
 //!
 //! `<!-- options: KIND NAME -->` stands for a plugin, `<!-- options: SECTION -->` for a section of a config; what is between it
 //! and `<!-- end -->` is compared, and written with the environment variable `LIMPQ_BLESS`.

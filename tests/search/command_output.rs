@@ -1,5 +1,4 @@
-//! The command line as its users see it: what every command prints. `command_refusals.rs` has what it says when
-//! something is wrong.
+//! The output of every command. `command_refusals.rs` has the errors.
 
 use crate::fixtures::{self, NETWORK, limpq};
 use assert_cmd::Command;

@@ -1,5 +1,5 @@
-//! What `limpq search` says of arguments and files that it cannot use. `error_texts.rs` has the whole texts of
-//! the commonest faults.
+//! Errors of `limpq search` for arguments and files that it cannot use. `error_texts.rs` has the complete texts of the
+//! most common ones.
 
 use crate::command_output::{easy, search, with_indicators};
 use crate::fixtures::{self, limpq};
@@ -94,9 +94,9 @@ mod arguments {
         refused(&with("solver=highs"), &["solver.OPTION"]);
         // Neither room for so many values nor a panic (rust-cli/config-rs#619).
         for key in ["a[99999999999]", "model.a[-1]", "model.width[0]"] {
-            refused(&with(&format!("{key}=1")), &[&format!("\"{key}\" is no key"), "A list is given as a whole"]);
+            refused(&with(&format!("{key}=1")), &[&format!("\"{key}\" is not a key"), "A list is given as a whole"]);
         }
-        refused(&with(&format!("{}=1", vec!["a"; 30_000].join("."))), &["is no key"]);
+        refused(&with(&format!("{}=1", vec!["a"; 30_000].join("."))), &["is not a key"]);
         refused(&with(&format!("model.width={}", "[".repeat(60_000))), &["model \"resnet20\": width: invalid type"]);
         refused(&with("solver.node_limit=0"), &["solver \"exact\": node_limit"]);
         refused(&with("solver.time_limit_s=0"), &["a time limit is a positive number of seconds, got 0"]);

@@ -1,12 +1,12 @@
-//! Rules, shares and ranges: the policy found under them is the best of all policies that keep them, by trying every one
-//! here; and what is said when they cannot be read.
+//! Rules, shares and ranges: the policy found under them is the best of all policies that satisfy them, by enumeration
+//! here; and the errors if they cannot be read.
 
 use crate::fixtures;
 use limpq_core::graph::{Graph, described};
 use limpq_core::registry;
 use limpq_core::search::{
-    Accounting, Budget, BudgetText, Candidates, Constraints, CostModel, CostTable, Found, Indicators, Named, Policy,
-    Precision, RisingIndicators, Rules, Search, SearchError, Solver,
+    Accounting, Budget, BudgetText, Candidates, Constraints, CostModel, CostTable, Found, Indicators, NamedSolver,
+    Policy, Precision, RisingIndicators, Rules, Search, SearchError, Solver,
 };
 
 /// A search on the small network with made-up indicators, alpha 2.
@@ -58,7 +58,7 @@ impl Case {
 
     pub fn found(&self) -> Result<Found, SearchError> {
         let solver = registry::build::<dyn Solver>("brute_force", &toml::Table::new()).unwrap();
-        self.search().run(Named::new("brute_force", solver.as_ref()))
+        self.search().run(NamedSolver::new("brute_force", solver.as_ref()))
     }
 
     pub fn refused(&self) -> String {
@@ -146,7 +146,7 @@ fn layers_share_what_they_are_told_to() {
     {
         let case = case(&["bitops=w3a3", "size=10x"], &[], &[share]);
         let (bitops, size) = (case.table("bitops"), case.table("size"));
-        let limits = case.search().constraints.state().unwrap().limits;
+        let limits = case.search().constraints.compile().unwrap().limits;
         // conv2 and the downsampling convolution are summed; the latter reads what conv1 reads.
         let other = if share.ends_with("residual") { "conv2" } else { "conv1" };
         let pairs = [2, 3].map(|stage| {
@@ -248,7 +248,7 @@ fn a_lower_end_is_kept_to_the_unit() {
     let case = case(&["bitops=w2a4", "size=11x..8x"], &[], &[]);
     let bitops = case.table("bitops");
     let most = bitops.uniform("w2a4".parse().unwrap());
-    let limits = case.search().constraints.state().unwrap().limits[1];
+    let limits = case.search().constraints.compile().unwrap().limits[1];
     let bits = assert_best(&case, |bits| {
         let stored = size.total(bits.iter().copied());
         bitops.total(bits.iter().copied()) <= most && stored <= limits.most && stored >= limits.least
@@ -313,7 +313,7 @@ fn what_cannot_be_read_is_said() {
 fn ranges_are_read_with_care() {
     let limits = |text: &str| {
         let case = case(&[text], &[], &[]);
-        case.search().constraints.state().map(|stated| stated.limits[0]).map_err(|error| error.to_string())
+        case.search().constraints.compile().map(|compiled| compiled.limits[0]).map_err(|error| error.to_string())
     };
     let size = case(&[], &[], &[]).table("size");
     let at = |bits: &str| size.uniform(bits.parse().unwrap());

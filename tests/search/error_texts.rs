@@ -1,4 +1,4 @@
-//! Every kind of bad input that a search can be given, and all of what is said about it.
+//! The complete error text for every kind of bad input to a search.
 
 use crate::fixtures::{self, NETWORK, limpq};
 use limpq_core::search::BitWidth;

@@ -5,8 +5,8 @@ use limpq_core::graph::Graph;
 use limpq_core::registry::build;
 use limpq_core::search::{
     Accounting, Answer, Budget, BudgetText, Candidates, Constraints, CostModel, Deadline, FrontError, Indicators,
-    Instance, Named, Problem, RisingIndicators, Rules, Search, SearchError, Solver, SolverError, Status, Steps, noisy,
-    upper_ends,
+    Instance, NamedSolver, Problem, RisingIndicators, Rules, Search, SearchError, Solver, SolverError, Status, Steps,
+    noisy, upper_ends,
 };
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,13 +26,13 @@ impl Small {
         let swept: Vec<BudgetText> = budgets.iter().map(|text| text.parse().unwrap()).collect();
         let budget =
             |text: BudgetText| Budget { cost: build::<dyn CostModel>(&text.name, &toml::Table::new()).unwrap(), text };
-        let stated = upper_ends(&swept).unwrap_or_else(|_| swept.clone());
+        let compiled = upper_ends(&swept).unwrap_or_else(|_| swept.clone());
         Self {
             graph: fixtures::graph(),
             candidates: Candidates::of(&[4, 2]).unwrap(),
             indicators: fixtures::indicators(&[4, 2]),
             rules: Rules { rules: vec!["layer3.*=w4a2".parse().unwrap()], shares: vec![] },
-            budgets: stated.into_iter().map(budget).collect(),
+            budgets: compiled.into_iter().map(budget).collect(),
             swept,
         }
     }
@@ -61,7 +61,8 @@ fn every(instance: &Instance) -> Vec<(Vec<usize>, f64, Vec<f64>)> {
         };
         let picks: Vec<usize> = sizes.iter().map(pick).collect();
         let bits = instance.bits(&picks);
-        let used = instance.stated.tables.iter().map(|table| table.printed(table.total(bits.iter().copied()).unwrap()));
+        let used =
+            instance.compiled.tables.iter().map(|table| table.printed(table.total(bits.iter().copied()).unwrap()));
         (picks.clone(), instance.problem.objective(&picks), used.collect())
     };
     (0..count).map(policy).collect()
@@ -79,7 +80,7 @@ fn within(used: &[f64], limits: &[f64]) -> bool {
 fn every_point_is_what_trying_all_policies_finds() {
     let small = Small::new(&["size=9.5x..7.5x", "bitops=w4a4"]);
     let (search, solver) = (small.search(), brute_force());
-    let front = search.front(&small.swept, Steps::All, Named::new("brute_force", &*solver)).unwrap();
+    let front = search.front(&small.swept, Steps::All, NamedSolver::new("brute_force", &*solver)).unwrap();
     assert!(front.every_point);
     let mut all = every(&search.instance().unwrap());
     all.retain(|(_, _, used)| used[0] <= front.axes[0].to);
@@ -109,7 +110,7 @@ fn every_cell_is_the_best_at_its_limits() {
     {
         let small = Small::new(&budgets);
         let (search, solver) = (small.search(), brute_force());
-        let named = Named::new("brute_force", &*solver);
+        let named = NamedSolver::new("brute_force", &*solver);
         let front = search.front(&small.swept, Steps::Even(points), named).unwrap();
         assert!(!front.every_point);
         let axes: Vec<usize> = front.axes.iter().map(|axis| axis.budget).collect();
@@ -143,7 +144,7 @@ impl Solver for Unsure {
 fn what_is_not_proven_is_never_called_every_point() {
     let small = Small::new(&["size=9x..8x"]);
     let search = small.search();
-    let unsure = Named::new("unsure", &Unsure);
+    let unsure = NamedSolver::new("unsure", &Unsure);
     let front = search.front(&small.swept, Steps::All, unsure).unwrap();
     assert!(!front.every_point && !front.points.is_empty());
     assert!(front.cells.iter().filter(|cell| cell.point.is_some()).all(|cell| !cell.proven));
@@ -168,7 +169,7 @@ impl Solver for Late {
 fn a_point_that_is_proven_later_is_proven() {
     let small = Small::new(&["size=8.001x..8x"]);
     let (search, solver) = (small.search(), Late::default());
-    let front = search.front(&small.swept, Steps::Even(5), Named::new("late", &solver)).unwrap();
+    let front = search.front(&small.swept, Steps::Even(5), NamedSolver::new("late", &solver)).unwrap();
     let proven: Vec<bool> = front.cells.iter().map(|cell| cell.proven).collect();
     assert_eq!((front.points.len(), proven), (1, vec![false, true, true, true, true]));
     let point = &front.points[0];
@@ -181,7 +182,7 @@ fn ranges_that_cannot_be_swept() {
     let solver = brute_force();
     let error = |budgets: &[&str], steps| {
         let small = Small::new(budgets);
-        small.search().front(&small.swept, steps, Named::new("brute_force", &*solver)).unwrap_err()
+        small.search().front(&small.swept, steps, NamedSolver::new("brute_force", &*solver)).unwrap_err()
     };
     assert!(matches!(error(&["size=9x"], Steps::All), FrontError::Axes { found: 0 }));
     let two = ["size=9x..8x", "bitops=w2a2..w4a4"];
@@ -200,7 +201,7 @@ fn ranges_that_cannot_be_swept() {
 fn the_best_policies_are_those_of_trying_all() {
     let small = Small::new(&["size=8x", "bitops=w3a4"]);
     let (search, solver) = (small.search(), brute_force());
-    let named = Named::new("brute_force", &*solver);
+    let named = NamedSolver::new("brute_force", &*solver);
     let instance = search.instance().unwrap();
     let mut wanted: Vec<(f64, Vec<usize>)> = every(&instance)
         .into_iter()
@@ -225,7 +226,7 @@ fn the_best_policies_are_those_of_trying_all() {
 fn noise_is_repeatable_and_none_changes_nothing() {
     let small = Small::new(&["size=8x", "bitops=w3a4"]);
     let (search, solver) = (small.search(), brute_force());
-    let named = Named::new("brute_force", &*solver);
+    let named = NamedSolver::new("brute_force", &*solver);
     let instance = search.instance().unwrap();
     let base = search.solve(&instance, named, None).unwrap();
     let judge = |noise: f64, seed: u64| {
@@ -256,7 +257,7 @@ fn noise_is_repeatable_and_none_changes_nothing() {
 fn a_deadline_that_has_passed_leaves_what_there_is() {
     let small = Small::new(&["size=9.5x..7.5x", "bitops=w4a4"]);
     let (search, solver) = (small.search(), brute_force());
-    let late = Named { deadline: Deadline::after(0.0), ..Named::new("brute_force", &*solver) };
+    let late = NamedSolver { deadline: Deadline::after(0.0), ..NamedSolver::new("brute_force", &*solver) };
     let front = search.front(&small.swept, Steps::Even(5), late).unwrap();
     assert_eq!((front.points.len(), front.cells.len(), front.solves), (1, 5, 1));
     assert!(front.cells[0].proven);

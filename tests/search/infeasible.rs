@@ -9,7 +9,7 @@ use crate::fixtures::{self, NETWORK, limpq};
 use limpq_core::registry;
 use limpq_core::search::{Accounting, BitWidth, Solver};
 
-const TOGETHER: &str = "these cannot be kept together, and without any one of them the others can: ";
+const TOGETHER: &str = "these conflict, and dropping any one of them resolves the conflict: ";
 
 fn conflict(case: &Case) -> String {
     let refused = case.refused();
@@ -25,7 +25,7 @@ fn a_pin_that_puts_a_budget_out_of_reach_is_named() {
         "no policy keeps every budget:\n  \
          bitops=w4a4: asked 0.221290 GBitOPs, least achievable 0.091267 GBitOPs (140.27x) - reachable alone\n  \
          size=9x: asked 0.032789 MiB, least achievable 0.032883 MiB (8.97x) - out of reach under these rules\n\
-         these cannot be kept together, and without any one of them the others can: size=9x and layer3.*=w4. Relax one of \
+         these conflict, and dropping any one of them resolves the conflict: size=9x and layer3.*=w4. Relax one of \
          them"
     );
 }

@@ -68,7 +68,7 @@ fn policies_under_limpq_s_names_are_read() {
     csv += "blocks.0.0.conv_dw,3,4\n";
     let path = write(folder.path(), "twice.csv", csv.as_bytes());
     let error = Policy::read(&path, Some(&graph)).unwrap_err().to_string();
-    assert!(error.contains("\"blocks.0.0.conv_dw\" stands there twice"), "{error}");
+    assert!(error.contains("\"blocks.0.0.conv_dw\" is there twice"), "{error}");
 }
 
 #[test]
@@ -77,5 +77,5 @@ fn a_layer_under_both_names_is_refused() {
     let (name, layer) = both.layers.first_key_value().map(|(name, layer)| (limpq_s(name), layer.clone())).unwrap();
     both.layers.insert(name.strip_prefix("module.").unwrap().to_owned(), layer);
     let error = both.in_names_of(&mobilenet()).unwrap_err().to_string();
-    assert!(error.contains("\"blocks.0.0.conv_dw\" stands there twice"), "{error}");
+    assert!(error.contains("\"blocks.0.0.conv_dw\" is there twice"), "{error}");
 }

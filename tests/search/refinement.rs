@@ -3,8 +3,8 @@
 use crate::fixtures;
 use limpq_core::registry;
 use limpq_core::search::{
-    Accounting, Budget, Candidates, Constraints, CostModel, Instance, Named, Precision, Refined, RisingIndicators,
-    Rules, Search, Solver, refine,
+    Accounting, Budget, Candidates, Constraints, CostModel, Instance, NamedSolver, Precision, Refined,
+    RisingIndicators, Rules, Search, Solver, refine,
 };
 use std::convert::Infallible;
 
@@ -25,7 +25,7 @@ fn solved() -> (Instance, Vec<usize>) {
     let search = Search { constraints, indicators: &indicators, alpha: 2.0, rising: RisingIndicators::Allow };
     let instance = search.instance().unwrap();
     let solver = registry::build::<dyn Solver>("brute_force", &toml::Table::new()).unwrap();
-    let solver = Named::new("brute_force", solver.as_ref());
+    let solver = NamedSolver::new("brute_force", solver.as_ref());
     let picks = search.solve(&instance, solver, None).unwrap().picks;
     (instance, picks)
 }
@@ -48,7 +48,7 @@ fn swaps_lower_the_measured_loss_within_the_budgets() {
     assert_eq!(weight(&instance.bits(&refined.picks), layer), 4);
     assert_eq!((refined.loss_before, refined.loss_after), (0.5, 0.25));
     assert!(instance.problem.feasible(&refined.picks));
-    let name = &instance.stated.allowed[layer].layer;
+    let name = &instance.compiled.allowed[layer].layer;
     assert!(refined.swaps.len() == 1 && refined.swaps[0].contains(&format!("{name} w2")), "{:?}", refined.swaps);
     assert!(refined.evaluations <= 200);
 }

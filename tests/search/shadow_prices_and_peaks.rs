@@ -2,7 +2,7 @@
 
 use crate::constraints::{Case, assert_best, case};
 use limpq_core::registry::build;
-use limpq_core::search::{Answer, Found, Named, Precision, Problem, Solver, SolverError, Status};
+use limpq_core::search::{Answer, Found, NamedSolver, Precision, Problem, Solver, SolverError, Status};
 
 fn solver(name: &str) -> Box<dyn Solver> {
     build::<dyn Solver>(name, &toml::Table::new()).unwrap()
@@ -12,9 +12,9 @@ fn solver(name: &str) -> Box<dyn Solver> {
 fn priced(case: &Case, by: &dyn Solver) -> Found {
     let (search, exact) = (case.search(), solver("exact"));
     let mut instance = search.instance().unwrap();
-    let solved = search.solve(&instance, Named::new("exact", exact.as_ref()), None).unwrap();
+    let solved = search.solve(&instance, NamedSolver::new("exact", exact.as_ref()), None).unwrap();
     let mut found = search.found(&instance, &solved, "exact");
-    search.shadow_prices(&mut instance, &solved, Named::new("other", by), &mut found.budgets);
+    search.shadow_prices(&mut instance, &solved, NamedSolver::new("other", by), &mut found.budgets);
     assert_eq!(instance.problem, search.instance().unwrap().problem, "the limits are as before");
     found
 }
@@ -36,10 +36,10 @@ fn one_percent_more_gains_what_trying_every_policy_finds() {
     ] {
         let case = case(budgets, &[], &[]);
         let found = priced(&case, solver("exact").as_ref());
-        let stated = case.search().constraints.state().unwrap();
+        let compiled = case.search().constraints.compile().unwrap();
         for (budget, used) in found.budgets.iter().enumerate() {
             let best = case.best(|bits| {
-                let mut limits = stated.tables.iter().zip(&stated.limits).enumerate();
+                let mut limits = compiled.tables.iter().zip(&compiled.limits).enumerate();
                 limits.all(|(index, (table, limits))| {
                     let cost = table.total(bits.iter().copied()).unwrap();
                     let more = |most| if index == budget { most + most / 100 } else { most };
@@ -83,10 +83,10 @@ fn a_gain_that_is_not_proven_is_not_known() {
     let (search, never) = (case.search(), Tired(|_| panic!("it was asked")));
     let mut instance = search.instance().unwrap();
     let exact = solver("exact");
-    let mut solved = search.solve(&instance, Named::new("exact", exact.as_ref()), None).unwrap();
+    let mut solved = search.solve(&instance, NamedSolver::new("exact", exact.as_ref()), None).unwrap();
     solved.proof.status = Status::Stopped;
     let mut found = search.found(&instance, &solved, "exact");
-    search.shadow_prices(&mut instance, &solved, Named::new("never", &never), &mut found.budgets);
+    search.shadow_prices(&mut instance, &solved, NamedSolver::new("never", &never), &mut found.budgets);
     assert!(found.budgets.iter().all(|budget| budget.gain_of_one_percent.is_none()));
 }
 
@@ -105,7 +105,7 @@ impl Solver for First {
 fn an_answer_that_overruns_a_budget_by_one_unit_is_refused() {
     let ask = |limit: &str| {
         let case = case(&["bitops=w4a4", limit], &[], &[]);
-        case.search().run(Named::new("first", &First)).map_err(|error| error.to_string())
+        case.search().run(NamedSolver::new("first", &First)).map_err(|error| error.to_string())
     };
     assert_eq!(
         ask("size=313727bits").unwrap_err(),
@@ -129,7 +129,7 @@ fn budgets_on_peaks_are_kept_and_no_policy_within_them_is_better() {
         let case = case(&[&format!("{name}={limit}"), "bitops=w3a4"], &[], &[]);
         let tables = [name, "bitops"].map(|name| case.table(name));
         assert!(name != "activation_memory" || tables[0].sums.len() > 1, "{} sums", tables[0].sums.len());
-        let limits = case.search().constraints.state().unwrap().limits;
+        let limits = case.search().constraints.compile().unwrap().limits;
         let keeps =
             |bits: &[Precision], budget: usize| tables[budget].total(bits.iter().copied()) <= limits[budget].most;
         assert_best(&case, |bits| keeps(bits, 0) && keeps(bits, 1));
@@ -142,7 +142,7 @@ fn budgets_on_peaks_are_kept_and_no_policy_within_them_is_better() {
 fn a_peak_has_no_lower_end() {
     assert_eq!(
         case(&["activation_memory=w2a2.."], &[], &[]).refused(),
-        "budget activation_memory=w2a2..: activation_memory is a peak, the largest of several sums, so that it must be at \
-         least something is no linear constraint; give only an upper end"
+        "budget activation_memory=w2a2..: activation_memory is a peak, the largest of several sums, so that a lower limit \
+         on it is not a linear constraint; give only an upper end"
     );
 }

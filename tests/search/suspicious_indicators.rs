@@ -35,7 +35,7 @@ fn an_audit_warns_in_the_output_and_in_the_artifact() {
         set(indicators, "layer2.0.conv1", 2, 1e-5);
         set(indicators, "layer2.0.conv1", 4, 45.0);
     };
-    let words = ["at the floor of 1e-5", "rise with the bits"];
+    let words = ["at 1e-5, the lower bound", "rise with the bits"];
     for (command, arguments) in [
         ("search", &["--budget", "bitops=w3a3"][..]),
         ("pareto", &["--budget", "bitops=w2a2..w4a4", "--points", "3"]),
@@ -48,7 +48,7 @@ fn an_audit_warns_in_the_output_and_in_the_artifact() {
             let told = found["warnings"].as_array().unwrap().iter().any(|w| w.as_str().unwrap().contains(words));
             assert!(told, "{command}: {}", found["warnings"]);
         }
-        ask(command, arguments, |_| ()).success().stdout(contains("at the floor").not());
+        ask(command, arguments, |_| ()).success().stdout(contains("the lower bound").not());
     }
 }
 

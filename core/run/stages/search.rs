@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     graph::Graph,
-    search::{Found, Instance, LayerBits, Named, Policy, Proof, Solved},
+    search::{Found, Instance, LayerBits, NamedSolver, Policy, Proof, Solved},
     store::{Files, Leaves, artifact::Damaged},
 };
 use serde::Deserialize;
@@ -66,7 +66,7 @@ impl Stage for SearchPolicy {
     fn run(&self, run: &Run, key: &str) -> Result<(), RunError> {
         run.train.stop_if_asked("searching")?;
         run.searching(|search, instance| {
-            let solver = Named::new(&run.config.solver.name, run.setup.solver.as_ref());
+            let solver = NamedSolver::new(&run.config.solver.name, run.setup.solver.as_ref());
             let mut solved = search.solve(instance, solver, None)?;
             // All other fields are the same when a run is repeated.
             solved.proof.seconds = 0.0;

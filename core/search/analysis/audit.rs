@@ -1,27 +1,28 @@
-//! A look at a set of indicators before anything is searched with it. A search proves its answer optimal *for the indicators*;
-//! whether these mean anything it cannot know. What is found here stops nothing: it is a warning, in words.
+//! Checks a set of indicators before a search. A search proves its answer optimal *for the indicators*; it cannot know
+//! whether they mean anything. Findings are warnings and stop nothing.
 //!
-//! The thresholds leave what is known to be sound alone. Of LIMPQ's published indicators of ResNet-50 no value is further than
-//! 3.4 times from what layer and bits explain, no layer further than 5.4 times from the others, and the largest of two rises with
-//! the bits is 2.7 times. Measurements of harm spread over more decades than step sizes do, so theirs are wider.
+//! The thresholds accept what is known to be sound: of LIMPQ's published indicators of ResNet-50 no value differs by a
+//! factor of more than 3.4 from what layer and bits explain, no layer by more than 5.4 from the others, and the largest
+//! of two rises with the bits is a factor of 2.7. Measured harm spreads over more decades than step sizes do, so its
+//! thresholds are wider.
 
 use crate::search::{BitWidth, Indicators, LayerIndicators};
 use std::collections::BTreeMap;
 
-/// The smallest step size that quantizers allow when nothing else is asked for.
+/// Default lower bound of step sizes in quantizers.
 const FLOOR: f64 = 1e-5;
-/// What quantizers that have one call the option for another floor.
+/// Name of the quantizer option that changes it.
 const FLOOR_OPTION: &str = "min_step";
-/// Of 32-bit floats around the floor.
+/// Tolerance of 32-bit floats around the bound.
 const FLOOR_SLACK: f64 = 1e-6;
-/// A rise from one bit-width to the next is out of order from this factor on.
+/// A rise from one bit-width to the next is suspicious from this factor on.
 const RISE: f64 = 4.0;
-/// A rise counts only if it is more than this share of what layers usually have.
+/// A rise only counts if it is more than this fraction of the usual value of layers.
 const RISE_OF_USUAL: f64 = 0.01;
-/// How many layers a warning names.
+/// Number of layers that a warning names.
 const SHOWN: usize = 4;
 
-/// How far a value may be from what its layer and its bits explain, and a layer from all others.
+/// How far a value may be from what its layer and its bits explain, and a layer from the others.
 struct Spread {
     value: f64,
     layer: f64,
@@ -41,8 +42,8 @@ struct Tensors<'a> {
 }
 
 impl Indicators {
-    /// What looks wrong with them, one sentence for each kind of fault; empty for sound ones. Numbers that are not finite are
-    /// left to [`Self::check`].
+    /// Warnings, one sentence per kind of fault; empty for sound indicators. Values that are not finite are left to
+    /// [`Self::check`].
     pub fn audit(&self) -> Vec<String> {
         let mut found = vec![];
         let record = &self.provenance;
@@ -77,20 +78,20 @@ impl Tensors<'_> {
         warning(
             &places,
             &format!(
-                "{} indicators are at the floor of {floor:e} that step sizes are kept at: the training drove them to nothing, and \
+                "{} indicators are at {floor:e}, the lower bound of step sizes: the training reduced them to it, and \
                  they say nothing about the layer",
                 self.name
             ),
         )
     }
 
-    /// Numbers so small that a float holds them with fewer digits than others.
+    /// Values so small that a float represents them with fewer digits.
     fn subnormal(&self) -> Option<String> {
         let places = self.places(|_, _, value| value.is_subnormal());
         warning(&places, &format!("{} indicators are so small that a float holds only some of their digits", self.name))
     }
 
-    /// Values far above what the product of a layer's and a bit-width's usual size explains, and layers far above the others.
+    /// Values far above the product of a layer's and a bit-width's usual magnitude, and layers far above the others.
     fn out_of_line(&self, Spread { value, layer }: Spread) -> Option<String> {
         let usable = |value: f64| value.is_finite() && value > 0.0;
         let logs = |bits: BitWidth| -> Vec<f64> {
@@ -121,7 +122,8 @@ impl Tensors<'_> {
         )
     }
 
-    /// More bits, more harm: from one bit-width to the next by a lot, or from the lowest to the highest at all.
+    /// Indicators that rise with the bits: by a large factor from one bit-width to the next, or from the lowest to the
+    /// highest.
     fn rising(&self) -> Option<String> {
         let largest =
             |(_, values): &(&str, &ByBits)| values.values().copied().filter(|v| v.is_finite()).fold(0.0, f64::max);
@@ -142,7 +144,7 @@ impl Tensors<'_> {
         )
     }
 
-    /// Tensors whose step sizes are where they started, to the last bit and at all bit-widths.
+    /// Tensors whose step sizes are bit-identical to their initial values at all bit-widths.
     fn unmoved(
         &self,
         initial: &BTreeMap<String, LayerIndicators>,
@@ -157,10 +159,7 @@ impl Tensors<'_> {
         let places: Vec<String> = self.layers.iter().filter(|of| still(of)).map(|of| of.0.to_owned()).collect();
         warning(
             &places,
-            &format!(
-                "layers have {} indicators that no training has moved: they are those that the pre-trained network starts with",
-                self.name
-            ),
+            &format!("layers have {} indicators that no training has changed: they are the initial ones", self.name),
         )
     }
 
@@ -184,7 +183,7 @@ fn warning(places: &[String], what: &str) -> Option<String> {
     Some(format!("{what}: {}{more}", places[..places.len().min(SHOWN)].join(", ")))
 }
 
-/// Of two the smaller, so that one of two layers can be out of line.
+/// The smaller of two values, so that one of two layers can be an outlier.
 fn lower_median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len().checked_sub(1)? / 2).copied()
@@ -229,7 +228,7 @@ mod tests {
         assert_eq!(with(published), [""; 0]);
     }
 
-    /// What one run without clipping ended with: 1e-5 at 2 bits beside 45 at 4.
+    /// The result of a training without clipping: 1e-5 at 2 bits and 45 at 4.
     #[test]
     fn floors_explosions_and_rises_are_told() {
         let told = with(|i| {
@@ -238,7 +237,7 @@ mod tests {
         });
         assert_eq!(told.len(), 3, "{told:?}");
         assert!(
-            told[0].starts_with("weight indicators are at the floor of 1e-5") && told[0].ends_with(": b at 2 bits")
+            told[0].starts_with("weight indicators are at 1e-5, the lower bound") && told[0].ends_with(": b at 2 bits")
         );
         assert!(told[1].contains("far above") && told[1].ends_with(": b at 4 bits"), "{}", told[1]);
         assert!(told[2].contains("rise with the bits") && told[2].contains(": b ("), "{}", told[2]);
@@ -250,7 +249,7 @@ mod tests {
             i.provenance.quantizer_options = Some("min_step = 0.01".parse().unwrap());
             set(i, "a", 4, 0.01);
         });
-        assert!(told.len() == 1 && told[0].contains("at the floor of 1e-2"), "{told:?}");
+        assert!(told.len() == 1 && told[0].contains("at 1e-2, the lower bound"), "{told:?}");
     }
 
     #[test]

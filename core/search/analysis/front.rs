@@ -1,23 +1,23 @@
 //! The front of one or two budgets: the best policy at every limit of a range, each with its proof.
 //!
-//! Limits fall from the upper end of the range. An answer at some limits is the best one for all limits between them and
-//! what it uses, and where no policy keeps some limits none keeps tighter ones; so both are solved once only, and each
-//! solve starts from its neighbour's answer.
+//! Limits fall from the upper end of the range. An answer is optimal for all limits between those it was found for and
+//! what it uses, and where no policy is within some limits, none is within tighter ones; so both cases are solved only
+//! once, and each solve starts from its neighbour's answer.
 
 use super::sweep::Sweep;
 use crate::search::{
-    Accounting, BudgetText, Candidates, CostTable, InstanceError, LayerBits, Limits, Named, Proof, RisingIndicators,
-    Search, SearchError, Uniform,
+    Accounting, BudgetText, Candidates, CostTable, InstanceError, LayerBits, Limits, NamedSolver, Proof,
+    RisingIndicators, Search, SearchError, Uniform,
 };
 use serde::Serialize;
 
-/// With [`Steps::All`], a front is cut off after so many points.
+/// Maximum number of points of a front with [`Steps::All`].
 pub const MOST_POINTS: usize = 20_000;
 
-/// At which limits of an axis to solve.
+/// The limits of an axis that are solved for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Steps {
-    /// At so many, evenly spaced, both ends among them; at least two.
+    /// This many, evenly spaced, including both ends; at least two.
     Even(usize),
     /// Wherever the best policy changes; one axis only.
     All,
@@ -26,7 +26,7 @@ pub enum Steps {
 /// A budget whose limit is swept.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Axis {
-    /// Place among the budgets.
+    /// Index among the budgets.
     pub budget: usize,
     /// Name of the cost.
     pub name: String,
@@ -57,13 +57,13 @@ pub struct FrontBudget {
 /// A policy on the front.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FrontPoint {
-    /// The highest limits it was found for, one for each axis; the highest it is proven for, if it is.
+    /// The highest limits for which it was found, one per axis; if it is proven, the highest for which it is proven.
     pub limits: Vec<f64>,
     /// What it uses of each budget.
     pub used: Vec<f64>,
     /// Its objective.
     pub objective: f64,
-    /// How far it can be trusted at these limits.
+    /// Its proof at these limits.
     pub proof: Proof,
     /// Mean of the layers' weight bits.
     pub mean_weight_bits: f64,
@@ -76,12 +76,12 @@ pub struct FrontPoint {
     pub(super) whole: Vec<u64>,
 }
 
-/// What is known at some limits.
+/// The result at some limits.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Cell {
-    /// One limit for each axis.
+    /// One limit per axis.
     pub limits: Vec<f64>,
-    /// Place of the best policy among the points; `None` where there is none.
+    /// Index of the best policy among the points; `None` if there is none.
     pub point: Option<usize>,
     /// Whether it is proven that no policy is better, or that there is none.
     pub proven: bool,
@@ -96,13 +96,13 @@ pub struct Front {
     pub axes: Vec<Axis>,
     /// All budgets.
     pub budgets: Vec<FrontBudget>,
-    /// Whether the points are all there are on the front between the ends, each proven.
+    /// Whether the points are the complete front between the ends, each proven.
     pub every_point: bool,
     /// Each policy once, highest limits first.
     pub points: Vec<FrontPoint>,
-    /// Every pair of limits (or limit) that was asked about, highest first.
+    /// Every pair of limits (or limit) that was solved for, highest first.
     pub cells: Vec<Cell>,
-    /// Uniform policies, for comparison; they fit if they keep the highest limits.
+    /// Uniform policies, for comparison; `fits` refers to the highest limits.
     pub uniforms: Vec<Uniform>,
     /// How costs were counted.
     pub accounting: Accounting,
@@ -112,9 +112,9 @@ pub struct Front {
     pub alpha: f64,
     /// Whether bit-widths could be chosen whose indicator is below that of the next higher one.
     pub rising_indicators: RisingIndicators,
-    /// The candidates it chose from.
+    /// The candidate bit-widths.
     pub candidates: Candidates,
-    /// What looks wrong with the indicators, and whatever else makes the answers doubtful.
+    /// Warnings about the indicators, and other reasons for doubt.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// How many times the solver was run.
@@ -132,7 +132,7 @@ pub enum FrontError {
          for budgets that stay as they are"
     )]
     Axes {
-        /// How many are.
+        /// Number of ranges.
         found: usize,
     },
     /// A range with one end.
@@ -151,7 +151,7 @@ pub enum FrontError {
     Search(#[from] SearchError),
 }
 
-/// The budgets to state a search with: of each range only the upper end.
+/// The budgets for building a search: of each range only the upper end.
 ///
 /// # Errors
 /// Not one or two ranges, or a range that lacks an end.
@@ -166,11 +166,11 @@ pub fn upper_ends(swept: &[BudgetText]) -> Result<Vec<BudgetText>, FrontError> {
 }
 
 impl Search<'_> {
-    /// The front of the budgets that are ranges in `swept`. The search itself must be stated with their [`upper_ends`].
+    /// The front of the budgets that are ranges in `swept`. The search itself must be built with their [`upper_ends`].
     ///
     /// # Errors
     /// Ranges that cannot be swept; no policy even at the upper ends; a solver that fails.
-    pub fn front(&self, swept: &[BudgetText], steps: Steps, solver: Named) -> Result<Front, FrontError> {
+    pub fn front(&self, swept: &[BudgetText], steps: Steps, solver: NamedSolver) -> Result<Front, FrontError> {
         let start = std::time::Instant::now();
         let ranges = swept.iter().enumerate().filter(|(_, text)| text.is_range());
         let axes = ranges.map(|(budget, text)| self.axis(budget, text)).collect::<Result<Vec<_>, _>>()?;
@@ -187,12 +187,12 @@ impl Search<'_> {
             Steps::All => sweep.all()?,
         };
         if sweep.points.is_empty() {
-            // Says why: nothing keeps even the widest limits.
+            // Explains why no policy is within even the widest limits.
             sweep.set(&axes.iter().map(|axis| axis.ends[1]).collect::<Vec<_>>());
             self.solve(&sweep.instance, solver, None)?;
         }
         let (points, cells) = sweep.undominated();
-        let tables = &sweep.instance.stated.tables;
+        let tables = &sweep.instance.compiled.tables;
         let budgets = tables.iter().zip(swept).map(|(table, text)| FrontBudget {
             name: text.name.clone(),
             asked: text.to_string(),

@@ -1,20 +1,21 @@
-//! Why no policy keeps every constraint: budgets that are out of reach, or a set of budgets and rules that conflict.
+//! Explains why no policy satisfies all constraints: budgets that are out of reach, or a set of budgets and rules that
+//! conflict.
 
-use crate::search::{Allowed, Budget, Constraints, Instance, Named, Precision, Rules, SolverError, solve};
+use crate::search::{Allowed, Budget, Constraints, Instance, NamedSolver, Precision, Rules, SolverError, solve};
 use std::fmt;
 
-/// How far a budget is from being kept.
+/// Whether a budget can be met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// A policy that keeps the rules keeps it, too.
+    /// Yes, by a policy that follows the rules.
     Alone,
-    /// Only policies that break the rules keep it.
+    /// Only by policies that break the rules.
     WithoutRules,
-    /// No policy keeps it, whatever the rules.
+    /// Not by any policy, whatever the rules.
     Never,
 }
 
-/// A budget that was asked for and what can be reached.
+/// A budget and what can be reached.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refused {
     /// The budget as written.
@@ -23,29 +24,29 @@ pub struct Refused {
     pub limit: Option<f64>,
     /// Its lower end, in `unit`.
     pub lower: Option<f64>,
-    /// The least that any policy uses under the rules, in `unit`.
+    /// The minimum over all policies that follow the rules, in `unit`.
     pub least: f64,
-    /// The most that any policy uses under the rules, in `unit`; given for budgets with a lower end.
+    /// The maximum over all policies that follow the rules, in `unit`; only for budgets with a lower end.
     pub most: Option<f64>,
-    /// The least as a compression against 32 bits, where the cost at 32 bits is known.
+    /// The minimum as compression relative to 32 bits, if the cost at 32 bits is known.
     pub most_compression: Option<f64>,
     /// Unit of the figures.
     pub unit: &'static str,
-    /// Whether it can be kept when no other budget is asked for.
+    /// Whether it can be met without the other budgets.
     pub reach: Reach,
 }
 
-/// Why no policy keeps everything.
+/// Why no policy satisfies all constraints.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Infeasible {
     /// Every budget with what can be reached.
     pub budgets: Vec<Refused>,
-    /// Budgets, rules and shares that cannot be kept together, while any of them can be dropped to make the rest
-    /// possible. `None` when a budget can never be kept, or when the solver could not tell.
+    /// Budgets, rules and shares that conflict, while any of them can be dropped to resolve the conflict. `None` if a
+    /// budget can never be met, or if the solver could not tell.
     pub conflict: Option<Vec<String>>,
-    /// Whether the time was over before all of this was known.
+    /// Whether the time limit stopped the analysis.
     pub cut_short: bool,
-    /// In how many layers the rule on rising indicators leaves bit-widths out.
+    /// Number of layers in which the rule on rising indicators excludes bit-widths.
     pub forbidding: usize,
 }
 
@@ -83,7 +84,7 @@ impl fmt::Display for Infeasible {
         match &self.conflict {
             Some(conflict) => write!(
                 f,
-                "these cannot be kept together, and without any one of them the others can: {}. Relax one of them",
+                "these conflict, and dropping any one of them resolves the conflict: {}. Relax one of them",
                 conflict.join(" and ")
             ),
             None if self.any(Reach::Never) => {
@@ -93,17 +94,17 @@ impl fmt::Display for Infeasible {
                 write!(f, "relax the budgets that are out of reach, or the rules that hold layers at high bits")
             }
             None if self.cut_short => {
-                write!(f, "the time limit ended the search for those that cannot be kept together: raise at least one")
+                write!(f, "the time limit stopped the search for those that conflict: raise at least one")
             }
-            None => write!(f, "each budget can be kept alone, but not all of them together: raise at least one"),
+            None => write!(f, "each budget can be met alone, but not all of them together: raise at least one"),
         }
     }
 }
 
-/// Sets of three are tried if there are no more of them than this.
+/// Largest number of sets of three that are tried.
 const MOST_TRIPLES: usize = 500;
 
-/// A part of the constraints that can be dropped.
+/// A constraint that can be dropped.
 #[derive(Clone, Copy, PartialEq)]
 enum Part {
     Budget(usize),
@@ -111,18 +112,18 @@ enum Part {
     Share(usize),
 }
 
-/// Constraints that no policy keeps, and what is needed to see why.
+/// Constraints that no policy satisfies, and what is needed to explain that.
 pub(in crate::search) struct Refusal<'a> {
-    /// What must be kept.
+    /// The constraints.
     pub constraints: Constraints<'a>,
-    /// Whether the rule on rising indicators leaves a layer these bits.
+    /// Whether the rule on rising indicators allows a layer these bits.
     pub open: &'a dyn Fn(&Allowed, Precision) -> bool,
-    /// Says which parts of the constraints can be kept.
-    pub solver: Named<'a>,
+    /// Decides which subsets of the constraints can be satisfied.
+    pub solver: NamedSolver<'a>,
 }
 
 impl Refusal<'_> {
-    /// Why there is no policy for this instance of the constraints.
+    /// Explains why there is no policy for this instance of the constraints.
     pub fn explained(&self, instance: &Instance) -> Infeasible {
         let budgets = self.refused(instance);
         let conflict = match budgets.iter().any(|budget| budget.reach == Reach::Never) {
@@ -130,18 +131,18 @@ impl Refusal<'_> {
             false => self.conflict(),
         };
         let narrowed =
-            instance.stated.allowed.iter().filter(|layer| !layer.pairs().all(|bits| (self.open)(layer, bits)));
+            instance.compiled.allowed.iter().filter(|layer| !layer.pairs().all(|bits| (self.open)(layer, bits)));
         Infeasible { budgets, conflict, cut_short: self.solver.deadline.passed(), forbidding: narrowed.count() }
     }
 
-    /// Every budget with what can be reached when it stands alone.
+    /// Every budget with what can be reached without the others.
     fn refused(&self, instance: &Instance) -> Vec<Refused> {
-        let Instance { stated, problem, origins, .. } = instance;
+        let Instance { compiled, problem, origins, .. } = instance;
         let spans = problem.spans();
         let of = |(index, Budget { text, .. }): (usize, &Budget)| {
-            let (table, limits) = (&stated.tables[index], &stated.limits[index]);
+            let (table, limits) = (&compiled.tables[index], &compiled.limits[index]);
             let rows = || (0..origins.len()).filter(|&row| origins[row].budget == index);
-            // Of a peak, whose sums all fall with the bits, the largest of the leasts is the least.
+            // All sums of a peak fall with the bits, so its minimum is the largest of their minima.
             let least = rows().map(|row| if origins[row].lower { spans[row].most } else { spans[row].least });
             let least = rows().zip(least).map(|(row, sum)| instance.whole(row, sum)).max().unwrap_or_default();
             let most = rows().find(|&row| origins[row].lower).map(|row| instance.whole(row, spans[row].least));
@@ -164,8 +165,8 @@ impl Refusal<'_> {
         self.constraints.budgets.iter().enumerate().map(of).collect()
     }
 
-    /// A set of parts that cannot be kept together though any of them can be dropped to help. It is a smallest one if that
-    /// has two parts, or three and [`MOST_TRIPLES`] allow to try them.
+    /// A set of constraints that conflict although dropping any of them resolves the conflict. It is a smallest one if
+    /// it has two members, or three and [`MOST_TRIPLES`] allows to try them.
     fn conflict(&self) -> Option<Vec<String>> {
         let Rules { rules, shares } = self.constraints.rules;
         let budgets: Vec<Part> = (0..self.constraints.budgets.len()).map(Part::Budget).collect();
@@ -206,7 +207,7 @@ impl Refusal<'_> {
         parts.into_iter().map(name).collect()
     }
 
-    /// Whether some policy keeps these parts; `None` when the solver cannot tell, or when the time is over.
+    /// Whether some policy satisfies these constraints; `None` if the solver cannot tell, or the time is over.
     fn feasible(&self, parts: &[Part]) -> Option<bool> {
         if self.solver.deadline.passed() {
             return None;
@@ -236,7 +237,7 @@ impl Refusal<'_> {
     }
 }
 
-/// The sets of so many parts that have a budget: rules alone can always be kept. Budgets come first among the parts.
+/// The sets of a given size that contain a budget: rules alone can always be satisfied. Budgets come first.
 fn sets(parts: &[Part], size: usize) -> Vec<Vec<Part>> {
     let mut sets = vec![vec![]];
     for _ in 0..size {

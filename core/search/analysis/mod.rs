@@ -1,5 +1,5 @@
-//! What is asked about a search beside its answer: fronts, the next best policies, stability, refinement by measurement, why
-//! nothing is feasible, and whether the indicators can be trusted.
+//! Analyses of a search besides its answer: fronts, the next best policies, stability, refinement by measurement, why
+//! nothing is feasible, and checks of the indicators.
 
 mod audit;
 mod front;

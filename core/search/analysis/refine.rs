@@ -1,37 +1,38 @@
-//! Refinement by measurement: indicators predict the harm of a policy, a measured loss is the harm. Greedy swaps around the
-//! found policy, the ones of least predicted harm first, as many as a budget of evaluations allows.
+//! Refinement by measurement: indicators predict the harm of a policy, a measured loss is the harm. Greedy swaps around
+//! the found policy, in order of predicted harm, within a given number of evaluations.
 
 use crate::search::{Instance, Precision, Problem, Room};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// What refinement did.
+/// The result of refinement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Refined {
     /// Index of the chosen option of each group of the instance.
     #[serde(skip)]
     pub picks: Vec<usize>,
-    /// How often the loss was measured.
+    /// Number of evaluations of the loss.
     pub evaluations: usize,
     /// Measured loss of the found policy.
     pub loss_before: f64,
-    /// Measured loss of the refined policy; never above the other.
+    /// Measured loss of the refined policy; never above that of the found policy.
     pub loss_after: f64,
     /// The swaps that were kept, in words.
     pub swaps: Vec<String>,
 }
 
-/// One or two groups and the options they would change to.
+/// One or two groups and the new options of each.
 type Swap = Vec<(usize, usize)>;
 
-/// Swaps options while the measured loss falls and evaluations are left. Every policy on the way keeps every constraint.
+/// Swaps options while the measured loss falls and evaluations are left. Every intermediate policy satisfies all
+/// constraints.
 ///
-/// A swap changes one group, or two groups of which one loses more and the other less. The next swap tried is the one whose
-/// predicted objective is the least among those not tried yet; one that lowers the measured loss is kept and the search goes
-/// on from there. Deterministic if `measure` is.
+/// A swap changes one group, or two groups of which one loses more and the other less. The next swap tried is the
+/// untried one with the least predicted objective; one that lowers the measured loss is kept, and the search continues
+/// from there. Deterministic if `measure` is.
 ///
 /// # Errors
-/// Those of `measure`, which gives the loss of bits in graph order.
+/// Those of `measure`, which returns the loss at bits in graph order.
 pub fn refine<E>(
     instance: &Instance,
     start: &[usize],
@@ -81,10 +82,11 @@ fn words(problem: &Problem, picks: &[usize], swap: &Swap) -> String {
     swap.iter().flat_map(of).collect::<Vec<_>>().join(", ")
 }
 
-/// Changes of single groups beyond this many are left to their nearest ones, so that pairs stay few enough to list.
+/// With more changes of single groups than this, only the nearest ones are kept, so that their pairs remain few enough
+/// to list.
 const MOST_CHANGES: usize = 2000;
 
-/// The feasible swaps of least predicted objective, the least first. Twice as many as asked for, since some may have been
+/// The feasible swaps of least predicted objective, in that order. Twice as many as asked for, since some may have been
 /// tried before.
 fn swaps(problem: &Problem, picks: &[usize], count: usize) -> Vec<Swap> {
     let delta = |&(group, choice): &(usize, usize)| {

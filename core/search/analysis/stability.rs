@@ -1,7 +1,7 @@
-//! How much a policy owes to chance in its indicators: the search is done again with other indicators, noisy ones or those
-//! of further seeds, and the policies are compared under the original ones.
+//! How much a policy depends on chance in its indicators: the search is repeated with other indicators, noisy ones or
+//! those of further seeds, and the policies are compared under the original ones.
 
-use crate::search::{Indicators, Instance, Named, Precision, Search, SearchError, Solved, Status};
+use crate::search::{Indicators, Instance, NamedSolver, Precision, Search, SearchError, Solved, Status};
 use rand::SeedableRng;
 use rand_distr::{Distribution, LogNormal};
 use serde::Serialize;
@@ -58,22 +58,23 @@ pub struct Spread {
 pub struct Stability {
     /// Number of searches with other indicators.
     pub searches: usize,
-    /// How many of them are not proven; what they show may be the solver's doing.
+    /// Number of answers that are not proven; their changes may be due to the solver.
     pub unproven: usize,
-    /// How many gave the same policy.
+    /// Number of searches that gave the same policy.
     pub same: usize,
     /// Mean number of layers whose bits changed.
     pub mean_flipped_layers: f64,
     /// The objectives that the searches found, each under its own indicators.
     pub objective: Spread,
-    /// How much higher the objective of the found policies is than that of the judged one, under the original indicators.
+    /// How much higher the objective of the found policies is than that of the original policy, under the original
+    /// indicators.
     pub regret: Spread,
-    /// Each searchable layer, in graph order.
+    /// Every searchable layer, in graph order.
     pub layers: Vec<Flips>,
 }
 
 impl Search<'_> {
-    /// Judges an answer by searches with other indicators. `None` when there are none.
+    /// Compares an answer with searches with other indicators. `None` if there are no other indicators.
     ///
     /// # Errors
     /// Indicators that do not fit; a solver that fails.
@@ -82,14 +83,14 @@ impl Search<'_> {
         instance: &Instance,
         base: &Solved,
         others: impl IntoIterator<Item = Indicators>,
-        solver: Named,
+        solver: NamedSolver,
     ) -> Result<Option<Stability>, SearchError> {
         let bits = instance.bits(&base.picks);
         let mut layers: Vec<(usize, usize, BTreeMap<Precision, usize>)> = vec![Default::default(); bits.len()];
         let (mut objectives, mut regrets, mut flipped) = (vec![], vec![], vec![]);
         let mut unproven = 0;
         for indicators in others {
-            // What is known by then is told; one search at least is needed for that.
+            // If the time is over, the result covers the searches so far; at least one is needed.
             if !flipped.is_empty() && solver.deadline.passed() {
                 break;
             }
@@ -110,7 +111,7 @@ impl Search<'_> {
             regrets.push(self.worth(&found) - self.worth(&bits));
         }
         let (Some(objective), Some(regret)) = (spread(&objectives), spread(&regrets)) else { return Ok(None) };
-        let names = instance.stated.allowed.iter().map(|layer| layer.layer.clone());
+        let names = instance.compiled.allowed.iter().map(|layer| layer.layer.clone());
         let layers = names.zip(bits).zip(layers).map(|((layer, base), (weight_flips, act_flips, to))| {
             let mut to: Vec<(Precision, usize)> = to.into_iter().collect();
             to.sort_by_key(|&(bits, times)| (std::cmp::Reverse(times), bits));
@@ -137,7 +138,7 @@ impl Search<'_> {
 fn spread(values: &[f64]) -> Option<Spread> {
     let least = values.iter().copied().min_by(f64::total_cmp)?;
     let most = values.iter().copied().max_by(f64::total_cmp)?;
-    // Divided before they are added, as the sum of many large numbers need not be a float.
+    // Divided before they are added, since the sum of many large values may overflow.
     let mean = values.iter().map(|value| value / values.len() as f64).sum();
     Some(Spread { least, mean, most })
 }

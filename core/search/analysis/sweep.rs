@@ -1,38 +1,38 @@
-//! A sweep of limits under way: solves where earlier answers prove nothing, each time from the neighbour's answer.
+//! A sweep over limits: solves where earlier answers prove nothing, each time starting from the neighbour's answer.
 
 use crate::search::{
-    Axis, Cell, CostTable, FrontPoint, Instance, MOST_POINTS, Named, Policy, Search, SearchError, Solved, SolverError,
-    Status, solve,
+    Axis, Cell, CostTable, FrontPoint, Instance, MOST_POINTS, NamedSolver, Policy, Search, SearchError, Solved,
+    SolverError, Status, solve,
 };
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, HashMap},
 };
 
-/// A sweep under way. Limits and uses are in the budgets' integer units.
+/// A sweep in progress. Limits and uses are in the budgets' integer units.
 pub(super) struct Sweep<'s, 'a> {
     search: &'s Search<'a>,
-    solver: Named<'s>,
+    solver: NamedSolver<'s>,
     axes: &'s [Axis],
-    /// The problem at the limits that were last set.
+    /// The problem at the current limits.
     pub instance: Instance,
-    /// Each policy found so far, once.
+    /// The distinct policies found so far.
     pub points: Vec<FrontPoint>,
-    /// Where among the points the policy of some picks is.
+    /// Index among the points by picks.
     places: HashMap<Vec<usize>, usize>,
-    /// Limits with a proven answer, and its place among the points.
+    /// Limits with a proven answer, and its index among the points.
     solved: Vec<(Vec<u64>, usize)>,
-    /// Limits that no policy keeps.
+    /// Limits that no policy is within.
     empty: Vec<Vec<u64>>,
     cells: Vec<Cell>,
     near: Option<Vec<usize>>,
-    /// How many times the solver was run.
+    /// Number of solves.
     pub solves: usize,
 }
 
 impl<'s, 'a> Sweep<'s, 'a> {
-    /// A sweep that knows nothing yet.
-    pub fn new(search: &'s Search<'a>, solver: Named<'s>, axes: &'s [Axis], instance: Instance) -> Self {
+    /// A sweep without any results.
+    pub fn new(search: &'s Search<'a>, solver: NamedSolver<'s>, axes: &'s [Axis], instance: Instance) -> Self {
         let (points, solved, empty, cells) = (vec![], vec![], vec![], vec![]);
         let (places, near, solves) = (HashMap::new(), None, 0);
         Self { search, solver, axes, instance, points, places, solved, empty, cells, near, solves }
@@ -60,7 +60,7 @@ impl<'s, 'a> Sweep<'s, 'a> {
         Ok(())
     }
 
-    /// Every limit at which the best policy changes; whether the lower end was reached.
+    /// Every limit at which the best policy changes; returns whether the lower end was reached.
     pub fn all(&mut self) -> Result<bool, SearchError> {
         let [from, mut limit] = self.axes[0].ends;
         loop {
@@ -86,17 +86,17 @@ impl<'s, 'a> Sweep<'s, 'a> {
         }
     }
 
-    /// Whether there is no time left for another solve. The first one ends by itself.
+    /// Whether there is no time left for another solve. The first one stops by itself.
     fn over(&self) -> bool {
         self.solves > 0 && self.solver.deadline.passed()
     }
 
-    /// Notes limits that the time was too short for.
+    /// Records limits for which the time was too short.
     fn unknown(&mut self, limits: &[u64]) {
         self.cells.push(Cell { limits: self.printed(limits), point: None, proven: false });
     }
 
-    /// Finds the best policy at some limits and notes it.
+    /// Finds the best policy at some limits and records it.
     fn visit(&mut self, limits: &[u64]) -> Result<(), SearchError> {
         if self.over() {
             self.unknown(limits);
@@ -157,7 +157,7 @@ impl<'s, 'a> Sweep<'s, 'a> {
 
     fn add(&mut self, limits: &[u64], solved: Solved) -> usize {
         let bits = self.instance.bits(&solved.picks);
-        let tables = &self.instance.stated.tables;
+        let tables = &self.instance.compiled.tables;
         let total =
             |table: &CostTable| table.total(bits.iter().copied()).expect("costs are known wherever the search may go");
         let used = tables.iter().map(|table| table.printed(total(table))).collect();
@@ -179,12 +179,12 @@ impl<'s, 'a> Sweep<'s, 'a> {
     }
 
     fn printed(&self, limits: &[u64]) -> Vec<f64> {
-        let table = |axis: &Axis| &self.instance.stated.tables[axis.budget];
+        let table = |axis: &Axis| &self.instance.compiled.tables[axis.budget];
         self.axes.iter().zip(limits).map(|(axis, &limit)| table(axis).printed(limit)).collect()
     }
 
-    /// Points and cells without the points that another one makes needless: of the same objective or better, and using
-    /// no more. Solvers may return either of two equally good policies.
+    /// Points and cells without points that another one dominates: of the same objective or better, and using no more.
+    /// Solvers may return either of two equally good policies.
     pub fn undominated(&mut self) -> (Vec<FrontPoint>, Vec<Cell>) {
         let points = std::mem::take(&mut self.points);
         let mut order: Vec<usize> = (0..points.len()).collect();
@@ -194,8 +194,8 @@ impl<'s, 'a> Sweep<'s, 'a> {
         });
         let mut stays: Vec<usize> = vec![];
         let mut instead: Vec<usize> = (0..points.len()).collect();
-        // Those before a point are at least as good. Of two axes they are kept as stairs, of which the second use falls as the
-        // first one rises; of one axis all are.
+        // Points before this one are at least as good. With two axes the undominated ones form a staircase: the second
+        // use falls as the first one rises. With one axis all are kept.
         let mut stairs: BTreeMap<u64, (u64, usize)> = BTreeMap::new();
         for place in order {
             let whole = &points[place].whole;
@@ -214,7 +214,7 @@ impl<'s, 'a> Sweep<'s, 'a> {
                 }
             }
         }
-        // A point that was proven only later has moved to tighter limits.
+        // A point that was proven later has moved to tighter limits.
         stays.sort_by(|&a, &b| {
             let highest = points[a].limits.iter().zip(&points[b].limits).map(|(a, b)| b.total_cmp(a));
             highest.fold(Ordering::Equal, Ordering::then).then(a.cmp(&b))

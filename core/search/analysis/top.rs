@@ -1,10 +1,10 @@
 //! The K best distinct policies, by Lawler's partition (Management Science 1972; Murty, Operations Research 1968): once
-//! the best policy of a set is known, the others in it fall into one part for each group, in which the groups before it
-//! keep their bits and this one must not. The best of all parts that are left is the next.
+//! the best policy of a set is known, the others are divided into one part per group, in which the groups before it
+//! keep their bits and this one must change. The best policy of all remaining parts is the next.
 
 use crate::search::{
-    Group, Instance, LayerBits, Named, Policy, Precision, Problem, Search, SearchError, Solved, SolverError, Status,
-    solve,
+    Group, Instance, LayerBits, NamedSolver, Policy, Precision, Problem, Search, SearchError, Solved, SolverError,
+    Status, solve,
 };
 use serde::Serialize;
 use std::{cmp::Ordering, collections::BinaryHeap};
@@ -12,31 +12,32 @@ use std::{cmp::Ordering, collections::BinaryHeap};
 /// One of the best policies.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ranked {
-    /// What was solved for it; its proof is about its part of the policies.
+    /// The solution of its part; its proof refers to that part of the policies.
     pub solved: Solved,
-    /// Whether it is proven that only those before it are better or as good.
+    /// Whether it is proven that every better or equally good policy is before it.
     pub proven: bool,
 }
 
-/// A layer whose bits two policies disagree on.
+/// A layer whose bits differ between two policies.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Changed {
     /// State-dict name.
     pub layer: String,
-    /// Its bits in the one.
+    /// Its bits in the first policy.
     pub from: Precision,
-    /// Its bits in the other.
+    /// Its bits in the second policy.
     pub to: Precision,
 }
 
-/// The layers that two policies for the same layers disagree on.
+/// The layers whose bits differ between two policies for the same layers.
 pub fn changed(one: &Policy, other: &Policy) -> Vec<Changed> {
     let bits = |bits: &LayerBits| Precision { weight: bits.weight_bits, act: bits.act_bits };
     let pairs = one.policy.iter().zip(&other.policy).filter(|(one, other)| one != other);
     pairs.map(|(a, b)| Changed { layer: a.layer.clone(), from: bits(a), to: bits(b) }).collect()
 }
 
-/// Policies that keep the first picks of `solved` and none of the forbidden ones at the next group, and the best of them.
+/// The policies that keep the first picks of `solved` and have none of the forbidden ones at the next group, with the
+/// best of them.
 struct Part {
     solved: Solved,
     fixed: usize,
@@ -44,11 +45,11 @@ struct Part {
 }
 
 impl Search<'_> {
-    /// The best policies, best first; fewer if there are no more, or if the time is over before they are found. `best` is
-    /// the answer to the instance itself.
+    /// The best policies, best first; fewer if there are no more, or if the time is over. `best` is the answer to the
+    /// instance itself.
     ///
-    /// They are distinct in the instance's options. Of layers that share bits and have a thousand joint options or more, the
-    /// instance leaves out those that another option makes needless, and so does this list.
+    /// They are distinct in the instance's options. Layers that share bits and have a thousand joint options or more
+    /// are listed without dominated options.
     ///
     /// # Errors
     /// A solver that fails.
@@ -56,7 +57,7 @@ impl Search<'_> {
         &self,
         instance: &Instance,
         best: Solved,
-        solver: Named,
+        solver: NamedSolver,
         count: usize,
     ) -> Result<Vec<Ranked>, SearchError> {
         let problem = &instance.problem;
@@ -90,14 +91,14 @@ impl Search<'_> {
     }
 }
 
-/// The best policy that keeps these picks at the first groups and none of the forbidden ones at the next; `None` if there
-/// is none.
+/// The best policy that keeps these picks at the first groups and has none of the forbidden ones at the next; `None` if
+/// there is none.
 fn best_of(
     problem: &Problem,
     kept: &[usize],
     forbidden: &[usize],
     near: &[usize],
-    solver: Named,
+    solver: NamedSolver,
 ) -> Result<Option<Solved>, SolverError> {
     let open = |(place, group): (usize, &Group)| -> Vec<usize> {
         match place.cmp(&kept.len()) {
@@ -130,7 +131,7 @@ fn best_of(
     }
 }
 
-// A binary heap gives its largest first: that is the part with the smallest objective, then with the first picks.
+// A binary heap returns its largest element first: the part with the smallest objective, then with the first picks.
 impl Ord for Part {
     fn cmp(&self, other: &Self) -> Ordering {
         let objective = self.solved.objective.total_cmp(&other.solved.objective);

@@ -1,4 +1,4 @@
-//! Rules applied to a graph: what each layer may have, and which layers have bits in common.
+//! Rules applied to a graph: the allowed bits of each layer, and which layers share bits.
 
 use crate::search::{BitWidth, Candidates, Joined, Precision, Rule, RuleError, Rules};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 use glob::Pattern;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What one layer may have once all rules are applied; each list in descending order.
+/// The allowed bits of one layer under all rules; each list in descending order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Allowed {
     /// Its name.
@@ -29,7 +29,7 @@ fn tensor(weight: bool) -> &'static str {
 }
 
 impl Allowed {
-    /// The bits of its weights, or else of its input activations, and whether they are pinned.
+    /// The allowed bits of its weights, or else of its input activations, and whether they are pinned.
     fn of(&mut self, weight: bool) -> (&mut Vec<BitWidth>, &mut bool) {
         match weight {
             true => (&mut self.weight, &mut self.weight_pinned),
@@ -43,7 +43,7 @@ impl Allowed {
     }
 }
 
-/// Layers (by place among the searchable ones) of which one tensor has the same bits.
+/// Layers (by index among the searchable ones) of which one tensor has the same bits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Class {
     /// Whether it is their weights; else their input activations.
@@ -53,7 +53,7 @@ pub struct Class {
 }
 
 impl Rules {
-    /// What each searchable layer may have, in graph order.
+    /// The allowed bits of each searchable layer, in graph order.
     ///
     /// # Errors
     /// Rules that match nothing or contradict each other.
@@ -67,7 +67,7 @@ impl Rules {
         let mut allowed: Vec<Allowed> =
             layers.iter().map(|layer| self.allowed_for(&layer.name, candidates)).collect::<Result<_, _>>()?;
         for class in self.classes(graph)? {
-            // A rule for one layer is a rule for all that share with it.
+            // A rule for one layer applies to all that share with it.
             let ruled: Vec<usize> = class
                 .members
                 .iter()
@@ -92,7 +92,7 @@ impl Rules {
         Ok(allowed)
     }
 
-    /// Whether a rule speaks of this layer's weights, or else of its input activations.
+    /// Whether a rule restricts this layer's weights, or else its input activations.
     fn rules_on(&self, layer: &str, weight: bool) -> bool {
         let speaks = |rule: &Rule| if weight { rule.weight.is_some() } else { rule.act.is_some() };
         self.rules.iter().any(|rule| rule.layers.matches(layer) && speaks(rule))
@@ -102,7 +102,8 @@ impl Rules {
         let rules: Vec<&Rule> = self.rules.iter().filter(|rule| rule.layers.matches(layer)).collect();
         let narrow = |of: fn(&Rule) -> Option<&Vec<BitWidth>>, weight: bool| {
             let mut sets = rules.iter().filter_map(|rule| of(rule));
-            // A rule may name bits that are no candidates, so that a layer can be kept at 8 bits in a search over 6 to 2.
+            // A rule may name bits that are not candidates, so that a layer can be kept at 8 bits in a search over 6 to
+            // 2.
             let Some(first) = sets.next() else { return Ok((candidates.iter().collect(), false)) };
             let mut bits = first.clone();
             sets.for_each(|set| bits.retain(|bit| set.contains(bit)));
@@ -123,15 +124,16 @@ impl Rules {
         Ok(Allowed { layer: layer.to_owned(), weight, act, weight_pinned, act_pinned })
     }
 
-    /// Which layers have bits in common: classes of weights and of input activations, no layer in two classes of one kind.
+    /// The classes of layers that share bits, of weights and of input activations; no layer is in two classes of one
+    /// kind.
     ///
     /// # Errors
-    /// Shares that join nothing.
+    /// Shares of fewer than two layers.
     pub fn classes(&self, graph: &Graph) -> Result<Vec<Class>, RuleError> {
         let layers = graph.searchable();
         let place: BTreeMap<NodeId, usize> =
             layers.iter().enumerate().map(|(place, layer)| (layer.node, place)).collect();
-        // Least layer that each is joined with, through any number of shares: weights and activations apart.
+        // The least layer that each is joined with, through any number of shares; weights and activations separately.
         let mut roots: [Vec<usize>; 2] = [(0..layers.len()).collect(), (0..layers.len()).collect()];
         for share in &self.shares {
             let sets = joined(graph, &layers, &place, &share.layers);
@@ -198,7 +200,7 @@ fn joined(graph: &Graph, layers: &[Layer], place: &BTreeMap<NodeId, usize>, whic
     }
 }
 
-/// The node that makes a tensor, seen through operators that only transform its values, such as batch-norm.
+/// The node that computes a tensor, seen through element-wise operators such as batch-norm.
 fn producer(graph: &Graph, mut node: NodeId) -> NodeId {
     while graph.nodes[node].op.is_elementwise() {
         node = graph.nodes[node].inputs[0];
@@ -206,7 +208,7 @@ fn producer(graph: &Graph, mut node: NodeId) -> NodeId {
     node
 }
 
-/// The nodes that make these tensors; `through_sums` those that are summed into them, too. Ascending.
+/// The nodes that compute these tensors, ascending; with `through_sums` those that are summed into them, too.
 fn sources(graph: &Graph, tensors: &[NodeId], through_sums: bool) -> BTreeSet<NodeId> {
     let mut open = tensors.to_vec();
     let mut found = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Budgets as people write them: `bitops=w3a4`, `size=12.2x`, `size=8MiB`, `average_weight_bits=3`, and ranges such as
+//! Budgets as users write them: `bitops=w3a4`, `size=12.2x`, `size=8MiB`, `average_weight_bits=3`, and ranges such as
 //! `size=6MiB..8MiB` or `bitops=w3a3..`.
 
 use crate::search::{CostTable, Precision};
@@ -20,7 +20,7 @@ pub enum BudgetError {
         /// What can be given.
         allowed: String,
     },
-    /// A limit that compares with a cost that is not known.
+    /// A limit relative to a cost that is not known.
     #[error(
         "budget {name}: {limit:?} needs the cost of every layer at {bits}, and {name} does not know it for all of them"
     )]
@@ -32,7 +32,7 @@ pub enum BudgetError {
         /// At which bits.
         bits: Precision,
     },
-    /// A range whose ends are the wrong way round.
+    /// A range whose lower end is above its upper end.
     #[error("budget {name}: the range {limit:?} is empty, its lower end is above its upper end")]
     Reversed {
         /// Which budget.
@@ -77,17 +77,17 @@ impl fmt::Display for BudgetText {
     }
 }
 
-/// Ends of a budget in its cost's integer unit, for the whole network.
+/// Both ends of a budget in its cost's integer unit, for the whole network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The least that must be used, if anything must.
+    /// The minimum, if there is one.
     pub least: Option<u64>,
-    /// The most that may be used, if it is limited.
+    /// The maximum, if there is one.
     pub most: Option<u64>,
 }
 
 impl BudgetText {
-    /// The bits that the limit speaks of: those of `w3a4`, or of the ends of a range.
+    /// The bits in the limit: those of `w3a4`, or of the ends of a range.
     pub fn precisions(&self) -> impl Iterator<Item = Precision> {
         self.ends().into_iter().flatten().filter_map(|end| end.parse().ok())
     }
@@ -105,7 +105,7 @@ impl BudgetText {
         }
     }
 
-    /// Lower and upper end as written; one that is not a range has an upper end only.
+    /// Lower and upper end as written; a limit that is not a range has only an upper end.
     fn ends(&self) -> [Option<&str>; 2] {
         let given = |end: &'_ str| (!end.is_empty()).then_some(());
         match self.limit.split_once("..") {
@@ -117,13 +117,13 @@ impl BudgetText {
         }
     }
 
-    /// The limits for the whole network in the table's integer unit. The table must have been made for
+    /// The limits for the whole network in the table's integer unit. The table must include the bits of
     /// [`Self::precisions`].
     ///
-    /// Fractions are rounded towards keeping: down for the upper end, up for the lower.
+    /// Fractions are rounded conservatively: down for the upper end, up for the lower.
     ///
     /// # Errors
-    /// What cannot be read, is not positive, or compares with a cost that is not known.
+    /// A limit that cannot be read, is not positive, or refers to a cost that is not known.
     pub fn limits(&self, table: &CostTable) -> Result<Limits, BudgetError> {
         let [least, most] = self.ends();
         if least.is_none() && most.is_none() {
@@ -199,13 +199,14 @@ enum Scale {
     Compression,
 }
 
-/// Floor, except that a product of decimals a hair below an integer (48.3 * 1e9 = 48299999999.999996) is that integer.
+/// Floor, except that a product of decimals slightly below an integer (48.3 * 1e9 = 48299999999.999996) becomes that
+/// integer.
 fn floor_forgivingly(value: f64) -> u64 {
     let nearest = value.round();
     if (value - nearest).abs() <= nearest * 4.0 * f64::EPSILON { nearest as u64 } else { value.floor() as u64 }
 }
 
-/// Ceiling, with the same forgiveness.
+/// Ceiling, with the same tolerance.
 fn ceil_forgivingly(value: f64) -> u64 {
     let nearest = value.round();
     if (value - nearest).abs() <= nearest * 4.0 * f64::EPSILON { nearest as u64 } else { value.ceil() as u64 }

@@ -1,11 +1,11 @@
-//! What layers cost at given bits, in exact integers, and under which accounting.
+//! Costs of layers at given bits, in exact integers, and their accounting.
 
 use crate::graph::{Graph, Layer, Second};
 use crate::search::{BitWidth, Precision};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
-/// How published numbers are counted; printed next to every number.
+/// How published figures are counted; printed next to every figure.
 #[derive(
     Clone,
     Copy,
@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, HashMap};
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Accounting {
-    /// Output sides floored on each axis; fixed layers count at the bits that they keep.
+    /// Output sides floored on each axis; fixed layers count at their bits.
     #[default]
     Exact,
     /// As LIMPQ's published search: the output area is the truncated product of unfloored sides (stride-2 layers are
@@ -43,7 +43,7 @@ impl Accounting {
     }
 }
 
-/// What a cost counts, and how its numbers are read and printed.
+/// The unit of a cost, and how its values are read and printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Bit operations: multiply-accumulates times weight bits times activation bits. Printed in units of 1e9.
@@ -67,36 +67,36 @@ pub enum Unit {
     /// };
     /// ```
     Own {
-        /// The symbol of the unit that numbers are printed in.
+        /// The symbol of the unit in which values are printed.
         symbol: &'static str,
-        /// How many whole numbers of the cost one printed unit is; not zero.
+        /// Number of integer units of the cost in one printed unit; not zero.
         parts: u64,
-        /// Suffixes that a budget may carry, and what each stands for. Without any, a budget is a bare number of printed units.
+        /// Suffixes of budgets, with their factors. Without any, a budget is a bare number of printed units.
         suffixes: &'static [(&'static str, u64)],
     },
 }
 
-/// What is wrong between a cost model and a network; each cost model has errors of its own.
+/// A cost model does not fit a network; each cost model has its own errors.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct CostError(#[from] pub Box<dyn std::error::Error + Send + Sync>);
 
-/// What a layer at given bits adds to a sum.
+/// The contribution of a layer at given bits to a sum.
 pub type Added<'a> = Box<dyn Fn(&Layer, Precision) -> u64 + 'a>;
 
-/// One moment of a cost that is a peak: what is counted then. See [`CostModel::steps`].
+/// One step of a cost that is a peak. See [`CostModel::steps`].
 pub struct Step<'a> {
-    /// What happens at that moment, for reports.
+    /// Its name, for reports.
     pub name: String,
-    /// What is counted whatever the policy.
+    /// The part that does not depend on the policy.
     pub constant: u64,
-    /// State-dict names of the layers that add something then: few, in a network of hundreds.
+    /// State-dict names of the layers that contribute to it: few, in a network of hundreds.
     pub layers: Vec<String>,
-    /// What one of these layers adds at these bits; layers outside the search are asked at their fixed bits.
+    /// The contribution of one of these layers at these bits; fixed layers are asked at their fixed bits.
     pub cost: Added<'a>,
 }
 
-/// A cost that adds up over layers, or the largest of several such sums.
+/// A cost that is a sum over layers, or a maximum of such sums.
 ///
 /// ```
 /// # use limpq_core::{graph::Layer, search::{Accounting, CostModel, Precision, Unit}};
@@ -112,28 +112,28 @@ pub struct Step<'a> {
 /// }
 /// ```
 pub trait CostModel: Send + Sync {
-    /// What it counts.
+    /// Its unit.
     fn unit(&self) -> Unit;
 
     /// Cost of one layer at these bits. Formulas must not fall when bits rise.
     fn cost(&self, layer: &Layer, bits: Precision, accounting: Accounting) -> u64;
 
-    /// Whether the layers outside the search (stem, classifier) count too, at their fixed bits.
+    /// Whether fixed layers (stem, classifier) count too, at their fixed bits.
     fn counts_fixed_layers(&self, _accounting: Accounting) -> bool {
         true
     }
 
-    /// What a layer contributes to the divisor of a mean; 0 for plain sums.
+    /// A layer's contribution to the divisor of a mean; 0 for plain sums.
     fn elements(&self, _layer: &Layer) -> u64 {
         0
     }
 
-    /// Whether [`Self::cost`] knows this layer at these bits. Formulas know all; measured tables may not.
+    /// Whether [`Self::cost`] is known for this layer at these bits. Formulas know all; measured tables may not.
     fn covers(&self, _layer: &Layer, _bits: Precision) -> bool {
         true
     }
 
-    /// Whether this cost fits the network at all.
+    /// Checks that this cost fits the network.
     ///
     /// # Errors
     /// What does not fit, by name: for example a measured layer that the network does not have.
@@ -141,52 +141,52 @@ pub trait CostModel: Send + Sync {
         Ok(())
     }
 
-    /// The moments of a cost that is a peak, such as memory in use: its value is the largest of their sums, so a budget
-    /// becomes one row of the integer program for each, which is exact. Empty for a cost that is one sum of
+    /// The steps of a cost that is a peak, such as memory in use: its value is the maximum of their sums, so a budget
+    /// becomes one row of the integer program per step, which is exact. Empty for a cost that is one sum of
     /// [`Self::cost`].
     fn steps<'a>(&'a self, _graph: &'a Graph) -> Vec<Step<'a>> {
         vec![]
     }
 
-    /// What a layer adds at every moment of a peak, beside the [`Self::steps`]: its weights, say.
+    /// A layer's contribution to every step of a peak, in addition to [`Self::steps`]: its weights, for example.
     fn at_every_step(&self, _layer: &Layer, _bits: Precision) -> u64 {
         0
     }
 }
 
-/// A cost worked out for one graph: integers that no longer need the graph.
+/// A cost computed for one graph: integers that no longer need the graph.
 #[derive(Clone, Debug)]
 pub struct CostTable {
     /// Name of the cost model or of the budget on it.
     pub name: String,
-    /// What it counts.
+    /// Its unit.
     pub unit: Unit,
     /// Sum of elements for a mean, else 1.
     pub divisor: u64,
-    /// What each searchable layer adds to every sum, in graph order, at the precisions that the cost model knows: all of
-    /// its cost unless it is a peak.
+    /// Each searchable layer's contribution to every sum, in graph order, at the precisions that the cost model knows:
+    /// its whole cost unless the cost is a peak.
     pub layers: Vec<BTreeMap<Precision, u64>>,
-    /// The sums whose largest is the cost; one for most costs.
+    /// The sums whose maximum is the cost; one for most costs.
     pub sums: Vec<Sum>,
-    /// Layers outside the search that count, but whose cost at their fixed bits is not known, in words.
+    /// Fixed layers that count, but whose cost at their fixed bits is not known, in words.
     pub unknown: Vec<String>,
 }
 
 /// One sum over layers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sum {
-    /// The moment that it stands for; empty when there is only one.
+    /// Its step; empty if there is only one sum.
     pub name: String,
-    /// What the layers outside the search cost, and whatever does not depend on the policy.
+    /// Contributions of fixed layers, and whatever else does not depend on the policy.
     pub fixed: u64,
     /// The same at 32 bits; `None` when the cost model does not know it.
     pub fixed_at_32: Option<u64>,
-    /// What searchable layers, by place in graph order, add to this sum alone; most add nothing.
+    /// Contributions of searchable layers, by index in graph order, to this sum only; most are zero.
     pub layers: BTreeMap<usize, BTreeMap<Precision, u64>>,
 }
 
 impl CostTable {
-    /// Works out a cost for all searchable layers of a graph at the given precisions (and at 32 bits).
+    /// Computes a cost for all searchable layers of a graph at the given precisions (and at 32 bits).
     pub fn new(
         name: &str,
         model: &dyn CostModel,
@@ -229,12 +229,12 @@ impl CostTable {
         Self { name: name.to_owned(), unit: model.unit(), divisor: elements.max(1), layers, sums, unknown }
     }
 
-    /// Whether it is one sum over the layers, and no peak.
+    /// Whether it is a single sum over the layers, not a peak.
     pub fn adds_up(&self) -> bool {
         matches!(&self.sums[..], [sum] if sum.name.is_empty())
     }
 
-    /// Whether the cost of one searchable layer (by place in graph order) is known at these bits.
+    /// Whether the cost of one searchable layer (by index in graph order) is known at these bits.
     pub fn covers(&self, layer: usize, bits: Precision) -> bool {
         self.layers[layer].contains_key(&bits)
     }
@@ -265,13 +265,13 @@ impl CostTable {
         Some(at_all + self.sums.iter().map(of).try_fold(0, |most, total| Some(most.max(total?)))?)
     }
 
-    /// An integer cost in the unit it is printed in.
+    /// An integer cost in the unit in which it is printed.
     pub fn printed(&self, cost: u64) -> f64 {
         cost as f64 / self.unit.scale(self.divisor)
     }
 }
 
-/// Where the layers are that steps name.
+/// Indices of the layers that steps name.
 struct Places<'a> {
     searchable: HashMap<&'a str, (usize, &'a Layer)>,
     fixed: HashMap<&'a str, &'a Layer>,
@@ -285,7 +285,7 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// A step worked out, beside what all steps count of the fixed layers.
+    /// The sum of a step, without what all steps count of fixed layers.
     fn sum(&self, step: Step, precisions: &[Precision], fixed: u64, fixed_at_32: Option<u64>) -> Sum {
         let at = |bits: &dyn Fn(&Layer) -> Precision| {
             let fixed = step.layers.iter().filter_map(|name| self.fixed.get(&**name));
@@ -308,8 +308,8 @@ fn full() -> Precision {
     Precision::uniform(32).expect("32 is a bit-width")
 }
 
-/// Leaves out sums that can never be the largest: another one is at least as large in every part. Of equal ones the
-/// first stays.
+/// Removes sums that can never be the maximum, because another one is at least as large in every part. Of equal ones
+/// the first stays.
 fn undominated(sums: Vec<Sum>) -> Vec<Sum> {
     let covers = |big: &Sum, small: &Sum| {
         big.fixed >= small.fixed
@@ -319,7 +319,7 @@ fn undominated(sums: Vec<Sum>) -> Vec<Sum> {
                 small.iter().all(|(bits, &cost)| cost <= big.map_or(0, |big| big[bits]))
             })
     };
-    // A sum is covered only by such that know all of its layers, so those of one of them are looked at.
+    // A sum is only covered by sums that contain all of its layers, so those of one of its layers are examined.
     let mut knowing: HashMap<usize, Vec<usize>> = HashMap::new();
     for (index, sum) in sums.iter().enumerate() {
         sum.layers.keys().for_each(|&layer| knowing.entry(layer).or_default().push(index));
@@ -341,7 +341,7 @@ fn undominated(sums: Vec<Sum>) -> Vec<Sum> {
 }
 
 impl Unit {
-    /// The symbol of the unit that numbers are printed in.
+    /// The symbol of the printed unit.
     pub fn symbol(self) -> &'static str {
         match self {
             Self::BitOps => "GBitOPs",
@@ -353,7 +353,7 @@ impl Unit {
         }
     }
 
-    /// How many integer ticks one printed unit is.
+    /// Number of integer units in one printed unit.
     fn scale(self, divisor: u64) -> f64 {
         match self {
             Self::BitOps => 1e9,
@@ -365,7 +365,7 @@ impl Unit {
         }
     }
 
-    /// What a bare number stands for, of a unit without suffixes.
+    /// The factor of a bare number, for a unit without suffixes.
     pub(super) fn bare(self, divisor: u64) -> u64 {
         match self {
             Self::Own { parts, .. } => parts.max(1),
@@ -373,7 +373,7 @@ impl Unit {
         }
     }
 
-    /// Suffixes that a budget may carry, with the ticks each stands for.
+    /// Suffixes of budgets, with their factors in integer units.
     pub(super) fn suffixes(self) -> &'static [(&'static str, u64)] {
         match self {
             Self::BitOps => &[
@@ -401,7 +401,7 @@ impl Unit {
     }
 }
 
-/// Uniform policies worth comparing with: every candidate for weights and activations alike.
+/// Uniform policies for comparison: every candidate for weights and activations alike.
 pub fn uniform_precisions(bits: impl IntoIterator<Item = BitWidth>) -> impl Iterator<Item = Precision> {
     bits.into_iter().map(|bits| Precision { weight: bits, act: bits })
 }

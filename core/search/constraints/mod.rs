@@ -1,4 +1,5 @@
-//! What a policy must keep: budgets on costs and rules on layers. All that a search depends on but its indicators.
+//! Constraints on a policy: budgets on costs and rules on layers. Everything that a search depends on except its
+//! indicators.
 
 mod allowed;
 mod budget;
@@ -18,16 +19,16 @@ use crate::{
     search::{Candidates, Precision, ShareError},
 };
 
-/// A budget with the cost model that it is on.
+/// A budget with its cost model.
 pub struct Budget {
     /// Name and limit as written.
     pub text: BudgetText,
-    /// What it limits.
+    /// The cost that it limits.
     pub cost: Box<dyn CostModel>,
 }
 
 impl Budget {
-    /// A budget on the cost model that it names, made from the options of that.
+    /// A budget with the cost model that it names, built from that model's options.
     ///
     /// # Errors
     /// Unknown names and wrong options.
@@ -37,7 +38,7 @@ impl Budget {
     }
 }
 
-/// What a policy must keep.
+/// The constraints on a policy.
 #[derive(Clone, Copy)]
 pub struct Constraints<'a> {
     /// The network.
@@ -48,11 +49,11 @@ pub struct Constraints<'a> {
     pub accounting: Accounting,
     /// Limits on costs; may be empty.
     pub budgets: &'a [Budget],
-    /// What single layers may have, and what they share.
+    /// Allowed and shared bits of layers.
     pub rules: &'a Rules,
 }
 
-/// Why constraints cannot be stated.
+/// Why constraints cannot be compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum ConstraintsError {
     /// A budget cannot be read.
@@ -84,28 +85,28 @@ pub enum ConstraintsError {
     },
     /// A lower limit on a peak.
     #[error(
-        "budget {0}: {1} is a peak, the largest of several sums, so that it must be at least something is no linear \
+        "budget {0}: {1} is a peak, the largest of several sums, so that a lower limit on it is not a linear \
          constraint; give only an upper end"
     )]
     LeastOfPeak(String, String),
 }
 
-/// Constraints worked out for their graph.
-pub struct Stated {
-    /// What each searchable layer may have.
+/// Constraints compiled for their graph.
+pub struct CompiledConstraints {
+    /// The allowed bits of each searchable layer.
     pub allowed: Vec<Allowed>,
-    /// The cost behind each budget.
+    /// The cost of each budget.
     pub tables: Vec<CostTable>,
     /// Both ends of each budget.
     pub limits: Vec<Limits>,
 }
 
 impl Constraints<'_> {
-    /// Works out costs, limits and what each layer may have.
+    /// Computes costs, limits and the allowed bits of each layer.
     ///
     /// # Errors
     /// Budgets that cannot be read, rules that match nothing or contradict each other, costs that do not cover the network.
-    pub fn state(&self) -> Result<Stated, ConstraintsError> {
+    pub fn compile(&self) -> Result<CompiledConstraints, ConstraintsError> {
         let allowed = self.rules.allowed(self.graph, self.candidates)?;
         let precisions: Vec<Precision> =
             self.candidates.pairs().chain(allowed.iter().flat_map(Allowed::pairs)).collect();
@@ -124,11 +125,11 @@ impl Constraints<'_> {
             tables.push(table);
             limits.push(ends);
         }
-        Ok(Stated { allowed, tables, limits })
+        Ok(CompiledConstraints { allowed, tables, limits })
     }
 }
 
-/// Whether a cost is known wherever the search may go.
+/// Checks that a cost is known for all allowed bits.
 fn covered(table: &CostTable, allowed: &[Allowed]) -> Result<(), ConstraintsError> {
     let fixed = table.unknown.iter().cloned();
     let searched = allowed.iter().enumerate().flat_map(|(index, layer)| {

@@ -1,11 +1,11 @@
-//! LIMPQ's rule against indicators that rise with the bits: more bits should not make a layer more sensitive. Where they seem
-//! to, its search may not choose the lower of the two bit-widths.
+//! LIMPQ's rule against indicators that rise with the bits: more bits should not make a layer more sensitive. Where
+//! they seem to, its search may not choose the lower of the two bit-widths.
 
 use crate::search::{Accounting, BitWidth};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What becomes of a bit-width whose indicator is below that of the next higher one.
+/// Whether a bit-width may be chosen whose indicator is below that of the next higher one.
 #[derive(
     Clone,
     Copy,
@@ -25,13 +25,13 @@ pub enum RisingIndicators {
     /// It may be chosen like any other.
     #[default]
     Allow,
-    /// It may not be chosen, as in LIMPQ's published search. Compared is with the next higher bit-width that the *file* has,
-    /// whether or not that is a candidate. A tensor that a rule holds at one bit-width is exempt.
+    /// It may not be chosen, as in LIMPQ's published search. It is compared with the next higher bit-width in the
+    /// *file*, whether or not that is a candidate. A tensor that a rule pins to one bit-width is exempt.
     Forbid,
 }
 
 impl RisingIndicators {
-    /// What goes with an accounting when nothing else is asked for: LIMPQ's rule with LIMPQ's way to count.
+    /// The default for an accounting: LIMPQ's rule with LIMPQ's accounting.
     pub fn with(accounting: Accounting) -> Self {
         match accounting {
             Accounting::Exact => Self::Allow,

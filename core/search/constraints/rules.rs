@@ -1,8 +1,8 @@
-//! Rules on single layers: which bits they may have, and which layers share theirs.
+//! Rules on single layers: their allowed bits, and which layers share bits.
 //!
-//! A rule is `GLOB=BITS`, with bits such as `w8a8` (both fixed), `w4,3,2` (weights only, a set) or `w4,3a8`. All rules that
-//! match a layer hold together. A share is `[weights:|acts:]WHAT`, where WHAT is a glob or one of the sets that the graph
-//! gives: `@residual`, `@concat`, `@depthwise`, `@inputs`.
+//! A rule is `GLOB=BITS`, with bits such as `w8a8` (both pinned), `w4,3,2` (weights only, a set) or `w4,3a8`. All rules
+//! that match a layer apply together. A share is `[weights:|acts:]WHAT`, where WHAT is a glob or one of the sets that
+//! the graph defines: `@residual`, `@concat`, `@depthwise`, `@inputs`.
 
 use crate::search::{BitWidth, Candidates};
 use glob::Pattern;
@@ -22,7 +22,7 @@ pub enum RuleError {
          @residual, @concat, @depthwise, @inputs"
     )]
     Share(String),
-    /// A pattern that is none.
+    /// A pattern that is not valid.
     #[error("{pattern:?} is not a pattern of layer names: {why}")]
     Pattern {
         /// What was given.
@@ -30,7 +30,7 @@ pub enum RuleError {
         /// What the parser said.
         why: String,
     },
-    /// A bit-width that cannot be read or stands twice.
+    /// A bit-width that cannot be read or is given twice.
     #[error("rule {rule:?}: {why}")]
     Bits {
         /// The rule as written.
@@ -56,7 +56,7 @@ pub enum RuleError {
         /// `weight` or `activation`.
         tensor: &'static str,
     },
-    /// A share of one layer.
+    /// A share of fewer than two layers.
     #[error("the share {share:?} joins fewer than two layers of {model}, so it would do nothing")]
     SharesNothing {
         /// The share as written.
@@ -64,30 +64,30 @@ pub enum RuleError {
         /// The model.
         model: String,
     },
-    /// Rules that leave a layer nothing.
+    /// Rules that leave a layer no bits.
     #[error("the rules leave layer {layer:?} no {tensor} bits: {rules}. Drop or widen one of them")]
     Contradiction {
         /// The layer.
         layer: String,
         /// `weight` or `activation`.
         tensor: &'static str,
-        /// The rules that speak of it, in words.
+        /// The rules that match it, in words.
         rules: String,
     },
 }
 
-/// Bits that layers may have.
+/// Allowed bits of layers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     /// The layers, as a glob.
     pub layers: Pattern,
-    /// What their weights may have; `None` leaves them alone.
+    /// Allowed bits of their weights; `None` if unrestricted.
     pub weight: Option<Vec<BitWidth>>,
-    /// What their input activations may have; `None` leaves them alone.
+    /// Allowed bits of their input activations; `None` if unrestricted.
     pub act: Option<Vec<BitWidth>>,
 }
 
-/// Bits that layers have in common.
+/// Layers that share bits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Share {
     /// Of their weights.
@@ -103,11 +103,11 @@ pub struct Share {
 pub enum Joined {
     /// All that match.
     Matching(Pattern),
-    /// The layers whose outputs additions sum, traced back through batch-norm, activation functions and the additions before,
-    /// so that identity shortcuts join all layers that write to one residual stream. A pooling ends the trace, as it makes
-    /// a new tensor.
+    /// The layers whose outputs are summed by additions, traced back through batch-norm, activation functions and
+    /// earlier additions, so that identity shortcuts join all layers that write to one residual stream. Pools end the
+    /// trace, as they make a new tensor.
     Residual,
-    /// The layers whose outputs one concatenation joins, traced back in the same way, but to an addition only.
+    /// The layers whose outputs one concatenation joins, traced back in the same way, but not through additions.
     Concat,
     /// A depthwise convolution and the layers that read its output.
     Depthwise,
@@ -118,9 +118,9 @@ pub enum Joined {
 /// All rules and shares of a search.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules {
-    /// Which bits layers may have.
+    /// Allowed bits of layers.
     pub rules: Vec<Rule>,
-    /// Which layers have bits in common.
+    /// Which layers share bits.
     pub shares: Vec<Share>,
 }
 

@@ -1,5 +1,5 @@
-//! Importance indicators: for every searchable layer, one number for its weights and one for its input activations at
-//! each candidate bit-width. Read from our JSON or from LIMPQ's pickle, told apart by content.
+//! Importance indicators: for every searchable layer, one value for its weights and one for its input activations at
+//! each candidate bit-width. Read from our JSON or from LIMPQ's pickle, recognised by content.
 
 use super::pickle;
 use crate::search::{Allowed, BitWidth, Candidates, Contradiction, NetworkRecord};
@@ -23,7 +23,7 @@ pub struct LayerIndicators {
     pub act: BTreeMap<BitWidth, f64>,
 }
 
-/// Where indicators come from and what they belong to. A file that does not say, such as LIMPQ's, leaves it out.
+/// The provenance of indicators. A file that does not record it, such as LIMPQ's, leaves it empty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provenance {
@@ -35,7 +35,7 @@ pub struct Provenance {
     /// Whether they are learned step sizes, all of one scale, rather than measurements of harm.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub step_sizes: bool,
-    /// The weight of weights against activations that goes with the metric.
+    /// The default alpha of the metric, the weight of weights relative to activations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alpha: Option<f64>,
     /// Name of the quantizer that was trained, if any.
@@ -53,18 +53,18 @@ pub struct Provenance {
     /// The network that they were measured on; [`Indicators::model`] names its model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkRecord>,
-    /// Layers whose weights are all zero in the pre-trained network; they lose nothing at any bits.
+    /// Layers whose weights are all zero in the pre-trained network; no bit-width changes them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub zero_weights: Vec<String>,
-    /// Layers that read nothing but zeros on the images that were looked at.
+    /// Layers whose inputs were all zero on the images that were examined.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub zero_inputs: Vec<String>,
-    /// Where learned indicators started, by layer.
+    /// Initial values of learned indicators, by layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial: Option<BTreeMap<String, LayerIndicators>>,
 }
 
-/// A full set of indicators.
+/// A complete set of indicators.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Indicators {
@@ -73,9 +73,9 @@ pub struct Indicators {
     /// The model they were measured on; LIMPQ's files do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// The bit-widths every layer has.
+    /// The bit-widths of every layer.
     pub candidates: Candidates,
-    /// Where they come from.
+    /// Their provenance.
     pub provenance: Provenance,
     /// By state-dict name of the layer.
     pub layers: BTreeMap<String, LayerIndicators>,
@@ -92,7 +92,7 @@ pub enum IndicatorsError {
     Read {
         /// The file.
         path: String,
-        /// What the system said.
+        /// The system's error.
         error: std::io::Error,
     },
     /// Neither JSON nor pickle.
@@ -107,7 +107,7 @@ pub enum IndicatorsError {
     },
     /// Another version.
     #[error(
-        "the indicators have schema version {found}, this program reads version {INDICATORS_SCHEMA}; write them anew with `limpq run`"
+        "the indicators have schema version {found}, this program reads version {INDICATORS_SCHEMA}; make them again with `limpq run`"
     )]
     Schema {
         /// The version found.
@@ -189,7 +189,7 @@ pub enum IndicatorsError {
 }
 
 impl Indicators {
-    /// A full set in the present layout.
+    /// A complete set in the current layout.
     pub fn new(
         model: Option<String>,
         candidates: Candidates,
@@ -199,7 +199,7 @@ impl Indicators {
         Self { schema: INDICATORS_SCHEMA, model, candidates, provenance, layers, spread: None }
     }
 
-    /// Why an indicator may be no usable number.
+    /// Why an indicator may not be a usable value.
     fn cause(&self) -> &'static str {
         match self.provenance.step_sizes {
             true => "The training that made it diverged: lower its learning rate and run it again",
@@ -231,7 +231,7 @@ impl Indicators {
         let format = |why: String| IndicatorsError::Format { path: "the input".into(), why };
         let marked = bytes.starts_with(b"\xef\xbb\xbf");
         if marked || input::is_utf16(bytes) {
-            // Some editor's text, and no pickle.
+            // Text from an editor, not a pickle.
             return Self::from_bytes(input::text(bytes).map_err(format)?.as_bytes());
         }
         let indicators = match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
@@ -260,7 +260,7 @@ impl Indicators {
                 for (name, layer) in named {
                     let plain = plain_name(&name).to_owned();
                     if file.layers.insert(plain, layer).is_some() {
-                        return Err(format(format!("layer {:?} stands there twice", plain_name(&name))));
+                        return Err(format(format!("layer {:?} is there twice", plain_name(&name))));
                     }
                 }
                 file
@@ -273,8 +273,8 @@ impl Indicators {
         Ok(indicators)
     }
 
-    /// Checks that these indicators are for this graph and cover what each searchable layer may have (in graph order) with
-    /// usable numbers. A tensor held at one bit-width needs no indicator there.
+    /// Checks that these indicators are for this graph and cover the allowed bits of each searchable layer (in graph
+    /// order) with usable values. A tensor pinned to one bit-width needs no indicator there.
     ///
     /// # Errors
     /// Says which model, layer, tensor or bit-width does not fit.

@@ -1,4 +1,4 @@
-//! Indicators and policies, and the files that carry them: ours and those of other programs.
+//! Indicators and policies, and their file formats: ours and those of other programs.
 
 mod indicators;
 mod network;

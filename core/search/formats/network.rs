@@ -1,36 +1,36 @@
-//! Which network indicators were measured on, or a policy was found for: enough to build it again, and to tell it from
-//! another one whose layers have the same names.
+//! The network that indicators were measured on, or a policy was found for: enough to build it again, and to
+//! distinguish it from another one whose layers have the same names.
 
 use crate::graph::{Graph, Layer, Shape, fixed_bits};
 use serde::{Deserialize, Serialize};
 
-/// What describes a network beside the name of its model.
+/// The description of a network, besides the name of its model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkRecord {
-    /// Options of the model, every default written out; not known for a graph that was built by hand.
+    /// Options of the model, every default written out; `None` for a graph that was built by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub options: Option<toml::Table>,
     /// Shape of one image.
     pub input: Shape,
     /// Number of classes.
     pub classes: usize,
-    /// Layers that stay out of the search, in the network's order, with the bits that they keep if these are not 8: `fc=w4a8`.
+    /// Layers that are excluded from the search, in the network's order, with their bits if these are not 8: `fc=w4a8`.
     pub fixed: Vec<String>,
 }
 
-/// Two descriptions that cannot be of one network.
+/// Two descriptions that contradict each other.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{recorded}, not {found}")]
 pub struct Contradiction {
-    /// What the record says, of what differs.
+    /// The differing values in the record.
     pub recorded: String,
-    /// What the other network has in the same places.
+    /// The values of the other network.
     pub found: String,
 }
 
 impl NetworkRecord {
-    /// That of a graph.
+    /// The description of a graph.
     pub fn of(graph: &Graph) -> Self {
         Self {
             options: graph.options.clone(),
@@ -40,7 +40,7 @@ impl NetworkRecord {
         }
     }
 
-    /// That a graph is the network of this record. An option that one of them does not know is not compared.
+    /// Checks that a graph is the network of this record. Options that one of them does not know are not compared.
     ///
     /// # Errors
     /// Everything that differs, with both values.
@@ -48,7 +48,7 @@ impl NetworkRecord {
         self.agrees(&Self::of(graph))
     }
 
-    /// That both records are of one network.
+    /// Checks that two records are of one network.
     ///
     /// # Errors
     /// As [`Self::check`].
@@ -78,7 +78,7 @@ impl NetworkRecord {
     }
 }
 
-/// A fixed layer with its bits, unless they are those that fixed layers usually keep.
+/// A fixed layer with its bits, unless they are the default of fixed layers.
 fn fixed(layer: Layer) -> String {
     match layer.fixed_bits == fixed_bits() {
         true => layer.name,

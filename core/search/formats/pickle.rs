@@ -6,13 +6,13 @@ use crate::pickle::{self, Id, Names, Pickle, PickleError, Value};
 use crate::search::{BitWidth, Candidates, Indicators, LayerIndicators, Provenance};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// So many bit-widths are there.
+/// Largest number of bit-widths.
 const MOST_BITS: usize = 32;
 
-/// Tables by layer, as they stand in the file.
+/// Tables by layer.
 type ByLayer<'p> = BTreeMap<&'p str, Id>;
 
-/// Reads a pickle's bytes; the error says what is wrong with them.
+/// Parses a pickle; the error says what is wrong.
 pub fn read(bytes: &[u8]) -> Result<Indicators, String> {
     let file = pickle::read(bytes, Names::Refused).map_err(|error| explain(&error))?;
     let under = |key: &str| {
@@ -33,14 +33,14 @@ pub fn read(bytes: &[u8]) -> Result<Indicators, String> {
         };
         let indicators = LayerIndicators { weight: of("weight", &weights)?, act: of("act", &acts)? };
         if layers.insert(plain_name(name).to_owned(), indicators).is_some() {
-            return Err(format!("layer {:?} stands twice in layer_name", plain_name(name)));
+            return Err(format!("layer {:?} is twice in layer_name", plain_name(name)));
         }
     }
     let listed: BTreeSet<&str> = names.into_iter().collect();
     if let Some(extra) = weights.keys().chain(acts.keys()).find(|name| !listed.contains(*name)) {
         return Err(format!("{extra:?} has indicators but is not in layer_name"));
     }
-    // The candidates are the bit-widths every layer has; a hole shows up as a missing one when it is asked for.
+    // The candidates are the bit-widths that every layer has; a missing one is reported when it is needed.
     let bits: BTreeSet<BitWidth> = layers.values().flat_map(|l| l.weight.keys().copied()).collect();
     let candidates = match layers.is_empty() {
         true => return Err("layer_name is empty: there are no indicators in it".into()),
@@ -69,7 +69,7 @@ fn by_layer<'p>(file: &'p Pickle, key: &str, id: Id) -> Result<ByLayer<'p>, Stri
     pairs.iter().map(|&(name, values)| Ok((layer_name(file, &format!("{key:?}"), name)?, values))).collect()
 }
 
-/// Indicators by bit-width, which may be text or whole numbers.
+/// Indicators by bit-width, which may be text or integers.
 fn by_bits(file: &Pickle, place: &str, id: Id) -> Result<BTreeMap<BitWidth, f64>, String> {
     let pairs = file.pairs(id).ok_or_else(|| format!("{place} must be a dict, but is {}", file.described(id)))?;
     if pairs.len() > MOST_BITS {
@@ -87,7 +87,7 @@ fn by_bits(file: &Pickle, place: &str, id: Id) -> Result<BTreeMap<BitWidth, f64>
     pairs.iter().map(entry).collect()
 }
 
-/// A few of a dict's keys.
+/// The first few keys of a dict.
 fn keys(file: &Pickle, pairs: &[(Id, Id)]) -> String {
     let shown: Vec<String> = pairs.iter().take(5).map(|&(key, _)| file.described(key)).collect();
     let more = if pairs.len() > 5 { ", ..." } else { "" };
@@ -135,7 +135,7 @@ mod tests {
         );
     }
 
-    /// What a thousandfold shared table would be if it were written out.
+    /// The size of a table that is shared a thousand times, if it were written out.
     #[test]
     fn a_table_of_too_many_bit_widths_is_refused() {
         let table = b"}(X\x01\0\0\x004G?\xd0\0\0\0\0\0\0u".to_vec();

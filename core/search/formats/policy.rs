@@ -24,12 +24,12 @@ pub struct LayerBits {
 pub struct Policy {
     /// Version of this layout.
     pub schema: u32,
-    /// The model it is for; not every form says it.
+    /// Its model; not every format records it.
     pub model: Option<String>,
-    /// The network of that model; not every form says it.
+    /// The network of that model; not every format records it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkRecord>,
-    /// One entry for each searchable layer, in graph order.
+    /// One entry per searchable layer, in graph order.
     pub policy: Vec<LayerBits>,
 }
 
@@ -44,7 +44,7 @@ pub enum PolicyError {
         /// What went wrong.
         why: String,
     },
-    /// LIMPQ's lists without the names of a graph.
+    /// LIMPQ's lists, without a graph that gives the names.
     #[error(
         "{path} has bits of {layers} layers without names, as LIMPQ lists them; name the model (and, where they matter, its input, classes \
          and options), whose layers these are"
@@ -52,7 +52,7 @@ pub enum PolicyError {
     NeedsModel {
         /// The file.
         path: String,
-        /// How many.
+        /// Number of layers.
         layers: usize,
     },
     /// A list that is too long or too short.
@@ -69,7 +69,7 @@ pub enum PolicyError {
         /// Number of layers it should cover.
         layers: usize,
     },
-    /// For a network of the same model, but another one.
+    /// For another network of the same model.
     #[error("the policy is for another network: {model} with {}, not with {}", .0.recorded, .0.found, model = .1)]
     WrongNetwork(Contradiction, String),
     /// For another model or with other layers.
@@ -100,10 +100,10 @@ impl Policy {
         Self { schema: POLICY_SCHEMA, model: Some(graph.model.clone()), network, policy }
     }
 
-    /// The bits of each searchable layer of a graph, in graph order, joined by name.
+    /// The bits of each searchable layer of a graph, in graph order, matched by name.
     ///
     /// # Errors
-    /// When it is for another network, or when a layer is missing or left over.
+    /// When it is for another network, or when a layer is missing or unknown.
     pub fn precisions(&self, graph: &Graph) -> Result<Vec<Precision>, PolicyError> {
         let mismatch =
             |why: String| PolicyError::Mismatch { found: self.named().to_owned(), wanted: graph.model.clone(), why };
@@ -115,7 +115,7 @@ impl Policy {
         if let Some(extra) = self.policy.iter().find(|bits| !known.contains(bits.layer.as_str())) {
             return Err(mismatch(format!("layer {:?} is not in the model", extra.layer)));
         }
-        // Of several entries for a layer the first counts.
+        // If there are several entries for a layer, the first counts.
         let entries: BTreeMap<&str, &LayerBits> =
             self.policy.iter().rev().map(|bits| (bits.layer.as_str(), bits)).collect();
         let of = |name: &str| entries.get(name).copied();
@@ -133,7 +133,7 @@ impl Policy {
         self.model.as_deref().unwrap_or("a model that it does not name")
     }
 
-    /// Mean weight and mean activation bits; every layer counts the same.
+    /// Mean weight bits and mean activation bits; every layer counts the same.
     pub fn mean_bits(&self) -> [f64; 2] {
         let mean = |bits: fn(&LayerBits) -> crate::search::BitWidth| {
             self.policy.iter().map(|layer| bits(layer).get()).sum::<u64>() as f64 / self.policy.len().max(1) as f64

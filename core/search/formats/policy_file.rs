@@ -1,4 +1,4 @@
-//! Policies as files: our JSON, LIMPQ's bit lists (YAML or JSON) and CSV; told apart by content when read.
+//! Policy files: our JSON, LIMPQ's bit lists (YAML or JSON) and CSV, recognised by content.
 
 use super::indicators::plain_name;
 use crate::search::{BitWidth, LayerBits, POLICY_SCHEMA, Policy, PolicyError, Precision};
@@ -6,10 +6,10 @@ use crate::{graph::Graph, input};
 use serde::Deserialize;
 use std::{collections::BTreeSet, path::Path};
 
-/// The headings of the CSV form.
+/// The headings of the CSV format.
 const CSV_HEADINGS: [&str; 3] = ["layer", "weight_bits", "act_bits"];
 
-/// LIMPQ's form: bits in graph order, without names. Its configs hold many other keys.
+/// LIMPQ's format: bits in graph order, without names. Its configs have many other keys.
 #[derive(Deserialize)]
 struct Lists {
     weight_bits: Vec<BitWidth>,
@@ -17,7 +17,7 @@ struct Lists {
 }
 
 impl Policy {
-    /// Reads any of the three forms. A graph checks the layers and puts them into its order; LIMPQ's lists need it.
+    /// Reads any of the three formats. With a graph the layers are checked and put in its order; LIMPQ's lists need it.
     ///
     /// # Errors
     /// Missing or malformed files; lists without a graph; layers that do not fit the graph.
@@ -28,7 +28,7 @@ impl Policy {
         Self::from_bytes(&bytes, &shown, graph)
     }
 
-    /// Reads the content of a file in any of the three forms; `shown` names it in errors.
+    /// Reads the content of a file in any of the three formats; `shown` is used in errors.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -36,7 +36,8 @@ impl Policy {
         let wrong = |why: String| PolicyError::Read { path: shown.to_owned(), why };
         let text = input::text(bytes).map_err(wrong)?;
         let start = text.trim_start();
-        // LIMPQ's lists in braces may be YAML, so that a text in braces is only JSON if it reads as such. Too deep, it is neither.
+        // LIMPQ's lists in braces may be YAML, so text in braces is only JSON if it parses as such. If it is nested too
+        // deeply, it is neither.
         let json = match start.starts_with('{').then(|| serde_json::from_str::<serde_json::Value>(text)) {
             Some(Err(error)) if error.to_string().contains("recursion") => {
                 return Err(wrong(input::json_error(&error)));
@@ -58,7 +59,7 @@ impl Policy {
         };
         let mut seen = BTreeSet::new();
         if let Some(twice) = policy.policy.iter().find(|bits| !seen.insert(&bits.layer)) {
-            return Err(wrong(format!("layer {:?} stands there twice", twice.layer)));
+            return Err(wrong(format!("layer {:?} is there twice", twice.layer)));
         }
         match graph {
             Some(graph) => Ok(Self::new(graph, policy.precisions(graph)?)),
@@ -66,7 +67,7 @@ impl Policy {
         }
     }
 
-    /// One line for each layer, under the headings `layer,weight_bits,act_bits`.
+    /// One line per layer, under the headings `layer,weight_bits,act_bits`.
     pub fn to_csv(&self) -> String {
         let mut csv = csv::Writer::from_writer(vec![]);
         for layer in &self.policy {
@@ -76,7 +77,7 @@ impl Policy {
         String::from_utf8(bytes).expect("it was made from text")
     }
 
-    /// LIMPQ's form: two lists in graph order, to be pasted into its fine-tuning configs.
+    /// LIMPQ's format: two lists in graph order, for its fine-tuning configs.
     pub fn to_limpq_yaml(&self) -> String {
         let list = |bits: fn(&LayerBits) -> BitWidth| {
             self.policy.iter().map(|layer| bits(layer).to_string()).collect::<Vec<_>>().join(", ")
@@ -91,7 +92,7 @@ impl Policy {
     }
 }
 
-/// Whether a text starts with headings of CSV, one of which is `layer`; they may stand between quotes.
+/// Whether a text starts with CSV headings, one of which is `layer`; they may be quoted.
 fn has_headings(text: &str, separator: char) -> bool {
     let first = text.lines().next().unwrap_or_default();
     first.contains(separator)
@@ -202,7 +203,7 @@ mod tests {
         assert!(utf16.contains("p.csv: it is text in UTF-16; save it as UTF-8"), "{utf16}");
     }
 
-    /// Small files that would take minutes, gigabytes or all of the stack.
+    /// Small files that would take minutes, gigabytes or the whole stack.
     #[test]
     fn hostile_policies_end_in_an_error() {
         let graph = graph();
@@ -238,7 +239,7 @@ mod tests {
             ("hello", true, "neither this program's JSON"),
             ("layer,bits\nbody.0,3\n", true, "no \"weight_bits\""),
             ("layer,weight_bits,act_bits\nbody.0,3,44\n", true, "bit-width must be 1..=32, got 44"),
-            ("layer,weight_bits,act_bits\nbody.0,3,4\nbody.0,3,4\n", true, "\"body.0\" stands there twice"),
+            ("layer,weight_bits,act_bits\nbody.0,3,4\nbody.0,3,4\n", true, "\"body.0\" is there twice"),
             ("layer,weight_bits,act_bits\nbody.0,3,4\n", true, "layer \"body.1\" has no bits"),
             (r#"{"schema": 1, "model": "other", "policy": []}"#, true, "the policy is for other, not for tiny"),
             (r#"{"schema": 7, "model": "tiny", "policy": []}"#, true, "schema version 7"),

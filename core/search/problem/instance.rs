@@ -1,19 +1,21 @@
-//! Constraints and losses as a [`Problem`]: one group for each layer (or for layers that share bits), one row for each
+//! Constraints and losses as a [`Problem`]: one group per layer (or per set of layers that share bits), one row per
 //! limit.
 
 use super::share::{self, LayerOption};
-use crate::search::{Constraints, ConstraintsError, CostTable, Costs, Group, Precision, Problem, Row, Stated, Sum};
+use crate::search::{
+    CompiledConstraints, Constraints, ConstraintsError, CostTable, Costs, Group, Precision, Problem, Row, Sum,
+};
 use std::collections::{BTreeMap, HashMap};
 
-/// A problem with what its parts stand for.
+/// A problem with the meaning of its parts.
 pub struct Instance {
-    /// For a solver.
+    /// The problem.
     pub problem: Problem,
-    /// The constraints behind it.
-    pub stated: Stated,
-    /// What each row of the problem stands for.
+    /// The compiled constraints behind it.
+    pub compiled: CompiledConstraints,
+    /// The origin of each row of the problem.
     pub origins: Vec<Origin>,
-    /// Places, in graph order, of the layers of each group.
+    /// Indices, in graph order, of the layers of each group.
     places: Vec<Vec<usize>>,
 }
 
@@ -22,26 +24,26 @@ pub struct Instance {
 pub struct Origin {
     /// Index of the budget.
     pub budget: usize,
-    /// Index of the sum in the budget's table; `None` for what all sums of a peak count.
+    /// Index of the sum in the budget's table; `None` for the part that all sums of a peak have in common.
     pub sum: Option<usize>,
-    /// Whether it is the budget's lower end. Such a row counts what a policy uses less than the most possible.
+    /// Whether it is the budget's lower end. Such a row counts by how much a policy is below the maximum.
     pub lower: bool,
-    /// Sum over layers of what a cost of a lower end is counted down from; 0 for an upper end.
+    /// For a lower end, the sum over layers of their maximum cost; 0 for an upper end.
     pub peak: i128,
 }
 
 impl Instance {
-    /// States the problem. `loss` is what a layer (by place in graph order) at given bits adds to the objective; `None`
-    /// forbids it.
+    /// Builds the problem. `loss` is the contribution of a layer (by index in graph order) at given bits to the
+    /// objective; `None` forbids the bits.
     ///
     /// # Errors
-    /// As [`Constraints::state`]; a layer that is left without options, by name.
+    /// As [`Constraints::compile`]; a layer without any options left, by name.
     pub fn new(
         constraints: &Constraints,
         loss: impl Fn(usize, Precision) -> Option<f64>,
     ) -> Result<Self, InstanceError> {
-        let stated = constraints.state()?;
-        let names: Vec<String> = stated.allowed.iter().map(|layer| layer.layer.clone()).collect();
+        let compiled = constraints.compile()?;
+        let names: Vec<String> = compiled.allowed.iter().map(|layer| layer.layer.clone()).collect();
         let open = |(index, layer): (usize, &crate::search::Allowed)| {
             let options: Vec<_> = layer.pairs().filter_map(|bits| Some((bits, loss(index, bits)?))).collect();
             match options.is_empty() {
@@ -49,8 +51,8 @@ impl Instance {
                 false => Ok(options),
             }
         };
-        let open = stated.allowed.iter().enumerate().map(open).collect::<Result<Vec<_>, _>>()?;
-        let Rows { rows, origins, costs } = Rows::new(constraints, &stated, &open);
+        let open = compiled.allowed.iter().enumerate().map(open).collect::<Result<Vec<_>, _>>()?;
+        let Rows { rows, origins, costs } = Rows::new(constraints, &compiled, &open);
         let options = |(layer, open): (usize, &Vec<(Precision, f64)>)| -> Vec<LayerOption> {
             let costs = |bits| -> Costs { costs[layer].iter().map(|cost| (cost.row, cost.of(&bits))).collect() };
             open.iter().map(|&(bits, loss)| LayerOption { bits, loss, costs: costs(bits) }).collect()
@@ -60,12 +62,12 @@ impl Instance {
         let groups = share::groups(&names, &options, &classes).map_err(ConstraintsError::from)?;
         let place: HashMap<&str, usize> = names.iter().enumerate().map(|(place, name)| (&**name, place)).collect();
         let places = groups.iter().map(|group| group.layers.iter().map(|name| place[&**name]).collect()).collect();
-        Ok(Self { problem: Problem { groups, rows }, stated, origins, places })
+        Ok(Self { problem: Problem { groups, rows }, compiled, origins, places })
     }
 
-    /// The bits that picks stand for, in graph order.
+    /// The bits of picks, in graph order.
     pub fn bits(&self, picks: &[usize]) -> Vec<Precision> {
-        let mut bits = vec![None; self.stated.allowed.len()];
+        let mut bits = vec![None; self.compiled.allowed.len()];
         for ((group, places), &pick) in self.problem.groups.iter().zip(&self.places).zip(picks) {
             for (&place, &precision) in places.iter().zip(&group.choices[pick].bits) {
                 bits[place] = Some(precision);
@@ -74,7 +76,7 @@ impl Instance {
         bits.into_iter().map(|bits| bits.expect("every layer is in a group")).collect()
     }
 
-    /// The picks that stand for bits in graph order; `None` when some layers may not have theirs.
+    /// The picks for bits in graph order; `None` if some layers may not have theirs.
     pub fn picks(&self, bits: &[Precision]) -> Option<Vec<usize>> {
         let pick = |(group, places): (&Group, &Vec<usize>)| {
             let wanted = || places.iter().map(|&place| bits[place]);
@@ -83,14 +85,14 @@ impl Instance {
         self.problem.groups.iter().zip(&self.places).map(pick).collect()
     }
 
-    /// The limit of a row that stands for a whole-network limit, in the budget's integer unit.
+    /// The limit of a row for a whole-network limit, in the budget's integer unit.
     pub fn limit(&self, row: usize, whole: u64) -> i128 {
         let origin = self.origins[row];
         let fixed = i128::from(self.fixed(row));
         if origin.lower { origin.peak + fixed - i128::from(whole) } else { i128::from(whole) - fixed }
     }
 
-    /// The whole-network cost that a row's sum stands for.
+    /// The whole-network cost for a row's sum.
     pub fn whole(&self, row: usize, sum: i128) -> u64 {
         let origin = self.origins[row];
         let fixed = i128::from(self.fixed(row));
@@ -110,19 +112,19 @@ impl Instance {
         }
     }
 
-    /// What a row's sum counts whatever the policy.
+    /// The part of a row's sum that does not depend on the policy.
     fn fixed(&self, row: usize) -> u64 {
         let Origin { budget, sum, .. } = self.origins[row];
-        fixed(&self.stated.tables[budget], sum)
+        fixed(&self.compiled.tables[budget], sum)
     }
 
-    /// Groups that hold a searchable layer of this name.
+    /// The group with a searchable layer of this name.
     pub fn group_of(&self, layer: &str) -> Option<&Group> {
         self.problem.groups.iter().find(|group| group.layers.iter().any(|name| name == layer))
     }
 }
 
-/// What a sum counts whatever the policy. What all sums count leaves room for the one that counts most besides.
+/// The part of a sum that does not depend on the policy. The common part leaves room for the largest of the others.
 fn fixed(table: &CostTable, sum: Option<usize>) -> u64 {
     match sum {
         Some(sum) => table.sums[sum].fixed,
@@ -130,12 +132,12 @@ fn fixed(table: &CostTable, sum: Option<usize>) -> u64 {
     }
 }
 
-/// What a layer costs in one row.
+/// The cost of a layer in one row.
 struct InRow<'a> {
     row: usize,
-    /// Costs that add up.
+    /// Costs that are added.
     parts: Vec<&'a BTreeMap<Precision, u64>>,
-    /// For a lower end, what is counted down from.
+    /// For a lower end, the maximum from which costs are subtracted.
     peak: Option<u64>,
 }
 
@@ -146,7 +148,7 @@ impl InRow<'_> {
     }
 }
 
-/// The rows, where they come from, and for each layer its costs in those that know it.
+/// The rows with their origins, and each layer's costs in the rows that it contributes to.
 struct Rows<'a> {
     rows: Vec<Row>,
     origins: Vec<Origin>,
@@ -154,10 +156,10 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn new(constraints: &Constraints, stated: &'a Stated, open: &[Vec<(Precision, f64)>]) -> Self {
-        let costs = (0..stated.allowed.len()).map(|_| vec![]).collect();
+    fn new(constraints: &Constraints, compiled: &'a CompiledConstraints, open: &[Vec<(Precision, f64)>]) -> Self {
+        let costs = (0..compiled.allowed.len()).map(|_| vec![]).collect();
         let mut all = Self { rows: vec![], origins: vec![], costs };
-        for (budget, (table, limits)) in stated.tables.iter().zip(&stated.limits).enumerate() {
+        for (budget, (table, limits)) in compiled.tables.iter().zip(&compiled.limits).enumerate() {
             let written = constraints.budgets[budget].text.to_string();
             let name = |sum: &Sum| match sum.name.is_empty() {
                 true => written.clone(),
@@ -217,13 +219,13 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// The last row is all of a table's only sum.
+    /// Fills the last row with a table's only sum.
     fn whole(&mut self, table: &'a CostTable, only: &'a Sum) {
         self.parts(table.layers.iter().enumerate());
         self.parts(only.layers.iter().map(|(&layer, costs)| (layer, costs)));
     }
 
-    /// Makes the last row count how much less than the most possible each layer costs; the most possible of all.
+    /// Makes the last row count by how much each layer is below its maximum; returns the sum of the maxima.
     fn count_down(&mut self, open: &[Vec<(Precision, f64)>]) -> i128 {
         let mut total = 0;
         for (costs, open) in self.costs.iter_mut().zip(open) {
@@ -236,7 +238,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Why a problem cannot be stated.
+/// Why a problem cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum InstanceError {
     /// The constraints themselves are wrong.

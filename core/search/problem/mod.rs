@@ -1,7 +1,7 @@
-//! The search as an integer program: pick one option per group of layers, least total loss, every budget kept.
+//! The search as an integer program: one option per group of layers, with minimum total loss, within every budget.
 //!
-//! A multiple-choice knapsack with one row for each budget, and for a budget on a peak one for each moment. Losses are
-//! floats; costs and limits are integers, so that whether a budget is kept is never a matter of tolerance.
+//! A multiple-choice knapsack with one row per budget, or one per step for a budget on a peak. Losses are floats; costs
+//! and limits are integers, so that whether a budget is kept is never a matter of tolerance.
 
 mod instance;
 mod share;
@@ -11,7 +11,7 @@ pub use share::ShareError;
 
 use crate::search::Precision;
 
-/// What an option costs in each row, without the zeros: of the rows of a peak most know few layers.
+/// The cost of an option in each row, without zeros: most rows of a peak involve few layers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Costs(Vec<(usize, u64)>);
 
@@ -19,7 +19,7 @@ impl Costs {
     /// The cost in one row.
     pub fn of(&self, row: usize) -> u64 {
         match self.0.get(row) {
-            // Where no row before this one is left out.
+            // If no row before this one is omitted.
             Some(&(found, cost)) if found == row => cost,
             _ => self.0.binary_search_by_key(&row, |&(row, _)| row).map_or(0, |place| self.0[place].1),
         }
@@ -35,18 +35,18 @@ impl Costs {
         &self.0
     }
 
-    /// What both cost together.
+    /// The sum of both costs.
     pub fn plus(&self, other: &Self) -> Self {
         self.iter().chain(other.iter()).collect()
     }
 
-    /// Whether it is no more than another one in any row.
+    /// Whether it is at most the other in every row.
     pub fn within(&self, other: &Self) -> bool {
         self.iter().all(|(row, cost)| cost <= other.of(row))
     }
 }
 
-/// One cost for each row.
+/// One cost per row.
 impl From<Vec<u64>> for Costs {
     fn from(costs: Vec<u64>) -> Self {
         costs.into_iter().enumerate().collect()
@@ -72,9 +72,9 @@ impl FromIterator<(usize, u64)> for Costs {
 pub struct Choice {
     /// Bits of each layer of the group, in its order.
     pub bits: Vec<Precision>,
-    /// What choosing it adds to the objective.
+    /// Its contribution to the objective.
     pub loss: f64,
-    /// What it costs in the rows of the problem; see [`Problem::cost`].
+    /// Its cost in each row; see [`Problem::cost`].
     pub costs: Costs,
 }
 
@@ -85,7 +85,7 @@ impl Choice {
     }
 }
 
-/// What is chosen together and its options: a layer, or several whose bits depend on each other because they share some.
+/// Layers whose bits are chosen together, with their options: a layer, or several that share some of their bits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
     /// State-dict names of its layers; at least one.
@@ -99,15 +99,15 @@ pub struct Group {
 pub struct Row {
     /// Name of the budget.
     pub name: String,
-    /// Most that the chosen options may cost together. Negative when the fixed layers alone overrun the budget.
+    /// Maximum of the sum of the chosen options' costs. Negative if the fixed layers alone exceed the budget.
     pub limit: i128,
-    /// A row whose costs count in this one too, and which has no base itself: the weights, where they lie in memory at
-    /// every moment of a peak.
+    /// A row whose costs count in this one as well, and which has no base itself: for example the weights, which are in
+    /// memory at every step of a peak.
     pub base: Option<usize>,
 }
 
 impl Row {
-    /// A row of its own costs only.
+    /// A row with only its own costs.
     pub fn new(name: impl Into<String>, limit: i128) -> Self {
         Self { name: name.into(), limit, base: None }
     }
@@ -116,23 +116,23 @@ impl Row {
 /// The whole problem.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
-    /// What is chosen, in the graph's order of first layers.
+    /// The groups, in the graph's order of their first layers.
     pub groups: Vec<Group>,
     /// Budgets; [`Choice::costs`] counts them in this order.
     pub rows: Vec<Row>,
 }
 
-/// The least and the most that a row's sum can be, whatever the other rows say.
+/// The range of a row's sum, whatever the other rows require.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
-    /// The least.
+    /// The minimum.
     pub least: i128,
-    /// The most.
+    /// The maximum.
     pub most: i128,
 }
 
 impl Problem {
-    /// What a choice costs in a row.
+    /// The cost of a choice in a row.
     pub fn cost(&self, choice: &Choice, row: usize) -> i128 {
         let base = self.rows[row].base.map_or(0, |base| choice.costs.of(base));
         i128::from(choice.costs.of(row)) + i128::from(base)
@@ -162,7 +162,7 @@ impl Problem {
         self.uses(picks).iter().zip(&self.rows).all(|(&used, row)| used <= row.limit)
     }
 
-    /// The least and the most of every row.
+    /// The range of every row.
     pub fn spans(&self) -> Vec<Span> {
         let mut spans = vec![Span::default(); self.rows.len()];
         for group in &self.groups {
@@ -170,7 +170,7 @@ impl Problem {
                 let costs = || group.choices.iter().map(|choice| self.cost(choice, row));
                 Span { least: costs().min().unwrap_or(0), most: costs().max().unwrap_or(0) }
             };
-            // A row with a base is its base's sum, and where it has costs of its own the difference.
+            // A row with a base is its base's sum plus the difference where it has costs of its own.
             for row in group.rows() {
                 let (span, base) = (part(row), self.rows[row].base.map(part).unwrap_or_default());
                 spans[row].least += span.least - base.least;
@@ -184,18 +184,18 @@ impl Problem {
         self.rows.iter().zip(&spans).map(of).collect()
     }
 
-    /// The least that a budget's cost can be, whatever the other budgets say.
+    /// The minimum of a budget's cost, whatever the other budgets require.
     pub fn least(&self, row: usize) -> i128 {
         let least = |group: &Group| group.choices.iter().map(|choice| self.cost(choice, row)).min();
         self.groups.iter().map(|group| least(group).expect("a group has options")).sum()
     }
 
-    /// Whether each budget can be kept when the others are left aside.
+    /// Whether each budget can be met without the others.
     pub fn each_row_fits(&self) -> bool {
         self.spans().iter().zip(&self.rows).all(|(span, row)| span.least <= row.limit)
     }
 
-    /// Number of policies there are, if it fits.
+    /// Number of policies, if it fits.
     pub fn policies(&self) -> Option<u64> {
         self.groups.iter().try_fold(1u64, |count, group| count.checked_mul(group.choices.len() as u64))
     }
@@ -206,7 +206,7 @@ impl Problem {
 }
 
 impl Group {
-    /// The rows in which some option costs something, bases apart; ascending.
+    /// The rows in which some option has a cost, bases apart; ascending.
     pub fn rows(&self) -> Vec<usize> {
         let mut rows: Vec<usize> =
             self.choices.iter().flat_map(|choice| choice.costs.iter()).map(|(row, _)| row).collect();
@@ -216,21 +216,21 @@ impl Group {
     }
 }
 
-/// A change of one group: its place, the option it has and the one it would have.
+/// A change of one group: its index, its current option and the new one.
 pub type Change = (usize, usize, usize);
 
-/// What a policy leaves of each row.
+/// The slack of every row under a policy.
 pub struct Room<'p> {
     problem: &'p Problem,
     left: Vec<i128>,
     /// The rows with this row as their base.
     above: Vec<Vec<usize>>,
-    /// The least that is left of any of them.
+    /// The least slack of any of them.
     tight: Vec<i128>,
 }
 
 impl<'p> Room<'p> {
-    /// The room beside a policy.
+    /// The slack of a policy.
     pub fn new(problem: &'p Problem, picks: &[usize]) -> Self {
         let left = problem.uses(picks).into_iter().zip(&problem.rows).map(|(used, row)| row.limit - used).collect();
         let mut above = vec![vec![]; problem.rows.len()];
@@ -246,12 +246,12 @@ impl<'p> Room<'p> {
         self.tight[base] = self.above[base].iter().map(|&row| self.left[row]).min().unwrap_or(i128::MAX);
     }
 
-    /// What is left of a row; negative where the policy overruns it.
+    /// The slack of a row; negative if the policy exceeds it.
     pub fn left(&self, row: usize) -> i128 {
         self.left[row]
     }
 
-    /// The rows that are overrun after changes, among those that the changes use more of.
+    /// The rows that are exceeded after changes, among those whose use increases.
     pub fn overrun(&self, changes: &[Change]) -> Vec<usize> {
         let more = self.more(changes);
         let own = |row: usize| more.binary_search_by_key(&row, |&(row, _)| row).map_or(0, |place| more[place].1);
@@ -264,7 +264,7 @@ impl<'p> Room<'p> {
         rows
     }
 
-    /// Makes a change.
+    /// Applies a change.
     pub fn make(&mut self, change: Change) {
         let more = self.more(&[change]);
         for &(row, extra) in &more {
@@ -276,7 +276,7 @@ impl<'p> Room<'p> {
         }
     }
 
-    /// By how much changes use more of rows, bases apart; rows ascending.
+    /// Increases of the use of rows, bases apart; rows ascending.
     fn more(&self, changes: &[Change]) -> Vec<(usize, i128)> {
         let mut more: Vec<(usize, i128)> = vec![];
         for &(group, from, to) in changes {

@@ -1,14 +1,14 @@
 //! Layers that share bits become one group with joint options, so that the problem stays a plain multiple choice.
 //!
-//! Options are joined layer by layer. When they become many, an option goes if another one with the same bits in every
-//! class that later layers belong to costs no more in any budget and loses no more: the rest of the policy can replace the
-//! first by the second.
+//! Options are joined layer by layer. When they become many, an option is dropped if another one with the same bits in
+//! every class of later layers costs no more in any budget and loses no more: it can replace the first one in any
+//! policy.
 
 use crate::search::{Choice, Class, Costs, Group, Precision};
 
-/// Fewer joint options than this are all kept: alternatives to the best policy are worth seeing too.
+/// With fewer joint options than this all are kept: alternatives to the best policy are of interest, too.
 const PRUNED_FROM: usize = 1000;
-/// Joint options beyond this many are refused rather than compared and searched for hours.
+/// With more joint options than this the problem is refused, instead of searching for hours.
 const MOST_OPTIONS: usize = 20_000;
 
 /// One way to quantize one layer.
@@ -16,16 +16,16 @@ const MOST_OPTIONS: usize = 20_000;
 pub(super) struct LayerOption {
     /// Its bits.
     pub bits: Precision,
-    /// What it adds to the objective.
+    /// Its contribution to the objective.
     pub loss: f64,
-    /// What it costs in the rows.
+    /// Its cost in each row.
     pub costs: Costs,
 }
 
 /// Why layers cannot be joined.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ShareError {
-    /// No bit-width is open to all of them.
+    /// No bit-width is allowed for all of them.
     #[error("layers {layers} share bits, but no choice of bits is open to all of them")]
     NothingCommon {
         /// The layers.
@@ -88,7 +88,7 @@ fn joint(
     let of = |class: &Class, bits: Precision| if class.weight { bits.weight } else { bits.act };
     let mut joined: Vec<Choice> = options[layers[0]].iter().map(single).collect();
     for (done, &layer) in layers.iter().enumerate().skip(1) {
-        // Classes of this layer, each with the place of an earlier member whose bits are settled.
+        // Classes of this layer, each with the position of an earlier member, whose bits are already chosen.
         let settled: Vec<(&Class, usize)> = mine
             .iter()
             .filter(|class| class.members.contains(&layer))
@@ -106,7 +106,7 @@ fn joint(
                 return Err(ShareError::TooMany { layers: shown() });
             }
         }
-        // Bits that the options of later layers will be compared with.
+        // Bits that later layers of the same class will need.
         let open: Vec<(&Class, usize)> = mine
             .iter()
             .filter(|class| layers[done + 1..].iter().any(|later| class.members.contains(later)))
@@ -133,7 +133,7 @@ fn with(choice: &Choice, option: &LayerOption) -> Choice {
     }
 }
 
-/// The options that no other one of the same key replaces, in their order.
+/// The options that no other one with the same key dominates, in their order.
 fn undominated<K: PartialEq>(choices: Vec<Choice>, key: impl Fn(&Choice) -> K) -> Vec<Choice> {
     let keys: Vec<K> = choices.iter().map(key).collect();
     let mut order: Vec<usize> = (0..choices.len()).collect();
@@ -186,8 +186,8 @@ mod tests {
         assert_eq!(seen, [("w4a4 w4a4".into(), 2.0, 8), ("w2a2 w2a2".into(), 6.0, 4)]);
     }
 
-    /// Both share activations only. With a4: weights 4 and 2 each, of which w4+w2 and w2+w4 cost and lose the same, so the
-    /// first of them stands for both.
+    /// Both layers share only activations. With a4: weights 4 and 2 each, of which w4+w2 and w2+w4 cost and lose the
+    /// same, so only the first of them is kept.
     #[test]
     fn what_is_not_shared_stays_free_and_dominated_options_go() {
         let layer =

@@ -1,4 +1,4 @@
-//! The one deadline of a command: whatever it solves on the way to its answer, it ends by then with what it has.
+//! The deadline of a command: everything that it solves stops by then, with its best result.
 
 use std::time::{Duration, Instant};
 
@@ -10,23 +10,23 @@ impl Deadline {
     /// No deadline.
     pub const NEVER: Self = Self(None);
 
-    /// One that is so many seconds from now. What is too far for a clock is never; so are infinity and NaN.
+    /// A deadline this many seconds from now. Never, if that is beyond the range of the clock, infinite or NaN.
     pub fn after(seconds: f64) -> Self {
         let wait = Duration::try_from_secs_f64(seconds.max(0.0)).ok().filter(|_| !seconds.is_nan());
         Self(wait.and_then(|wait| Instant::now().checked_add(wait)))
     }
 
-    /// Whether it is over.
+    /// Whether it has passed.
     pub fn passed(self) -> bool {
         self.0.is_some_and(|end| Instant::now() >= end)
     }
 
-    /// Seconds until then, zero if it is over; `None` when there is no end.
+    /// Seconds until then, zero if it has passed; `None` if there is none.
     pub fn left_s(self) -> Option<f64> {
         self.0.map(|end| end.saturating_duration_since(Instant::now()).as_secs_f64())
     }
 
-    /// When it is; `None` for never.
+    /// The time; `None` for never.
     pub fn end(self) -> Option<Instant> {
         self.0
     }

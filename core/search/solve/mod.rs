@@ -1,4 +1,4 @@
-//! From a problem to a policy with its proof: the boundary to solvers, and one search.
+//! Solving: the interface of solvers, and the search from a problem to a policy with its proof.
 
 mod deadline;
 mod scale;
@@ -7,4 +7,4 @@ mod solver;
 
 pub use deadline::Deadline;
 pub use search::{BudgetUse, DEFAULT_ALPHA, Found, Search, SearchError, Uniform};
-pub use solver::{Answer, Beside, Named, Proof, Solved, Solver, SolverError, Status, solve};
+pub use solver::{Answer, Beside, NamedSolver, Proof, Solved, Solver, SolverError, Status, solve};

@@ -1,17 +1,19 @@
-//! Losses brought to a size that solvers compute well with. Multiplying all losses by a power of two changes no policy's rank,
-//! and no bit of a loss either; near the ends of what a float holds, a solver's sums, products and roundings would.
+//! Scales losses to magnitudes that solvers handle well. Multiplying all losses by a power of two changes neither the
+//! order of policies nor the mantissa of a loss; close to the limits of floats, a solver's sums, products and roundings
+//! would.
 
 use crate::search::{Answer, Beside, Problem, Solver, SolverError, Status};
 
-/// Losses up to 2^ORDINARY and down to its inverse are left as they are, bit for bit.
+/// Losses between 2^-ORDINARY and 2^ORDINARY are left unchanged.
 const ORDINARY: i32 = 256;
-/// Losses that differ by more than a factor 2^WIDE are too far apart for sums in which both count.
+/// Losses that differ by more than a factor of 2^WIDE cannot both count in a sum.
 const WIDE: i32 = 80;
 
-/// Solves a problem whose losses may be of any size.
+/// Solves a problem with losses of any magnitude.
 pub(super) fn solve_scaled(solver: &dyn Solver, problem: &Problem, beside: Beside) -> Result<Answer, SolverError> {
     let answer = solve_in_range(solver, problem, beside)?;
-    // Choices that cost more than the whole answer set the scale that all others were lost in. No better policy has them.
+    // Choices that lose more than the whole answer determined the scale, in which the others vanished. No better policy
+    // has them.
     let Some((smaller, kept)) = without_hopeless(problem, &answer) else { return Ok(answer) };
     let place = |(kept, pick): (&Vec<usize>, &usize)| kept.iter().position(|choice| choice == pick).unwrap_or(0);
     let picks: Vec<usize> = kept.iter().zip(&answer.picks).map(place).collect();
@@ -32,8 +34,8 @@ fn solve_in_range(solver: &dyn Solver, problem: &Problem, beside: Beside) -> Res
     Ok(Answer { bound: answer.bound.map(|bound| times_power_of_two(bound, largest)), ..answer })
 }
 
-/// The problem without choices that are in no policy as good as the answer, and which choices it has left; `None` if that
-/// would not bring the others closer together.
+/// The problem without choices that are in no policy as good as the answer, and the indices of the remaining choices;
+/// `None` if that would not bring the others closer together.
 fn without_hopeless(problem: &Problem, answer: &Answer) -> Option<(Problem, Vec<Vec<usize>>)> {
     let (least, most) = exponents(problem)?;
     if most - least <= WIDE || answer.status == Status::Stopped {
@@ -42,7 +44,8 @@ fn without_hopeless(problem: &Problem, answer: &Answer) -> Option<(Problem, Vec<
     let found = problem.objective(&answer.picks);
     let least_loss = |group: &crate::search::Group| group.choices.iter().map(|c| c.loss).fold(f64::INFINITY, f64::min);
     let bottom: f64 = problem.groups.iter().map(least_loss).sum();
-    // Whatever a choice loses above its group's least, it loses above the bottom; twice, so that no rounding drops a good one.
+    // The excess of a choice over its group's minimum is an excess over the total minimum; doubled, so that rounding
+    // drops no good one.
     let room = 2.0 * (found - bottom) + f64::EPSILON * found.abs();
     let keep = |group: &crate::search::Group| -> Vec<usize> {
         let least = least_loss(group);
@@ -66,7 +69,7 @@ fn exponents(problem: &Problem) -> Option<(i32, i32)> {
     ends.map(|(low, high)| (exponent(low), exponent(high)))
 }
 
-/// The whole number e with 2^e <= value < 2^(e+1), of a positive finite value.
+/// The integer e with 2^e <= value < 2^(e+1), for a positive finite value.
 fn exponent(value: f64) -> i32 {
     let bits = value.to_bits();
     match (bits >> 52) as i32 {
@@ -75,7 +78,7 @@ fn exponent(value: f64) -> i32 {
     }
 }
 
-/// In steps, as 2^power itself need not be a float.
+/// In steps, as 2^power itself may overflow.
 fn times_power_of_two(mut value: f64, mut power: i32) -> f64 {
     while power != 0 {
         let step = power.clamp(-512, 512);
@@ -101,7 +104,7 @@ mod tests {
         assert_eq!(times_power_of_two(f64::MAX, -2200), 0.0);
     }
 
-    /// Keeps losses as a solver sees them.
+    /// Records the losses that a solver gets.
     struct Sees(std::sync::Mutex<Vec<Vec<f64>>>);
 
     impl Solver for Sees {
@@ -138,7 +141,8 @@ mod tests {
         assert_eq!(answer.bound, Some(0.75 * power));
     }
 
-    /// The first solve sees 1e-300 of the largest. Its answer, 2, rules the largest out, and the second sees the rest as it is.
+    /// In the first solve the other losses are 1e-300 of the largest. Its answer, 2, excludes the largest, and the
+    /// second solve gets the rest unchanged.
     #[test]
     fn what_is_out_of_the_question_does_not_set_the_scale() {
         let (losses, answer) = seen(&[1e300, 1.0, 2.0]);

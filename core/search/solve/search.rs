@@ -1,25 +1,27 @@
-//! One search: indicators and constraints become a [`Problem`](crate::search::Problem); a solver's answer becomes a policy with its
-//! proof.
+//! A search: indicators and constraints become a [`Problem`](crate::search::Problem), and a solver's answer becomes a
+//! policy with its proof.
 
 use crate::search::analysis::Refusal;
 use crate::search::{
     Accounting, Allowed, BitWidth, Candidates, Constraints, Indicators, IndicatorsError, Infeasible, Instance,
-    InstanceError, Named, Policy, Precision, Proof, RisingIndicators, Room, Solved, Solver, SolverError, Status, solve,
+    InstanceError, NamedSolver, Policy, Precision, Proof, RisingIndicators, Room, Solved, Solver, SolverError, Status,
+    solve,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Alpha where nothing says another one: that of LIMPQ's published search, for learned step sizes.
+/// The default alpha: that of LIMPQ's published search, for learned step sizes.
 pub const DEFAULT_ALPHA: f64 = 2.0;
 
 /// Everything that a search depends on.
 #[derive(Clone, Copy)]
 pub struct Search<'a> {
-    /// What must be kept.
+    /// The constraints.
     pub constraints: Constraints<'a>,
-    /// How sensitive the layers are.
+    /// The indicators.
     pub indicators: &'a Indicators,
-    /// Weight of the weights' indicators against the activations'; the most influential setting. With 0, weights do not count.
+    /// Weight of the weights' indicators relative to the activations'; the most influential setting. With 0, weights do
+    /// not count.
     pub alpha: f64,
     /// Whether bit-widths may be chosen whose indicator is below that of the next higher one.
     pub rising: RisingIndicators,
@@ -32,7 +34,7 @@ pub struct BudgetUse {
     pub name: String,
     /// The limit as written.
     pub asked: String,
-    /// The upper end, in `unit`; `None` when the budget has only a lower one.
+    /// The upper end, in `unit`; `None` if the budget only has a lower one.
     pub limit: Option<f64>,
     /// The lower end, in `unit`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,10 +45,10 @@ pub struct BudgetUse {
     pub at_32_bits: Option<f64>,
     /// Unit of the figures.
     pub unit: &'static str,
-    /// Whether it stands in the way of lowering the objective by changing one layer.
+    /// Whether it prevents lowering the objective by changing a single layer.
     pub binding: bool,
-    /// By how much the objective would fall if the upper end were one percent higher: its shadow price, found by solving
-    /// again. `None` when it was not asked for or when not both answers are proven.
+    /// By how much the objective would fall if the upper end were one percent higher: its shadow price, found by
+    /// solving again. `None` if it was not computed, or if not both answers are proven.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gain_of_one_percent: Option<f64>,
 }
@@ -59,7 +61,7 @@ pub struct Found {
     pub policy: Policy,
     /// Sum of activation indicators plus alpha times sum of weight indicators.
     pub objective: f64,
-    /// How far the answer can be trusted.
+    /// Its proof.
     pub proof: Proof,
     /// Use of each budget.
     pub budgets: Vec<BudgetUse>,
@@ -71,9 +73,9 @@ pub struct Found {
     pub alpha: f64,
     /// Whether bit-widths could be chosen whose indicator is below that of the next higher one.
     pub rising_indicators: RisingIndicators,
-    /// The candidates it chose from.
+    /// The candidate bit-widths.
     pub candidates: Candidates,
-    /// What looks wrong with the indicators, and whatever else makes the answer doubtful.
+    /// Warnings about the indicators, and other reasons for doubt.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// The rules on single layers, as written.
@@ -93,7 +95,7 @@ pub struct Uniform {
     pub objective: f64,
     /// Use of each budget, in the budget's printed unit; `None` where the cost model does not know it.
     pub used: Vec<Option<f64>>,
-    /// Whether it keeps every budget.
+    /// Whether it is within every budget.
     pub fits: bool,
     /// Number of layers in which the search itself may not choose these bits, because of a rule or of rising
     /// indicators.
@@ -106,13 +108,13 @@ pub enum SearchError {
     /// The indicators do not fit.
     #[error(transparent)]
     Indicators(#[from] IndicatorsError),
-    /// The problem cannot be stated.
+    /// The problem cannot be built.
     #[error(transparent)]
     Instance(InstanceError),
     /// Alpha is not a number, or negative.
     #[error("alpha must be 0 or a positive number, got {0}")]
     Alpha(f64),
-    /// Sums of indicators are beyond what a float holds.
+    /// Sums of indicators overflow.
     #[error(
         "the indicators are too large to be added up with alpha {alpha:?}: layer {layer:?} has {value:?} for its {tensor}. Lower \
          alpha, or find out why the indicators are so large"
@@ -136,7 +138,7 @@ pub enum SearchError {
         /// The layer.
         layer: String,
     },
-    /// No policy keeps every budget.
+    /// No policy is within every budget.
     #[error("{0}")]
     Infeasible(Box<Infeasible>),
     /// The solver gave up or failed.
@@ -145,15 +147,15 @@ pub enum SearchError {
 }
 
 impl Constraints<'_> {
-    /// Whether the constraints can be stated and some policy keeps them: what can be said before there are indicators. A
-    /// solver that cannot tell in time refuses nothing.
+    /// Checks that the constraints can be compiled and some policy satisfies them, which does not need indicators. If
+    /// the solver cannot tell in time, nothing is refused.
     ///
     /// # Errors
-    /// Constraints that cannot be stated, or that no policy keeps.
+    /// Constraints that cannot be compiled, or that no policy satisfies.
     pub fn preflight(&self, solver: &dyn Solver) -> Result<(), SearchError> {
         let instance = Instance::new(self, |_, _| Some(0.0)).map_err(SearchError::Instance)?;
         let problem = &instance.problem;
-        let solver = Named::new("", solver);
+        let solver = NamedSolver::new("", solver);
         if problem.each_row_fits() && !matches!(solve(solver, problem, None), Err(SolverError::Infeasible)) {
             return Ok(());
         }
@@ -163,10 +165,10 @@ impl Constraints<'_> {
 }
 
 impl Search<'_> {
-    /// The integer program and what its parts stand for.
+    /// The integer program with the meaning of its parts.
     ///
     /// # Errors
-    /// Indicators that do not fit, constraints that cannot be stated.
+    /// Indicators that do not fit, constraints that cannot be compiled.
     pub fn instance(&self) -> Result<Instance, SearchError> {
         if !(self.alpha.is_finite() && self.alpha >= 0.0) {
             return Err(SearchError::Alpha(self.alpha));
@@ -183,7 +185,7 @@ impl Search<'_> {
         })
     }
 
-    /// That every sum of these indicators, one for each tensor, is a finite number: of any policy, with alpha and without.
+    /// Checks that every sum of these indicators, one per tensor, is finite: for any policy, with alpha and without.
     fn adds_up(&self) -> Result<(), SearchError> {
         let usable =
             |values: &BTreeMap<BitWidth, f64>| values.values().copied().filter(|v| v.is_finite()).fold(0.0, f64::max);
@@ -203,11 +205,12 @@ impl Search<'_> {
         Err(SearchError::Overflow { layer, tensor, value, alpha: self.alpha })
     }
 
-    /// What a layer at these bits adds to the objective; `None` where the rule on rising indicators forbids them.
+    /// The contribution of a layer at these bits to the objective; `None` if the rule on rising indicators forbids
+    /// them.
     fn loss(&self, rule: &Allowed, bits: Precision) -> Option<f64> {
         let of = &self.indicators.layers[&rule.layer];
         let open = |values: &BTreeMap<_, f64>, bits, pinned: bool| match values.get(&bits) {
-            // A layer held at bits that have no indicator adds the same to every policy: nothing.
+            // A layer pinned to bits without an indicator contributes the same to every policy: nothing.
             None => Some(0.0),
             Some(_) if !pinned && self.rising.forbids(values, bits) => None,
             Some(&value) => Some(value),
@@ -219,18 +222,23 @@ impl Search<'_> {
     /// Finds the best policy.
     ///
     /// # Errors
-    /// As [`Self::instance`]; budgets that cannot be kept; a solver that fails.
-    pub fn run(&self, solver: Named) -> Result<Found, SearchError> {
+    /// As [`Self::instance`]; budgets that no policy is within; a solver that fails.
+    pub fn run(&self, solver: NamedSolver) -> Result<Found, SearchError> {
         let instance = self.instance()?;
         let solved = self.solve(&instance, solver, None)?;
         Ok(self.found(&instance, &solved, solver.name))
     }
 
-    /// Solves an instance of this search; one that has no policy is explained.
+    /// Solves an instance of this search; if it has no policy, the error explains why.
     ///
     /// # Errors
     /// As [`Self::run`].
-    pub fn solve(&self, instance: &Instance, solver: Named, near: Option<&[usize]>) -> Result<Solved, SearchError> {
+    pub fn solve(
+        &self,
+        instance: &Instance,
+        solver: NamedSolver,
+        near: Option<&[usize]>,
+    ) -> Result<Solved, SearchError> {
         let problem = &instance.problem;
         let explain = || {
             let open = |layer: &Allowed, bits: Precision| self.loss(layer, bits).is_some();
@@ -246,8 +254,8 @@ impl Search<'_> {
         })
     }
 
-    /// Sums of the weights' and of the activations' indicators of a policy in graph order; `None` when one of them is not
-    /// known. A tensor that a rule holds at one bit-width counts as nothing if it has no indicator there.
+    /// Sums of the weights' and of the activations' indicators of a policy in graph order; `None` if one of them is not
+    /// known. A tensor that a rule pins to one bit-width counts as 0 if it has no indicator there.
     pub fn sums(&self, bits: &[Precision]) -> Option<[f64; 2]> {
         let graph = self.constraints.graph;
         let pinned = self.constraints.rules.allowed(graph, self.constraints.candidates).ok()?;
@@ -262,7 +270,7 @@ impl Search<'_> {
         Some(sums)
     }
 
-    /// What a solved instance says.
+    /// The report of a solved instance.
     pub fn found(&self, instance: &Instance, solved: &Solved, solver: &str) -> Found {
         let Constraints { graph, candidates, accounting, rules, .. } = self.constraints;
         let bits = instance.bits(&solved.picks);
@@ -282,15 +290,21 @@ impl Search<'_> {
         }
     }
 
-    /// What one percent more of each budget would gain, found by solving again. It stays unknown unless both answers are
-    /// proven, and is not asked for after one that is not, or when the time is over.
-    pub fn shadow_prices(&self, instance: &mut Instance, solved: &Solved, solver: Named, budgets: &mut [BudgetUse]) {
+    /// The gain by one percent more of each budget, found by solving again. It stays unknown unless both answers are
+    /// proven, and is not computed after an answer that is not, or when the time is over.
+    pub fn shadow_prices(
+        &self,
+        instance: &mut Instance,
+        solved: &Solved,
+        solver: NamedSolver,
+        budgets: &mut [BudgetUse],
+    ) {
         let proven = |solved: &Solved| solved.proof.status == Status::Optimal;
         for (budget, used) in budgets.iter_mut().enumerate().filter(|_| proven(solved)) {
             if solver.deadline.passed() {
                 return;
             }
-            let Some(most) = instance.stated.limits[budget].most else { continue };
+            let Some(most) = instance.compiled.limits[budget].most else { continue };
             instance.set_limit(budget, most.saturating_add(most / 100));
             let wider = solve(solver, &instance.problem, Some(&solved.picks));
             instance.set_limit(budget, most);
@@ -299,8 +313,8 @@ impl Search<'_> {
         }
     }
 
-    /// The uniform policy of smallest objective that keeps every budget: the same weight bits and the same activation
-    /// bits in every layer. `None` when no uniform policy keeps them.
+    /// The uniform policy of smallest objective within every budget: the same weight bits and the same activation bits
+    /// in every layer. `None` if there is none.
     ///
     /// # Errors
     /// As [`Self::instance`].
@@ -309,23 +323,23 @@ impl Search<'_> {
         Ok(all.min_by(|a, b| a.objective.total_cmp(&b.objective)))
     }
 
-    /// Every uniform policy, highest weight bits first. Rules that pin a tensor of all layers to the same bits hold for them
-    /// too. Other rules and bit-widths left out for rising indicators do not keep one out of this list; it says in how many
-    /// layers they would.
+    /// Every uniform policy, highest weight bits first. Rules that pin a tensor of all layers to the same bits apply to
+    /// them, too. Policies that other rules or rising indicators forbid are also listed, with the number of layers
+    /// concerned.
     ///
     /// # Errors
     /// As [`Self::instance`].
     pub fn uniforms(&self) -> Result<Vec<Uniform>, SearchError> {
         let instance = self.instance()?;
-        let Instance { stated, problem, .. } = &instance;
+        let Instance { compiled, problem, .. } = &instance;
         let uniform = |bits: Precision| {
             let loss = |layer: &Allowed| {
                 let of = &self.indicators.layers[&layer.layer];
                 let value = |values: &BTreeMap<_, f64>, bits| values.get(&bits).copied().unwrap_or(0.0);
                 value(&of.act, bits.act) + self.alpha * value(&of.weight, bits.weight)
             };
-            let costs: Vec<Option<u64>> = stated.tables.iter().map(|table| table.uniform(bits)).collect();
-            let fits = costs.iter().zip(&stated.limits).all(|(cost, limits)| {
+            let costs: Vec<Option<u64>> = compiled.tables.iter().map(|table| table.uniform(bits)).collect();
+            let fits = costs.iter().zip(&compiled.limits).all(|(cost, limits)| {
                 cost.is_some_and(|cost| limits.most.is_none_or(|most| cost <= most) && limits.least <= Some(cost))
             });
             let closed = problem.groups.iter().map(|group| {
@@ -333,19 +347,19 @@ impl Search<'_> {
                 let has = |&place: &usize| !group.choices.iter().any(|choice| open(choice, place));
                 (0..group.layers.len()).filter(has).count()
             });
-            let printed = stated.tables.iter().zip(&costs).map(|(table, cost)| cost.map(|cost| table.printed(cost)));
+            let printed = compiled.tables.iter().zip(&costs).map(|(table, cost)| cost.map(|cost| table.printed(cost)));
             Uniform {
                 bits,
-                objective: stated.allowed.iter().map(loss).sum(),
+                objective: compiled.allowed.iter().map(loss).sum(),
                 fits,
                 used: printed.collect(),
                 closed: closed.sum(),
             }
         };
-        // Where rules pin a tensor of every layer to the same bits, uniform policies have these, too.
+        // If rules pin a tensor of every layer to the same bits, uniform policies have these, too.
         let candidates: Vec<BitWidth> = self.constraints.candidates.iter().collect();
         let pinned = |of: fn(&Allowed) -> &Vec<BitWidth>| {
-            let mut lists = stated.allowed.iter().map(of);
+            let mut lists = compiled.allowed.iter().map(of);
             let first = lists.next().filter(|first| first.len() == 1)?;
             lists.all(|list| list == first).then(|| first.clone())
         };
@@ -357,10 +371,10 @@ impl Search<'_> {
 
     /// How much of each budget a policy of an instance uses.
     pub fn uses(&self, instance: &Instance, picks: &[usize]) -> Vec<BudgetUse> {
-        let stated = &instance.stated;
+        let compiled = &instance.compiled;
         let bits = instance.bits(picks);
         let binding = binding(instance, picks);
-        let budgets = stated.tables.iter().zip(&stated.limits).zip(self.constraints.budgets).enumerate();
+        let budgets = compiled.tables.iter().zip(&compiled.limits).zip(self.constraints.budgets).enumerate();
         budgets
             .map(|(index, ((table, limits), budget))| {
                 let used = table.total(bits.iter().copied()).expect("costs are known wherever the search may go");
@@ -380,11 +394,11 @@ impl Search<'_> {
     }
 }
 
-/// For each budget, whether some group has an option of smaller loss that does not fit into what the policy leaves of it.
+/// For each budget, whether some group has an option of smaller loss that does not fit into the slack of the policy.
 fn binding(instance: &Instance, picks: &[usize]) -> Vec<bool> {
-    let Instance { stated, problem, origins, .. } = instance;
+    let Instance { compiled, problem, origins, .. } = instance;
     let room = Room::new(problem, picks);
-    let mut binding = vec![false; stated.tables.len()];
+    let mut binding = vec![false; compiled.tables.len()];
     for (place, (group, &pick)) in problem.groups.iter().zip(picks).enumerate() {
         let better = (0..group.choices.len()).filter(|&choice| group.choices[choice].loss < group.choices[pick].loss);
         for row in better.flat_map(|choice| room.overrun(&[(place, pick, choice)])) {

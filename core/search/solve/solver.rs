@@ -1,35 +1,35 @@
-//! The solver boundary: a problem in, a policy with its proof or an honest refusal out.
+//! The interface of solvers: a problem in, a policy with its proof out, or the reason why there is none.
 
 use super::scale::solve_scaled;
 use crate::search::{Deadline, Problem};
 use serde::{Deserialize, Serialize};
 
-/// How far an answer can be trusted.
+/// Whether an answer is proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Status {
     /// No policy within the budgets is better.
     Optimal,
-    /// A limit ended the search; the gap says how much better a policy could still be.
+    /// A limit stopped the search; the gap says how much better a policy could still be.
     Stopped,
     /// Found without a proof.
     Heuristic,
 }
 
-/// Evidence that comes with an answer.
+/// The proof of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Proof {
-    /// How far it goes.
+    /// The status of the answer.
     pub status: Status,
     /// No policy within the budgets has a smaller objective than this.
     pub bound: f64,
     /// (objective - bound) / |objective|; 0 when optimal, at most 1 when the objective is 0.
     pub gap: f64,
-    /// Time the solver took, in seconds; not written if it is 0, as in what a run keeps.
+    /// Time of the solver, in seconds; not written if it is 0, as in the artifacts of a run.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub seconds: f64,
-    /// How many parts of the problem it looked at, where the solver counts them.
+    /// Number of nodes examined, if the solver counts them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<u64>,
 }
@@ -38,26 +38,26 @@ fn is_zero(seconds: &f64) -> bool {
     *seconds == 0.0
 }
 
-/// What a solver found.
+/// The answer of a solver.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     /// Index of the chosen option of each group.
     pub picks: Vec<usize>,
-    /// How far it goes.
+    /// The status of the answer.
     pub status: Status,
-    /// No feasible policy has a smaller objective; `None` when the solver knows none.
+    /// No feasible policy has a smaller objective; `None` if the solver has no bound.
     pub bound: Option<f64>,
-    /// How many parts of the problem were looked at; `None` when the solver does not count.
+    /// Number of nodes examined; `None` if the solver does not count them.
     pub nodes: Option<u64>,
 }
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum SolverError {
-    /// Proven: no policy keeps every budget.
+    /// Proven: no policy is within every budget.
     #[error("no policy keeps every budget")]
     Infeasible,
-    /// A limit ended the search before any policy was found.
+    /// A limit stopped the search before any policy was found.
     #[error("{limit} ended the search before a policy was found; raise it: {option}")]
     NothingFound {
         /// The limit, in words.
@@ -80,10 +80,10 @@ pub enum SolverError {
     Library {
         /// Name of the solver.
         solver: &'static str,
-        /// What it said.
+        /// Its error.
         message: String,
     },
-    /// An answer that does not survive the check in exact arithmetic.
+    /// An answer that the check in exact arithmetic refutes.
     #[error(
         "{solver} returned a policy that overruns budget {budget} by {excess} units in exact arithmetic; \
          this is a numerical fault of that solver, use another one"
@@ -101,7 +101,7 @@ pub enum SolverError {
 /// Solves multiple-choice problems.
 ///
 /// ```
-/// # use limpq_core::search::{Answer, Choice, Group, Named, Problem, Row, Solver, SolverError, Status, solve};
+/// # use limpq_core::search::{Answer, Choice, Group, NamedSolver, Problem, Row, Solver, SolverError, Status, solve};
 /// /// The option of each group that costs least in the first row: within that budget if anything is, and rarely good.
 /// struct Cheapest;
 ///
@@ -124,19 +124,19 @@ pub enum SolverError {
 /// let group = |layer: &str| Group { layers: vec![layer.into()], choices: choices.clone() };
 /// let problem = Problem { groups: vec![group("conv1"), group("conv2")], rows: vec![Row::new("size", 6)] };
 /// // What it returns is checked in exact arithmetic; budgets ignored, two is the least that could be lost.
-/// let solved = solve(Named::new("cheapest", &Cheapest), &problem, None)?;
+/// let solved = solve(NamedSolver::new("cheapest", &Cheapest), &problem, None)?;
 /// assert_eq!((solved.picks, solved.objective, solved.proof.bound), (vec![1, 1], 6.0, 2.0));
 /// # Ok::<(), SolverError>(())
 /// ```
 pub trait Solver: Send + Sync {
-    /// The best policy with its proof. Deterministic unless a limit of time ends it: one problem, one answer.
+    /// The best policy with its proof. Deterministic unless a time limit stops it.
     ///
     /// # Errors
-    /// [`SolverError::Infeasible`] only when that is proven.
+    /// [`SolverError::Infeasible`] only if that is proven.
     fn solve(&self, problem: &Problem) -> Result<Answer, SolverError>;
 
-    /// The same, told what the caller knows besides. That may save time and must not change the answer, but for the deadline:
-    /// when it is over, the best policy found so far is the answer, with what is proven of it.
+    /// The same with hints of the caller. They may save time and must not change the answer, except for the deadline:
+    /// when it has passed, the answer is the best policy found so far, with its bound.
     ///
     /// # Errors
     /// As [`Self::solve`].
@@ -144,34 +144,34 @@ pub trait Solver: Send + Sync {
         self.solve(problem)
     }
 
-    /// Seconds that a command may take for all that it solves; `None` for as long as it takes.
+    /// Time limit in seconds for everything that a command solves; `None` if there is none.
     fn time_limit_s(&self) -> Option<f64> {
         None
     }
 }
 
-/// What a caller knows beside the problem.
+/// Hints of a caller to a solver.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Beside<'a> {
-    /// The answer of a similar problem, which may or may not keep the budgets of this one.
+    /// The answer of a similar problem, which may or may not be within the budgets of this one.
     pub near: Option<&'a [usize]>,
-    /// When to stop, beside the solver's own limits.
+    /// When to stop, besides the solver's own limits.
     pub deadline: Deadline,
 }
 
-/// A solver at work for a command: its name in answers, and the one deadline of all that the command solves.
+/// A solver with its name and the deadline of the command that uses it.
 #[derive(Clone, Copy)]
-pub struct Named<'a> {
+pub struct NamedSolver<'a> {
     /// Its registered name.
     pub name: &'a str,
     /// The solver.
     pub solver: &'a dyn Solver,
-    /// When the command's time is over.
+    /// The deadline of the command.
     pub deadline: Deadline,
 }
 
-impl<'a> Named<'a> {
-    /// A solver whose time for a command starts now.
+impl<'a> NamedSolver<'a> {
+    /// A solver whose time limit starts now.
     pub fn new(name: &'a str, solver: &'a dyn Solver) -> Self {
         Self { name, solver, deadline: solver.time_limit_s().map_or(Deadline::NEVER, Deadline::after) }
     }
@@ -184,16 +184,16 @@ pub struct Solved {
     pub picks: Vec<usize>,
     /// Total loss.
     pub objective: f64,
-    /// How far it can be trusted.
+    /// The proof of the answer.
     pub proof: Proof,
 }
 
-/// Runs a solver on losses of a size that it computes well with, checks what it returns in exact arithmetic and times it. `near`
-/// is the answer of a similar problem.
+/// Runs a solver on scaled losses, checks its answer in exact arithmetic and times it. `near` is the answer of a
+/// similar problem.
 ///
 /// # Errors
-/// Those of the solver, and an answer that overruns a budget.
-pub fn solve(solver: Named, problem: &Problem, near: Option<&[usize]>) -> Result<Solved, SolverError> {
+/// Those of the solver, and an answer that exceeds a budget.
+pub fn solve(solver: NamedSolver, problem: &Problem, near: Option<&[usize]>) -> Result<Solved, SolverError> {
     let start = std::time::Instant::now();
     let answer = solve_scaled(solver.solver, problem, Beside { near, deadline: solver.deadline })?;
     let seconds = start.elapsed().as_secs_f64();
@@ -206,7 +206,7 @@ pub fn solve(solver: Named, problem: &Problem, near: Option<&[usize]>) -> Result
     let objective = problem.objective(&answer.picks);
     let bound = match (answer.status, answer.bound) {
         (Status::Optimal, _) => objective,
-        // A gap of nothing is for what is proven: rounding may bring a bound up to the objective.
+        // A gap of 0 is for proven answers only: rounding may raise a bound to the objective.
         (_, Some(bound)) if bound.is_finite() => bound.min(objective.next_down()),
         _ => relaxed(problem).min(objective.next_down()),
     };
@@ -219,7 +219,7 @@ pub fn solve(solver: Named, problem: &Problem, near: Option<&[usize]>) -> Result
     Ok(Solved { picks: answer.picks, objective, proof })
 }
 
-/// The bound that needs no solver: every layer at its least loss, budgets ignored.
+/// The bound that needs no solver: every layer at its minimum loss, budgets ignored.
 fn relaxed(problem: &Problem) -> f64 {
     let least =
         |group: &crate::search::Group| group.choices.iter().map(|choice| choice.loss).fold(f64::INFINITY, f64::min);

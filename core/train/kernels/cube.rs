@@ -1,4 +1,4 @@
-//! What kernels for burn's GPUs have in common.
+//! Shared by kernels for burn's GPUs.
 
 #![expect(missing_docs, reason = "of a function the macro `cube` makes a module and a struct without documentation")]
 
@@ -9,25 +9,24 @@ use burn_cubecl::{
     tensor::CubeTensor,
 };
 
-/// Units of a cube: at most so many, and a power of two, since sums halve them again and again. A processor has as many as
-/// it has cores.
+/// Units of a cube: a power of two, since reductions halve them. A CPU has as many as it has cores.
 pub fn units(client: &Client) -> u32 {
     const MOST: u32 = 256;
     1 << client.properties().hardware.max_units_per_cube.clamp(1, MOST).ilog2()
 }
 
-/// Values that a unit takes at once, where so many lie in a row.
+/// Number of values that a unit processes at once, if rows are that long.
 pub fn vector_size(tensor: &CubeTensor, row: usize) -> usize {
     let sizes = tensor.client.io_optimized_vector_sizes(tensor.dtype.size());
     sizes.filter(|size| row.is_multiple_of(*size)).max().unwrap_or(1)
 }
 
-/// A new tensor next to another, not filled.
+/// A new, uninitialised tensor on the device of another.
 pub fn empty(beside: &CubeTensor, shape: Shape) -> CubeTensor {
     empty_device_contiguous_dtype(beside.client.clone(), beside.device.clone(), shape, beside.dtype)
 }
 
-/// What all rows of units in a column have, added up: the sum is right in the first row. Two numbers at once.
+/// Column sums over all rows of units, valid in the first row; two values at once.
 #[cube]
 pub fn over_rows<N: Size>(
     first: Vector<f32, N>,

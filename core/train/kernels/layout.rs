@@ -1,9 +1,9 @@
-//! How activations lie in memory.
+//! Memory layout of activations.
 
 use burn::tensor::{Device, Tensor};
 
-/// What does not care for the order of values, done in the order in which a convolution with a kernel of so many weights takes
-/// them; taking them in another order would copy them there and back.
+/// Applies an element-wise operation in NHWC (channels last) memory layout if the convolution with `weights` weights
+/// that reads the result prefers it; in the other layout the values would be copied twice.
 pub fn in_memory_order(values: Tensor<4>, weights: usize, work: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<4> {
     let shape = values.dims();
     let [batch, channels, height, width] = shape;
@@ -15,7 +15,7 @@ pub fn in_memory_order(values: Tensor<4>, weights: usize, work: impl FnOnce(Tens
     work(values.reshape([1, count])).reshape(shape)
 }
 
-/// Whether a convolution on a device takes so many values with so many weights with channels last.
+/// Whether a convolution on a device prefers channels last, for so many values and weights.
 fn channels_last(device: &Device, values: usize, weights: usize) -> bool {
     match device.as_dispatch() {
         #[cfg(feature = "cubecl")]

@@ -1,7 +1,7 @@
-//! Operations of networks that burn composes of others, each as one with a backward pass of its own.
+//! Operations that burn would compose of others, each as one operation with its own backward pass.
 //!
-//! Each of them is one file or folder, a [`CustomOp`] with the way that it is done on each backend. Where a backend has none of its
-//! own, what burn does there is used, which is also what the tests compare with.
+//! Each of them is a file or folder with a [`CustomOp`] and its kernels per backend. On backends without a kernel
+//! burn's operations are used, which are also the reference of the tests.
 
 #![cfg_attr(
     feature = "tch",

@@ -1,10 +1,11 @@
-//! Rectifiers. For the backward pass burn keeps their input, which nobody else needs behind a batch-norm, and on libtorch fills by a
-//! mask, in one thread; here the output is kept, which the next layer's quantizer keeps as well.
+//! ReLU. For the backward pass burn saves its input, which nobody else needs after a batch-norm, and on libtorch
+//! computes the gradient by a mask in one thread; here the output is saved, which the next layer's quantizer saves as
+//! well.
 
 use super::{CustomOp, OpBackend, Outputs, Saved};
 use burn::{backend::tensor::FloatTensor, tensor::Tensor};
 
-/// max(x, 0), whose slope at 0 is 0.
+/// max(x, 0), with gradient 0 at 0.
 pub fn relu(input: Tensor<4>) -> Tensor<4> {
     Relu.apply([input.into()])
 }

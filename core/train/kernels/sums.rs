@@ -1,18 +1,18 @@
-//! Sums that the compiler vectorises: many run side by side, in 32 bits, and are added up in 64.
+//! Vectorised sums: many partial sums in 32 bits, added up in 64.
 
 /// With fewer values than this, other threads would finish before they have begun.
 pub(super) const PARALLEL: usize = 1 << 17;
-/// Sums that run side by side: a few registers of them.
+/// Number of independent partial sums, a few registers.
 const LANES: usize = 32;
 
-/// The sum of what `each` makes of the values.
+/// The sum of `each` over the values.
 #[inline(always)]
 pub(super) fn sum(values: &[f32], each: impl Fn(f32) -> f32) -> f64 {
     let [sum, _] = two(values, values, |value, _| [each(value), 0.0]);
     sum
 }
 
-/// The two sums of what `each` makes of pairs of values.
+/// The two sums of `each` over pairs of values.
 #[inline(always)]
 pub(super) fn two(values: &[f32], others: &[f32], each: impl Fn(f32, f32) -> [f32; 2]) -> [f64; 2] {
     let mut sums = [[0f32; LANES]; 2];

@@ -1,23 +1,24 @@
-//! Backward passes of PyTorch's own: an operation runs forward under libtorch's autograd, which later gives its gradients.
+//! Backward passes by PyTorch: an operation runs forward under libtorch's autograd, which later computes its gradients.
 //!
-//! burn does not know of libtorch's graph. What enters an operation here is cut off from whatever made it, what leaves it is
-//! cut off from the operation; each operation is a graph of its own, kept until its gradients are asked for.
+//! burn does not know libtorch's graph. Inputs are detached from the graph they come from, and outputs from the
+//! operation; each operation has its own graph, kept until its gradients are computed.
 
 use super::{Outputs, Saved};
 use burn::backend::{LibTorch, libtorch::TchTensor};
 use tch::{Device, Tensor};
 
-/// `[batch, channels, height, width]` as `[batch, height, width, channels]`, and the way back.
+/// The permutation of `[batch, channels, height, width]` to `[batch, height, width, channels]`, and its inverse.
 const LAST: [i64; 4] = [0, 2, 3, 1];
 const SECOND: [i64; 4] = [0, 3, 1, 2];
 
-/// Whether a convolution of so many values with so many weights is done with channels last. On the processor libtorch's kernels are
-/// faster so, but for many weights and few pixels, as measured; for GPUs that is NVIDIA's advice, not measured.
+/// Whether a convolution with so many values and weights runs in channels-last layout. On the CPU libtorch's kernels
+/// are faster in it, except for many weights and few pixels, as measured; for GPUs that is NVIDIA's advice, not
+/// measured.
 pub(super) fn channels_last(on_gpu: bool, values: usize, weights: usize) -> bool {
     on_gpu || values >= weights
 }
 
-/// Images and a kernel as a convolution takes them; those that do not lie so are copied.
+/// Images and kernel in the layout of the convolution, copied if necessary.
 pub(super) fn laid_out([images, kernel]: [TchTensor; 2]) -> [TchTensor; 2] {
     let on_gpu = images.tensor.device() != Device::Cpu;
     let last = channels_last(on_gpu, images.tensor.numel(), kernel.tensor.numel());
@@ -27,7 +28,7 @@ pub(super) fn laid_out([images, kernel]: [TchTensor; 2]) -> [TchTensor; 2] {
     })
 }
 
-/// Whether the channels of neighbouring pixels, and not the pixels of a channel, lie side by side.
+/// Whether a tensor is in channels-last layout.
 fn is_channels_last(tensor: &Tensor) -> bool {
     tensor.dim() == 4 && !tensor.is_contiguous() && tensor.permute(LAST).is_contiguous()
 }
@@ -41,12 +42,12 @@ pub(super) fn record<const N: usize>(
     let leaves = inputs.each_ref().map(|input| input.tensor.detach().set_requires_grad(true));
     let output = tch::with_grad(|| operation(&leaves));
     let outside = TchTensor::new(output.detach());
-    // burn writes into tensors that nobody else holds; the inputs are still needed as they are.
+    // burn overwrites tensors without other owners; the inputs are still needed.
     let graph = leaves.into_iter().chain([output]).map(TchTensor::new);
     Outputs::new(outside).saving(inputs.into_iter().chain(graph))
 }
 
-/// The gradients of those inputs of [`record`] that are wanted; `SAVED` is 2 * N + 1.
+/// The wanted gradients of inputs of [`record`]; `SAVED` is 2 * N + 1.
 pub(super) fn gradients<const N: usize, const SAVED: usize>(
     saved: Saved<LibTorch>,
     gradient: &TchTensor,
@@ -57,7 +58,7 @@ pub(super) fn gradients<const N: usize, const SAVED: usize>(
     let (leaves, output) = (&saved[N..2 * N], &saved[2 * N].tensor);
     let inputs: Vec<&Tensor> =
         leaves.iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(leaf, _)| &leaf.tensor).collect();
-    // libtorch starts at a number. The dot product with g is one whose gradient is g, to the last bit.
+    // Backpropagation in libtorch starts at a scalar. The gradient of the dot product with g is g, to the last bit.
     let permuted = is_channels_last(output);
     let flat = |tensor: &Tensor| match permuted {
         true => tensor.permute(LAST).reshape([-1]),

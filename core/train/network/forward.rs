@@ -1,4 +1,4 @@
-//! Running a network: the way from images to scores, with fake quantization at the inputs of each layer.
+//! Running a network: from images to logits, with fake quantization at the inputs of each layer.
 
 use super::{
     super::{Role, kernels},
@@ -15,7 +15,7 @@ use burn::{module::Param, tensor::Tensor};
 pub(super) const TRAIN: Statistics = Statistics::Train { passes: 1 };
 
 impl Network {
-    /// Class scores `[batch, classes]` of images `[batch, channels, height, width]` with every layer at the given bits.
+    /// Logits `[batch, classes]` of images `[batch, channels, height, width]` with every layer at the given bits.
     /// `training` normalises with the batch's statistics and updates the running ones.
     pub fn forward(&self, images: Tensor<4>, bits: &Bits, training: bool) -> Tensor<2> {
         self.run_all(images, bits, if training { TRAIN } else { Statistics::Running }, &mut |layer, input, kernel| {
@@ -23,9 +23,9 @@ impl Network {
         })
     }
 
-    /// Class scores in full precision, but with the input and weights of each layer (its place in [`Plan::layers`]) as
-    /// `prepare` gives them back. It may look, or replace tensors by others of the same shape. Batch-norms use the first of
-    /// their copies; in an untrained network all copies are the pre-trained one.
+    /// Logits in full precision, but with the input and weights of each layer (its index in [`Plan::layers`]) replaced
+    /// by what `prepare` returns, of the same shape. Batch-norms use the first of their copies; in an untrained network
+    /// all copies are the pre-trained one.
     pub fn forward_with(
         &self,
         images: Tensor<4>,
@@ -38,14 +38,14 @@ impl Network {
     pub fn quantized(&self, layer: usize, role: Role, values: Tensor<4>, bits: BitWidth) -> Tensor<4> {
         let slot = self.slot(layer, role, bits);
         let parameters = match role {
-            Role::Weight => &self.steps[layer].weight[slot],
-            Role::Act => &self.steps[layer].act[slot],
+            Role::Weight => &self.quantization[layer].weight[slot],
+            Role::Act => &self.quantization[layer].act[slot],
         };
         let parameters: Vec<Tensor<1>> = parameters.iter().map(Param::val).collect();
         self.fake_quantize(layer, role, values, &parameters, Precision { weight: bits, act: bits })
     }
 
-    /// Moves the running statistics of batch-norms towards those of a batch by a share of the way; 1 replaces them.
+    /// Updates the running statistics of batch-norms to `(1 - share) running + share batch`.
     pub fn observe(&self, images: Tensor<4>, bits: &Bits, share: f64) {
         self.run_all(images, bits, Statistics::Observe { share }, &mut |layer, input, kernel| {
             self.prepared(layer, bits[layer], input, kernel)
@@ -53,7 +53,7 @@ impl Network {
     }
 
     /// The first values of a forward pass, before the logits, that are not finite, in words. `training` is as in
-    /// [`Self::forward`], but no running statistics move.
+    /// [`Self::forward`], but running statistics are not updated.
     pub fn not_finite(&self, images: Tensor<4>, bits: &Bits, training: bool) -> Option<String> {
         let mut place = None;
         let finite = |tensor: &Tensor<4>| host(tensor.clone()).iter().all(|value| value.is_finite());
@@ -75,7 +75,7 @@ impl Network {
         place
     }
 
-    /// Input and weights of a layer as its convolution sees them.
+    /// Input and weights of a layer as its convolution reads them.
     pub(super) fn prepared(
         &self,
         layer: usize,
@@ -91,7 +91,7 @@ impl Network {
         (input, self.quantized(layer, Role::Weight, kernel, bits.weight))
     }
 
-    /// The values rounded with these parameters of the quantizer.
+    /// Fake-quantizes values with these parameters of the quantizer.
     pub(super) fn fake_quantize(
         &self,
         layer: usize,
@@ -121,8 +121,8 @@ impl Network {
         }
     }
 
-    /// Runs the graph; `prepare` sees and may replace the two operands of each layer: its input, and its weights or the other
-    /// input of a product.
+    /// Runs the graph; `prepare` gets and may replace the two operands of each layer: its input, and its weights or the
+    /// other input of a product.
     pub(super) fn run_all(
         &self,
         images: Tensor<4>,
@@ -138,8 +138,8 @@ impl Network {
         flat(outputs.read(last))
     }
 
-    /// Runs some of the nodes, as [`Self::run_all`] runs all. What they read of others must have been put into the outputs, the
-    /// network's input, node 0, too.
+    /// Runs some of the nodes, as [`Self::run_all`] runs all. Other nodes that they read, including the network's
+    /// input, node 0, must be among the outputs.
     pub(super) fn run(
         &self,
         outputs: &mut Outputs,
@@ -178,7 +178,7 @@ impl Network {
         }
     }
 
-    /// Has the operands of a layer prepared.
+    /// Calls `prepare` for the operands of a layer.
     fn prepare(
         &self,
         layer: usize,
@@ -201,7 +201,7 @@ impl Network {
         }
     }
 
-    /// The copy of a node's parameters for the weight bits of the layer that it reads, if there are several.
+    /// The index of the copy of a node's parameters for the weight bits of the layer that it reads.
     fn copy(&self, node: NodeId, other: usize, bits: &Bits) -> usize {
         if self.others[other].len() == 1 {
             return 0;
@@ -212,13 +212,13 @@ impl Network {
     }
 }
 
-/// Logits `[batch, classes, 1, 1]` without their pixels; a network that ends otherwise has its values side by side.
+/// Logits `[batch, classes, 1, 1]` as a matrix; a network that ends in larger images has its values flattened.
 pub(super) fn flat(logits: Tensor<4>) -> Tensor<2> {
     let [batch, classes, height, width] = logits.dims();
     logits.reshape([batch, classes * height * width])
 }
 
-/// A tensor as the rows that a quantizer works on: one in all, one for each channel, or one for each group of a channel's weights.
+/// A tensor as the rows of a quantizer: one in all, one per channel, or one per group of a channel's weights.
 pub(super) fn rows(plan: &Plan, role: Role, values: Tensor<4>) -> Tensor<2> {
     let [first, second, height, width] = values.dims();
     match (plan.quantizer.per_channel(role), role) {

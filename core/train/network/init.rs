@@ -53,11 +53,11 @@ impl Network {
 
     /// Whether activation parameters are still to be initialised by [`Network::calibrate`].
     pub fn is_uncalibrated(&self) -> bool {
-        let lacks = |(layer, steps): (usize, &super::QuantizationParameters)| {
-            self.plan.quantizes(layer, Role::Act) && steps.act.iter().any(Vec::is_empty)
-                || self.is_product(layer) && steps.weight.iter().any(Vec::is_empty)
+        let lacks = |(layer, quantization): (usize, &super::QuantizationParameters)| {
+            self.plan.quantizes(layer, Role::Act) && quantization.act.iter().any(Vec::is_empty)
+                || self.is_product(layer) && quantization.weight.iter().any(Vec::is_empty)
         };
-        self.steps.iter().enumerate().any(lacks)
+        self.quantization.iter().enumerate().any(lacks)
     }
 
     /// `init` collects the initial parameters of one batch; the quantizer combines those of all batches.
@@ -80,11 +80,11 @@ impl Network {
             };
             (0..found[0][operand][layer].len()).map(of_slot).collect()
         };
-        let products: Vec<bool> = (0..self.steps.len()).map(|layer| self.is_product(layer)).collect();
-        for (layer, steps) in self.steps.iter_mut().enumerate() {
-            steps.act = combined(0, layer);
+        let products: Vec<bool> = (0..self.quantization.len()).map(|layer| self.is_product(layer)).collect();
+        for (layer, quantization) in self.quantization.iter_mut().enumerate() {
+            quantization.act = combined(0, layer);
             if products[layer] {
-                steps.weight = combined(1, layer);
+                quantization.weight = combined(1, layer);
             }
         }
         self

@@ -1,5 +1,5 @@
-//! A graph as one burn module: weights, batch-norm copies for each bit-width, and fake quantization at the inputs of
-//! every convolution and fully connected layer.
+//! A graph as one burn module: weights, batch-norm copies per bit-width, and fake quantization at the inputs of every
+//! convolution and fully connected layer.
 
 mod forward;
 mod init;
@@ -14,7 +14,6 @@ use super::{
     state::{Array, State, StateError, tensor_name},
 };
 use crate::{
-    graph::Layer,
     ops::{Parameter, ParameterKind},
     search::{BitWidth, Precision},
 };
@@ -25,7 +24,7 @@ use burn::{
 use forward::rows;
 use outputs::Outputs;
 pub use plan::{Bits, Plan};
-use plan::{copy_name, step_name};
+use plan::{copy_name, quantization_name};
 use shared_prefix::SharedPrefix;
 use std::cell::Cell;
 
@@ -34,7 +33,7 @@ use std::cell::Cell;
 struct Weights {
     /// Its quantized weights; a product of two activations has none.
     kernel: Option<Param<Tensor<4>>>,
-    /// What it learns in full precision, such as a bias.
+    /// Parameters in full precision, such as a bias.
     learned: Vec<Param<Tensor<1>>>,
 }
 
@@ -45,7 +44,7 @@ struct Values {
     running: Vec<RunningState<Tensor<1>>>,
 }
 
-/// Quantization parameters of one layer: for each slot, each of the quantizer's parameters.
+/// Quantization parameters of one layer: per slot, each of the quantizer's parameters.
 #[derive(Module, Debug)]
 struct QuantizationParameters {
     weight: Vec<Vec<Param<Tensor<1>>>>,
@@ -56,33 +55,34 @@ struct QuantizationParameters {
 #[derive(Module, Debug)]
 pub struct Network {
     weights: Vec<Weights>,
-    /// For each node with parameters that is not a layer, its copies.
+    /// Per node with parameters that is not a layer, its copies.
     others: Vec<Vec<Values>>,
-    steps: Vec<QuantizationParameters>,
+    quantization: Vec<QuantizationParameters>,
     #[module(skip)]
     plan: Plan,
     #[module(skip)]
     arithmetic: Arithmetic,
-    /// That of [`super::TensorInfo`].
+    /// See [`super::TensorInfo`].
     #[module(skip)]
     progress: f64,
 }
 
 impl Network {
-    /// A network with these numbers on this device.
+    /// A network with these parameters on this device.
     ///
-    /// Batch-norm copies and quantization parameters that the state does not have are started: the copies from the one
-    /// that is there, weight parameters from the weights. Activation parameters wait for [`Network::calibrate`].
+    /// Batch-norm copies and quantization parameters that the state does not have are initialised: copies from the one
+    /// that exists, quantization parameters of weights from the weights. Those of activations wait for
+    /// [`Network::calibrate`].
     ///
     /// # Errors
-    /// When the state is another model's.
+    /// When the state belongs to another model.
     pub fn new(plan: &Plan, state: &State, device: &Device) -> Result<Self, StateError> {
-        // Numbered in order of making, so that an optimizer's memory that was saved fits the same network made again.
+        // Numbered in order of creation, so that a saved optimizer state fits when the network is created again.
         let number = Cell::new(0);
         let id = || ParamId::from(number.replace(number.get() + 1));
         let param = |array: &Array| learned(id(), tensor1(array, device));
         let mut weights = vec![];
-        let mut steps = vec![];
+        let mut quantization = vec![];
         for (index, layer) in plan.layers.iter().enumerate() {
             let named = |parameter: &Parameter| tensor_name(&plan.graph, layer.node, parameter);
             let array = |parameter: &Parameter| state.get(&named(parameter), &parameter.shape);
@@ -95,7 +95,7 @@ impl Network {
             let learned_arrays = plan.of_kind(layer.node, ParameterKind::Learned).map(array);
             let learned_values = learned_arrays.map(|array| Ok(param(array?))).collect::<Result<_, StateError>>()?;
             let saved = |role: Role, bits: Precision| {
-                let prefix = step_name(layer, role, bits);
+                let prefix = quantization_name(layer, role, bits);
                 let arrays = (0..).map_while(|place| state.0.get(&format!("{prefix}.{place}")));
                 arrays.map(param).collect::<Vec<_>>()
             };
@@ -109,14 +109,14 @@ impl Network {
             });
             let weight = weight_parameters.collect();
             let act = plan.slots[index].iter().map(|&bits| saved(Role::Act, bits)).collect();
-            steps.push(QuantizationParameters { weight, act });
+            quantization.push(QuantizationParameters { weight, act });
             weights.push(Weights { kernel: kernel.map(|kernel| learned(id(), kernel)), learned: learned_values });
         }
         let mut others = vec![];
         for (node, copies) in plan.copies() {
             let plain = plan.graph.nodes[node].name.as_str();
             let of = |copy: &Option<BitWidth>| {
-                // A single copy of a network that had several: the one for the bits that are left.
+                // A network with a single copy, from a state with several: the copy of the remaining bits.
                 let own = copy_name(plain, copy.or_else(|| plan.only_bits(node)));
                 let first = plan.parameters[node].first().expect("it has parameters");
                 let name = if state.0.contains_key(&first.full_name(&own)) { own.as_str() } else { plain };
@@ -132,37 +132,41 @@ impl Network {
             others.push(copies.iter().map(of).collect::<Result<_, StateError>>()?);
         }
         let (plan, arithmetic) = (plan.clone(), Arithmetic::Float32);
-        Ok(Self { weights, others, steps, plan, arithmetic, progress: 1.0 })
+        Ok(Self { weights, others, quantization, plan, arithmetic, progress: 1.0 })
     }
 
-    /// What the network is made for.
+    /// Its layers and bit-widths.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// The same network, with other numbers in its convolutions.
+    /// The same network, with another data type in its convolutions.
     pub fn computing(self, arithmetic: Arithmetic) -> Self {
         Self { arithmetic, ..self }
     }
 
-    /// The quantization parameters as they are, without gradients, in an order of their own.
+    /// The current quantization parameters, without gradients, in a fixed order.
     pub fn quantization(&self) -> Vec<Vec<Tensor<1>>> {
-        let slots = self.steps.iter().flat_map(|steps| steps.weight.iter().chain(&steps.act));
+        let slots =
+            self.quantization.iter().flat_map(|quantization| quantization.weight.iter().chain(&quantization.act));
         slots.map(|slot| slot.iter().map(|parameter| parameter.val().inner()).collect()).collect()
     }
 
-    /// Brings quantization parameters back into their domain, which an optimizer step took away from `before`, those of
-    /// [`Self::quantization`].
+    /// Projects quantization parameters back into their domain after an optimizer step; `before` is the result of
+    /// [`Self::quantization`] before it.
     pub fn project(mut self, before: &[Vec<Tensor<1>>]) -> Self {
         let quantizer = self.plan.quantizer.clone();
-        let slots = self.steps.iter_mut().flat_map(|steps| steps.weight.iter_mut().chain(steps.act.iter_mut()));
+        let slots = self
+            .quantization
+            .iter_mut()
+            .flat_map(|quantization| quantization.weight.iter_mut().chain(quantization.act.iter_mut()));
         for (slot, before) in slots.zip(before) {
             let values: Vec<_> = slot.iter().map(|parameter| parameter.val().inner()).collect();
             if values.is_empty() {
                 continue;
             }
             let projected = quantizer.after_step(before, values);
-            // A new leaf of the graph, and no way by the host, which would wait for the device.
+            // A new leaf of the graph, without a copy to the host, which would wait for the device.
             let parameters = std::mem::take(slot).into_iter().zip(projected);
             let leaf = |value| Tensor::from_inner(value).require_grad();
             *slot = parameters.map(|(parameter, value)| Param::initialized(parameter.id, leaf(value))).collect();
@@ -170,11 +174,11 @@ impl Network {
         self
     }
 
-    /// The numbers of the quantization parameters of one layer and tensor at one of its precisions.
+    /// The values of the quantization parameters of one layer and tensor at one of its precisions.
     pub fn parameters(&self, layer: usize, role: Role, bits: Precision) -> Vec<Vec<f32>> {
         let of = match role {
-            Role::Weight => &self.steps[layer].weight[self.slot(layer, role, bits.weight)],
-            Role::Act => &self.steps[layer].act[self.slot(layer, role, bits.act)],
+            Role::Weight => &self.quantization[layer].weight[self.slot(layer, role, bits.weight)],
+            Role::Act => &self.quantization[layer].act[self.slot(layer, role, bits.act)],
         };
         of.iter().map(|parameter| host(parameter.val())).collect()
     }
@@ -187,7 +191,7 @@ impl Network {
         self.plan.quantizer.indicator(role, &self.parameters(layer, role, bits), self.plan.grid(layer, role, bits))
     }
 
-    /// The step sizes of all layers and bit-widths, for those who watch; none of a quantizer that keeps none.
+    /// The step sizes of all layers and bit-widths, for observers; empty if the quantizer has none.
     pub fn step_sizes(&self) -> Vec<StepSize> {
         let mut sizes = vec![];
         for (index, layer) in self.plan.layers.iter().enumerate() {
@@ -204,8 +208,8 @@ impl Network {
         sizes
     }
 
-    /// Identifiers of the parameters that weight decay applies to: those whose operator says so (weights, not biases and
-    /// batch-norms), and quantization parameters of a quantizer that asks for it.
+    /// Identifiers of the parameters with weight decay: those whose operator says so (weights, not biases and
+    /// batch-norms), and quantization parameters if the quantizer says so.
     pub fn decayed(&self) -> Vec<ParamId> {
         let quantizer = &self.plan.quantizer;
         let of = |role: Role, slots: &[Vec<Param<Tensor<1>>>]| match quantizer.decayed(role) {
@@ -221,8 +225,9 @@ impl Network {
         for ((node, _), copies) in self.plan.copies().into_iter().zip(&self.others) {
             ids.extend(copies.iter().flat_map(|copy| self.decayed_of(node, &copy.learned)));
         }
-        let steps = self.steps.iter().flat_map(|s| [of(Role::Weight, &s.weight), of(Role::Act, &s.act)]).flatten();
-        ids.into_iter().chain(steps).collect()
+        let quantization =
+            self.quantization.iter().flat_map(|s| [of(Role::Weight, &s.weight), of(Role::Act, &s.act)]).flatten();
+        ids.into_iter().chain(quantization).collect()
     }
 
     fn decayed_of(&self, node: usize, learned: &[Param<Tensor<1>>]) -> Vec<ParamId> {
@@ -232,29 +237,30 @@ impl Network {
 
     /// Identifiers of the quantization parameters.
     pub fn quantization_parameters(&self) -> Vec<ParamId> {
-        let slots = self.steps.iter().flat_map(|steps| steps.weight.iter().chain(&steps.act));
+        let slots =
+            self.quantization.iter().flat_map(|quantization| quantization.weight.iter().chain(&quantization.act));
         slots.flatten().map(|parameter| parameter.id).collect()
     }
 
-    /// All numbers by state-dict name. Batch-norm copies and quantization parameters carry their bit-width in the name
+    /// All tensors by state-dict name. Batch-norm copies and quantization parameters have their bit-width in the name
     /// (`bn1.b4.weight`, `conv1.act_quantizer.b4.0`).
     pub fn state(&self) -> State {
         let mut state = State::default();
         let mut put = |name: String, shape: Vec<usize>, values: Vec<f32>| {
             state.0.insert(name, Array { shape, values });
         };
-        for ((layer, weights), steps) in self.plan.layers.iter().zip(&self.weights).zip(&self.steps) {
+        let layers = self.plan.layers.iter().zip(&self.plan.slots).zip(self.weights.iter().zip(&self.quantization));
+        for ((layer, slots), (weights, quantization)) in layers {
             let named = |parameter: &Parameter| tensor_name(&self.plan.graph, layer.node, parameter);
             let kernel = self.plan.of_kind(layer.node, ParameterKind::Weight).zip(&weights.kernel);
             kernel.for_each(|(parameter, value)| put(named(parameter), parameter.shape.clone(), host(value.val())));
             let learned = self.plan.of_kind(layer.node, ParameterKind::Learned).zip(&weights.learned);
             learned.for_each(|(parameter, value)| put(named(parameter), parameter.shape.clone(), host(value.val())));
-            let slots = &self.plan.slots[self.weights_index(layer)];
             for (slot, &bits) in slots.iter().enumerate() {
-                for (role, parameters) in [(Role::Weight, &steps.weight), (Role::Act, &steps.act)] {
+                for (role, parameters) in [(Role::Weight, &quantization.weight), (Role::Act, &quantization.act)] {
                     for (place, parameter) in parameters[slot].iter().enumerate() {
                         let values = host(parameter.val());
-                        put(format!("{}.{place}", step_name(layer, role, bits)), vec![values.len()], values);
+                        put(format!("{}.{place}", quantization_name(layer, role, bits)), vec![values.len()], values);
                     }
                 }
             }
@@ -274,29 +280,25 @@ impl Network {
         state
     }
 
-    /// The first running statistic that is not finite, in words. They show in no loss of training, since batch-norm normalises
-    /// with the batch's own statistics.
+    /// The first running statistic that is not finite, in words. Training losses do not show it, since in training
+    /// batch-norm uses the batch's own statistics.
     pub fn overflowed_statistics(&self) -> Option<String> {
         let running = self.others.iter().flatten().flat_map(|copy| &copy.running);
         let all: Vec<Tensor<1>> = running.map(|value| value.value_sync().inner()).map(|v| v.clone() - v).collect();
-        // For all of them together that is one number, 0 or NaN.
+        // One scalar for all of them together, 0 or NaN.
         if all.is_empty() || host(Tensor::cat(all, 0).sum())[0] == 0.0 {
             return None;
         }
         self.unusable().map(|unusable| unusable.to_string())
     }
 
-    /// The first value, by the tensor's name, that no forward pass can compute with.
+    /// The first value, by the tensor's name, that makes every forward pass fail.
     pub fn unusable(&self) -> Option<Unusable> {
         self.state().unusable(&self.plan.graph)
     }
 
-    fn weights_index(&self, layer: &Layer) -> usize {
-        self.plan.layers.iter().position(|other| other.node == layer.node).expect("the layer is the plan's own")
-    }
-
-    /// The slot that one of a layer's tensors runs in. Weights and activations are looked up each by itself, so that a pass
-    /// may pair any two bit-widths that the plan has.
+    /// The slot of one of a layer's tensors. Weights and activations are looked up independently, so that a pass may
+    /// combine any two bit-widths of the plan.
     fn slot(&self, layer: usize, role: Role, bits: BitWidth) -> usize {
         let own = |slot: &Precision| if role == Role::Weight { slot.weight } else { slot.act };
         let found = self.plan.slots[layer].iter().position(|slot| own(slot) == bits);
@@ -308,19 +310,19 @@ fn tensor1(array: &Array, device: &Device) -> Tensor<1> {
     Tensor::from_data(TensorData::new(array.values.clone(), [array.values.len()]), device)
 }
 
-/// The same values on a device, outside any graph.
+/// The same values on a device, detached from any graph.
 fn on(values: Tensor<1>, device: &Device) -> Tensor<1> {
     let data = values.into_data();
     Tensor::from_data(data, device)
 }
 
-/// A parameter; it has gradients where the device keeps them.
+/// A parameter; with gradients if the device has autodiff.
 fn learned<const D: usize>(id: ParamId, value: Tensor<D>) -> Param<Tensor<D>> {
     let value = if value.device().is_autodiff() { value.require_grad() } else { value };
     Param::initialized(id, value)
 }
 
-/// A tensor's numbers.
+/// A tensor's values.
 pub(super) fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_to_vec().expect("networks hold 32-bit floats")
 }

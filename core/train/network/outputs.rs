@@ -1,12 +1,12 @@
-//! Outputs of a network's nodes, each for as long as somebody reads it.
+//! Outputs of a network's nodes, kept as long as they are needed.
 
 use crate::graph::{Graph, NodeId};
 use burn::tensor::Tensor;
 
-/// Outputs that are still to be read. One is let go with its last reader: what nobody else holds, burn writes into.
+/// Outputs that are still needed. One is dropped at its last use, so that burn can overwrite it in place.
 pub(super) struct Outputs {
     of: Vec<Option<Tensor<4>>>,
-    /// How often each is still to be read.
+    /// How often each is still needed.
     reads: Vec<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! What a network is made for: its layers, their bit-widths, and what its numbers are called.
+//! The plan of a network: its layers, their bit-widths, and the names of its tensors.
 
 use super::super::{Grid, Quantizer, Role};
 use crate::{
@@ -11,7 +11,7 @@ use std::{fmt, sync::Arc};
 /// The bits of every layer for one pass, in the order of [`Graph::layers`]; `None` is full precision.
 pub type Bits = Vec<Option<Precision>>;
 
-/// What a network is made for: its graph, and the bit-widths that each layer can run at.
+/// The plan of a network: its graph, and the bit-widths that each layer can run at.
 #[derive(Clone)]
 pub struct Plan {
     /// The network's description.
@@ -24,7 +24,7 @@ pub struct Plan {
     pub(super) parameters: Arc<Vec<Vec<Parameter>>>,
     /// How tensors are quantized.
     pub quantizer: Arc<dyn Quantizer>,
-    /// Whether fixed layers that read the network's input, such as a stem, take it as it is: 32 bits.
+    /// Whether fixed layers that read the network's input, such as a stem, read it unquantized, with 32 bits.
     pub plain_images: bool,
 }
 
@@ -43,7 +43,7 @@ impl Plan {
         Self::new(graph, slots, quantizer)
     }
 
-    /// The same, but fixed layers that read the network's input take it as it is.
+    /// The same, but fixed layers that read the network's input read it unquantized.
     pub fn with_plain_images(self) -> Self {
         Self { plain_images: true, ..self }
     }
@@ -69,7 +69,7 @@ impl Plan {
         }
     }
 
-    /// As what a tensor is quantized: both operands of a product of two activations are activations.
+    /// The role by which a tensor is quantized: both operands of a product of two activations are activations.
     pub(super) fn nature(&self, layer: usize, role: Role) -> Role {
         match self.layers[layer].second {
             Second::Weights => role,
@@ -100,8 +100,8 @@ impl Plan {
         }
     }
 
-    /// Every node with parameters that is not a layer, with the bit-widths of its copies: one for each slot of the layer that a
-    /// switchable operator reads, or a single nameless one.
+    /// Every node with parameters that is not a layer, with the bit-widths of its copies: one per slot of the layer
+    /// that a switchable operator reads, or a single one without bits.
     pub(super) fn copies(&self) -> Vec<(NodeId, Vec<Option<BitWidth>>)> {
         let has = |&id: &NodeId| !self.graph.is_layer(id) && !self.parameters[id].is_empty();
         let nodes = (0..self.graph.nodes.len()).filter(has);
@@ -125,7 +125,7 @@ pub(super) fn copy_name(plain: &str, bits: Option<BitWidth>) -> String {
     bits.map_or(plain.to_owned(), |bits| format!("{plain}.b{bits}"))
 }
 
-pub(super) fn step_name(layer: &Layer, role: Role, bits: Precision) -> String {
+pub(super) fn quantization_name(layer: &Layer, role: Role, bits: Precision) -> String {
     let width = if role == Role::Weight { bits.weight } else { bits.act };
     format!("{}.{}_quantizer.b{width}", layer.name, role.name())
 }

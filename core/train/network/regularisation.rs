@@ -1,29 +1,29 @@
-//! What quantizers know of the tensors of a network, and the terms that they add to the loss.
+//! What quantizers know about the tensors of a network, and their terms of the loss.
 
 use super::{Bits, Network, forward::rows};
 use crate::train::{Role, TensorInfo};
 use burn::{module::Param, tensor::Tensor};
 
 impl Network {
-    /// The same network after this fraction of the steps of its training.
+    /// The same network at this training progress.
     pub fn at(self, progress: f64) -> Self {
         Self { progress, ..self }
     }
 
-    /// What a quantizer knows of a layer's tensor.
+    /// What a quantizer knows about a layer's tensor.
     pub(super) fn info(&self, layer: usize, role: Role) -> TensorInfo<'_> {
         let (progress, role) = (self.progress, self.plan.nature(layer, role));
         let layer = &self.plan.layers[layer];
         TensorInfo { layer: &layer.name, role, fixed: layer.fixed, progress }
     }
 
-    /// The sum of the quantizer's terms in the loss of a pass, of shape `[1]`; none if it has none.
+    /// The sum of the quantizer's terms of the loss of a pass, of shape `[1]`; `None` if it has none.
     pub fn regularisation(&self, bits: &Bits) -> Option<Tensor<1>> {
         let quantized = bits.iter().enumerate().filter_map(|(layer, bits)| Some((layer, (*bits)?)));
         let terms = quantized.filter_map(|(layer, bits)| {
             let kernel = self.weights[layer].kernel.as_ref()?;
             let slot = self.slot(layer, Role::Weight, bits.weight);
-            let parameters: Vec<Tensor<1>> = self.steps[layer].weight[slot].iter().map(Param::val).collect();
+            let parameters: Vec<Tensor<1>> = self.quantization[layer].weight[slot].iter().map(Param::val).collect();
             let weights = rows(&self.plan, Role::Weight, kernel.val());
             let grid = self.plan.grid(layer, Role::Weight, bits);
             self.plan.quantizer.loss(&self.info(layer, Role::Weight), weights, &parameters, grid)
@@ -43,7 +43,7 @@ mod tests {
     use burn::tensor::Device;
     use std::sync::{Arc, Mutex};
 
-    /// Rounds nothing, writes down what it is told, and has a term: the sum of all weights times its one parameter.
+    /// Rounds nothing, records its calls, and has a loss term: the sum of all weights times its one parameter.
     #[derive(Default)]
     struct Spy {
         /// Groups of the weights of a channel.
@@ -133,7 +133,7 @@ mod tests {
         let kernel = |layer: usize| network.weights[layer].kernel.as_ref().unwrap().val();
         let of_weights = kernel(1).grad(&gradients).unwrap();
         assert_eq!(of_weights.into_data().try_to_vec::<f32>().unwrap(), [1.0; 72]);
-        let sums = network.steps[1].weight[0][0].val().grad(&gradients).unwrap();
+        let sums = network.quantization[1].weight[0][0].val().grad(&gradients).unwrap();
         let weights = kernel(1).inner().reshape([4, 18]).sum_dim(1).reshape([4]);
         assert_eq!(sums.into_data(), weights.into_data());
         assert!(kernel(0).grad(&gradients).is_none(), "the stem has no term");

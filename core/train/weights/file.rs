@@ -1,5 +1,5 @@
-//! The tensors of a file by name, whatever its format. None of their numbers is read before it is asked for, so that a file
-//! takes no more memory than the network that it is for.
+//! The tensors of a file by name, whatever its format. Values are only read on demand, so that a file takes no more
+//! memory than its network.
 
 use super::{WeightsError, torch};
 use crate::input::{self, MOST_BYTES};
@@ -16,15 +16,15 @@ use std::{
     sync::Arc,
 };
 
-/// One tensor, its numbers not yet read.
+/// One tensor, its values not yet read.
 pub(super) struct Entry {
     pub shape: Vec<usize>,
-    /// What its numbers are; the error says what is there instead, after "the tensor".
+    /// Its data type; the error says what it is instead, after "the tensor".
     pub numbers: Result<Numbers, String>,
     bytes: Box<dyn Fn(u64) -> io::Result<Vec<u8>>>,
 }
 
-/// Floating-point formats that weights come in.
+/// Data types of weights.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Numbers {
     Half,
@@ -34,7 +34,7 @@ pub(super) enum Numbers {
 }
 
 impl Numbers {
-    /// By what PyTorch calls their storage or dtype; the error is what others are called.
+    /// By PyTorch's name of a storage or dtype; the error is the name of a type that is not read.
     pub fn of(kind: &str) -> Result<Self, String> {
         match short(kind) {
             "F16" => Ok(Self::Half),
@@ -54,7 +54,7 @@ impl Numbers {
     }
 }
 
-/// What PyTorch calls a storage or dtype, shortly.
+/// A short form of PyTorch's name of a storage or dtype.
 fn short(kind: &str) -> &str {
     match kind {
         "HalfStorage" | "float16" | "half" => "F16",
@@ -71,7 +71,7 @@ fn short(kind: &str) -> &str {
     }
 }
 
-/// Bytes of one number in a storage.
+/// Bytes of one value in a storage.
 pub(super) fn size_of(kind: &str) -> Option<u64> {
     match short(kind) {
         "F64" | "I64" | "ComplexFloatStorage" => Some(8),
@@ -84,7 +84,7 @@ pub(super) fn size_of(kind: &str) -> Option<u64> {
 }
 
 impl Entry {
-    /// Its numbers as 32-bit floats; the error says what it holds instead.
+    /// Its values as 32-bit floats; the error says what it holds instead.
     pub fn values(&self) -> Result<Vec<f32>, String> {
         let numbers = self.numbers.clone()?;
         let bytes = (self.bytes)(numbers.size()).map_err(|error| format!("cannot be read: {error}"))?;
@@ -95,19 +95,19 @@ impl Entry {
             Numbers::Double => bytes.as_chunks().0.iter().map(|&eight| f64::from_le_bytes(eight) as f32).collect(),
         };
         match values.iter().position(|value| !value.is_finite()) {
-            Some(place) => Err(format!("holds {} at place {place}; its training diverged", values[place])),
+            Some(place) => Err(format!("holds {} at index {place}; its training diverged", values[place])),
             None => Ok(values),
         }
     }
 }
 
-/// Why a file is no file of weights.
+/// Why a file is not a file of weights.
 pub(super) enum Fault {
     /// It cannot be read.
     Io(io::Error),
     /// It is something else.
     Foreign,
-    /// It is damaged, or holds what is not read.
+    /// It is damaged, or holds something that is not read.
     Content(String),
 }
 
@@ -117,7 +117,7 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// Opens a file; `shown` is its name for messages.
+/// Opens a file; `shown` is its name in messages.
 pub(super) fn open(path: &Path, shown: &str) -> Result<BTreeMap<String, Entry>, WeightsError> {
     let wrong = |why: String| WeightsError::Format { path: shown.to_owned(), why };
     let entries = read(path).map_err(|fault| match fault {
@@ -153,7 +153,7 @@ fn read(path: &Path) -> Result<BTreeMap<String, Entry>, Fault> {
     }
 }
 
-/// The length of a header of JSON, the header, and the numbers of all tensors one after another.
+/// The length of a JSON header, the header, and the values of all tensors, concatenated.
 fn safetensors(path: &Path) -> Result<BTreeMap<String, Entry>, Fault> {
     let wrong = |why: String| Fault::Content(format!("as safetensors: {why}"));
     let mut file = File::open(path)?;

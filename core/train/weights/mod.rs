@@ -1,8 +1,9 @@
-//! Weights from elsewhere: a PyTorch checkpoint or a safetensors file, taken only if it fits the network name by name.
+//! Weights from elsewhere: a PyTorch checkpoint or a safetensors file, accepted only if it fits the network name by
+//! name.
 //!
-//! What frameworks put around a state dict is taken off: the dictionary of a checkpoint (`{"state_dict": ...}` and its
-//! like), the `module.` of DataParallel, the `_orig_mod.` of torch.compile, the `model.` of Lightning. Counters
-//! (`num_batches_tracked`, `n_averaged`) are no weights and are left out, as is what is no tensor. Everything else must match:
+//! Wrappers of frameworks around a state dict are removed: the dictionary of a checkpoint (`{"state_dict": ...}` and
+//! similar), the `module.` of DataParallel, the `_orig_mod.` of torch.compile, the `model.` of Lightning. Counters
+//! (`num_batches_tracked`, `n_averaged`) and values that are not tensors are ignored. Everything else must match:
 //! nothing may be missing, left over or of another shape.
 
 mod file;
@@ -19,24 +20,24 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 
-/// Where the pre-trained network starts, or ends if it is trained for 0 epochs.
+/// The initial weights of the pre-trained network, which are final if it is trained for 0 epochs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Weights {
-    /// A PyTorch checkpoint (`.pth`, `.pt`) or a safetensors file; told apart by what is in it.
+    /// A PyTorch checkpoint (`.pth`, `.pt`) or a safetensors file, recognised by its content.
     pub path: PathBuf,
-    /// Which of the file's state dicts is meant, if it holds several: "model_ema", for example.
+    /// The file's state dict to use, if it holds several: "model_ema", for example.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// Whether the classifier starts from random numbers, whatever the file has: for data with other classes.
+    /// Whether the classifier is initialised at random, whatever the file has: for data with other classes.
     #[serde(default)]
     pub new_classifier: bool,
 }
 
-/// Weights that fit a network, and which file they are from.
+/// Weights that fit a network, and the hash of their file.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The network's numbers.
+    /// The network's tensors.
     pub state: State,
     /// SHA-256 of the file, in hexadecimal digits.
     pub sha256: String,
@@ -52,11 +53,11 @@ pub enum WeightsError {
     Read {
         /// The file.
         path: String,
-        /// What the system said.
+        /// The system's error.
         error: std::io::Error,
     },
     /// Foreign or damaged.
-    #[error("{path} is no usable file of weights: {why}")]
+    #[error("{path} is not a usable file of weights: {why}")]
     Format {
         /// The file.
         path: String,
@@ -71,19 +72,19 @@ pub enum WeightsError {
         /// Their keys.
         keys: Vec<String>,
     },
-    /// The asked-for state dict is not there.
+    /// The requested state dict does not exist.
     #[error("{path} has no state dict under the key {key:?}; there are: {}{hint}", listed_keys(there))]
     Key {
         /// The file.
         path: String,
-        /// What was asked for.
+        /// The requested key.
         key: String,
         /// The keys at its top.
         there: Vec<String>,
-        /// A key that fits, or nothing.
+        /// A key that fits, or empty.
         hint: String,
     },
-    /// A tensor whose numbers are no weights.
+    /// A tensor whose values are not weights.
     #[error("{path}: tensor {name:?} {why}")]
     Tensor {
         /// The file.
@@ -93,7 +94,7 @@ pub enum WeightsError {
         /// What was found.
         why: String,
     },
-    /// Names or shapes that are not the model's.
+    /// Names or shapes that differ from the model's.
     #[error("{path} does not fit {model}: {}{hint}", faults.join("; "))]
     Misfit {
         /// The file.
@@ -107,11 +108,11 @@ pub enum WeightsError {
     },
 }
 
-/// So many names are listed of each fault.
+/// Number of names that are listed per fault.
 const LISTED: usize = 40;
 
 impl Weights {
-    /// Reads the file and checks it against a network; what starts anew is drawn from the seed.
+    /// Reads the file and checks it against a network; a new classifier is drawn from the seed.
     ///
     /// # Errors
     /// Files that are missing, damaged or foreign; tensors that are missing, left over, of another shape, or hold
@@ -143,7 +144,7 @@ impl Weights {
         let state = State(state);
         if let Some(Unusable { tensor, place, value, above }) = state.unusable(graph) {
             let why = format!(
-                "holds {value} at place {place}. A variance is never negative, and batch-norm divides by the root of it after \
+                "holds {value} at index {place}. A variance is never negative, and batch-norm divides by the root of it after \
                  adding {}: the file is damaged, or this tensor is something else",
                 above.map_or(0.0, |above| -above)
             );
@@ -201,7 +202,7 @@ fn check(
     let faults = [("missing", missing), ("left over", left_over), ("mis-shaped", shapes)];
     let faults = faults.into_iter().filter(|(_, names)| !names.is_empty()).map(|(what, names)| listed(what, &names));
     let hint = match only_classes {
-        true => "; for other classes start the classifier anew: [weights] new_classifier = true".to_owned(),
+        true => "; for other classes initialise a new classifier: [weights] new_classifier = true".to_owned(),
         false => names::hint(all, wanted, &classifier),
     };
     Err(WeightsError::Misfit { path: path.to_owned(), model: graph.model.clone(), faults: faults.collect(), hint })
@@ -215,7 +216,7 @@ fn listed(what: &str, names: &[String]) -> String {
     format!("{} {what}: {}{more}", names.len(), names[..names.len().min(LISTED)].join(", "))
 }
 
-/// Keys for a message; a file may have thousands.
+/// Keys for a message, the first few; a file may have thousands.
 fn listed_keys(keys: &[String]) -> String {
     let more = if keys.len() > LISTED { ", ..." } else { "" };
     format!("{}{more}", keys[..keys.len().min(LISTED)].join(", "))

@@ -1,9 +1,9 @@
-//! Which tensors of a file are meant, and by which names: what frameworks put around a state dict is taken off.
+//! Selects the tensors of a file and removes the wrappers of frameworks from their names.
 
 use super::WeightsError;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What checkpoints call the state dict in them.
+/// Usual keys of the state dict in a checkpoint.
 const KEYS: [&str; 9] = [
     "state_dict",
     "model_state_dict",
@@ -15,20 +15,20 @@ const KEYS: [&str; 9] = [
     "ema_state_dict",
     "ema_model",
 ];
-/// What wrappers of modules put before every name.
+/// Prefixes that module wrappers add to every name.
 const PREFIXES: [&str; 3] = ["module.", "_orig_mod.", "model."];
-/// Names that end so are counters.
+/// Suffixes of counters.
 const COUNTERS: [&str; 2] = ["num_batches_tracked", "n_averaged"];
-/// So many keys are tried when none is given that fits.
+/// Number of keys that are tried if none is given that fits.
 const TRIED: usize = 100;
 
-/// The names of one state dict's tensors without what is around them, each with its name in the file. Counters are left out.
+/// The names of one state dict's tensors without wrappers, each with its name in the file. Counters are left out.
 pub(super) type Plain = BTreeMap<String, String>;
 
 /// Shapes by name.
 pub(super) type Shapes = BTreeMap<String, Vec<usize>>;
 
-/// The tensors under a key, or under the only one of the usual keys that there is, or all.
+/// The tensors under a key, or under the only one of the usual keys that exists, or all.
 pub(super) fn plain(path: &str, all: &Shapes, wanted: &Shapes, key: Option<&str>) -> Result<Plain, WeightsError> {
     let under = |key: &str| all.keys().any(|name| below(name, key).is_some());
     match key {
@@ -70,8 +70,8 @@ fn below<'n>(name: &'n str, key: &str) -> Option<&'n str> {
     name.strip_prefix(key)?.strip_prefix('.')
 }
 
-/// The keys under which all wanted tensors are, with the right shapes, and nothing else, as a line for the config; if there is
-/// none, those under which all but the classifier's are. Nothing if there are none either.
+/// The keys under which all wanted tensors are, with the right shapes, and nothing else, as a line for the config;
+/// otherwise those with all tensors but the classifier's. Empty if there are none.
 pub(super) fn hint(all: &Shapes, wanted: &Shapes, classifier: &[String]) -> String {
     let Some((one, _)) = wanted.iter().find(|(name, _)| !classifier.contains(name)) else { return String::new() };
     let keys: BTreeSet<&str> =
@@ -88,7 +88,7 @@ pub(super) fn hint(all: &Shapes, wanted: &Shapes, classifier: &[String]) -> Stri
         let fitting = candidates.iter().filter(|(_, names)| fits(names));
         fitting.map(|(key, _)| format!("key = {key:?}")).collect()
     };
-    // A classifier that starts anew is not wanted, and may be in the file.
+    // A classifier that is initialised anew is not wanted, but may be in the file.
     let anew: Vec<String> = classifier.iter().filter(|name| !wanted.contains_key(*name)).cloned().collect();
     match (fitting(&anew), fitting(classifier)) {
         (whole, _) if !whole.is_empty() => format!("; it fits with [weights] {}", whole.join(" or ")),

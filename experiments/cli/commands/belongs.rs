@@ -72,7 +72,7 @@ impl Network {
 pub fn assumption(file: &str, assumed: &[String]) -> Option<String> {
     (!assumed.is_empty()).then(|| {
         let assumed = assumed.join(", ");
-        format!("neither {file} nor the command line gives {assumed}; these defaults are assumed")
+        format!("neither {file} nor the command line says all that it belongs to; assumed: {assumed}")
     })
 }
 

@@ -4,7 +4,7 @@ use super::table::table;
 use clap::Args;
 use limpq_core::{
     run::{Config, Setup, StageState, report_stages},
-    train::{Nowhere, Plan, TrainContext},
+    train::{NoCheckpoints, Plan, TrainContext},
 };
 use std::{
     io::Write,
@@ -34,7 +34,7 @@ impl Check {
         let config = Config::read(&self.config, &self.set)?;
         let setup = Setup::new(&config, &())?;
         let Setup { data, graph, budgets, .. } = &setup;
-        let stated = setup.constraints().state()?;
+        let compiled = setup.constraints().compile()?;
         if let (Some(weights), 0) = (&setup.weights, config.pretrain.epochs) {
             let train = TrainContext {
                 data,
@@ -44,7 +44,7 @@ impl Check {
                 workers: config.split.workers(),
                 progress: &(),
                 cancel: None,
-                checkpoints: &Nowhere,
+                checkpoints: &NoCheckpoints,
             };
             let plan = Plan::full_precision(graph.clone(), setup.quantizer.clone());
             train.check_finite("the given network", &plan, &weights.state, config.indicators.batch_size)?;
@@ -69,7 +69,7 @@ impl Check {
                 writeln!(out, "# note: {remark}")?;
             }
         }
-        for ((budget, table), limits) in budgets.iter().zip(&stated.tables).zip(&stated.limits) {
+        for ((budget, table), limits) in budgets.iter().zip(&compiled.tables).zip(&compiled.limits) {
             let number = |cost: u64| format!("{:.6} {}", table.printed(cost), table.unit.symbol());
             let least = limits.least.map(|least| format!("at least {}, ", number(least))).unwrap_or_default();
             let most = limits.most.map(|most| format!("at most {}", number(most))).unwrap_or_default();

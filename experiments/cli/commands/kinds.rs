@@ -4,6 +4,8 @@ use limpq_core::graph::Model;
 use limpq_core::ops::Operator;
 use limpq_core::options::Options;
 use limpq_core::registry::{self, Entry, Kind, RegistryError};
+#[cfg(feature = "train")]
+use limpq_core::run::Stage;
 use limpq_core::search::{CostModel, Solver};
 #[cfg(feature = "train")]
 use limpq_core::train::{Dataset, Quantizer, Sensitivity};
@@ -28,6 +30,9 @@ pub enum PluginKind {
     /// Labelled images
     #[cfg(feature = "train")]
     Dataset,
+    /// Stages of a run, beside the built-in ones
+    #[cfg(feature = "train")]
+    Stage,
 }
 
 /// A registered plugin, whatever its kind.
@@ -66,6 +71,8 @@ macro_rules! of_kind {
             PluginKind::Sensitivity => $function::<dyn Sensitivity>($($argument)?),
             #[cfg(feature = "train")]
             PluginKind::Dataset => $function::<dyn Dataset>($($argument)?),
+            #[cfg(feature = "train")]
+            PluginKind::Stage => $function::<dyn Stage>($($argument)?),
         }
     };
 }

@@ -6,7 +6,7 @@ use limpq_core::graph::{Graph, Model};
 use limpq_core::registry;
 use limpq_core::search::{
     Accounting, Budget, BudgetText, Candidates, Constraints, DEFAULT_ALPHA, Deadline, Found, Indicators, Instance,
-    Named, RisingIndicators, Rule, Rules, Search, SearchError, Share, Solved, Solver, SolverError,
+    NamedSolver, RisingIndicators, Rule, Rules, Search, SearchError, Share, Solved, Solver, SolverError,
 };
 use limpq_plugins::solvers::PREFERRED;
 use std::path::PathBuf;
@@ -118,7 +118,7 @@ impl Question {
         let budgets = built(budgets, costs)?;
         let solver_name = self.solver_name()?.to_owned();
         let solver = registry::build::<dyn Solver>(&solver_name, &solver)?;
-        let deadline = Named::new(&solver_name, solver.as_ref()).deadline;
+        let deadline = NamedSolver::new(&solver_name, solver.as_ref()).deadline;
         Ok(Asked {
             candidates: self.bits.clone().unwrap_or_else(|| indicators.candidates.clone()),
             graph,
@@ -175,8 +175,8 @@ impl Asked {
     }
 
     /// The solver.
-    pub fn solver(&self) -> Named<'_> {
-        Named { name: &self.solver_name, solver: self.solver.as_ref(), deadline: self.deadline }
+    pub fn solver(&self) -> NamedSolver<'_> {
+        NamedSolver { name: &self.solver_name, solver: self.solver.as_ref(), deadline: self.deadline }
     }
 
     /// The best policy, with the integer program.

@@ -10,22 +10,22 @@ use std::ops::Range;
 pub enum Look {
     /// Straight lines.
     Line,
-    /// A value holds up to the next point.
+    /// Steps: a value holds up to the next point.
     Steps,
-    /// Not at all.
+    /// Not joined.
     Dots,
 }
 
 /// Points to draw, each with a label that may be empty.
 #[derive(Clone, Debug)]
 pub struct Curve {
-    /// What it is, for the legend.
+    /// Its name, for the legend.
     pub name: String,
     /// How its points are joined.
     pub look: Look,
-    /// In drawing order.
+    /// The points, in drawing order.
     pub points: Vec<(f64, f64)>,
-    /// One for each point, or none.
+    /// One label per point, or none.
     pub labels: Vec<String>,
 }
 
@@ -34,7 +34,7 @@ pub struct Curve {
 pub enum Picture {
     /// Curves over one axis.
     Curves {
-        /// Above it.
+        /// The title.
         title: String,
         /// Names of both axes, with units.
         axes: [String; 2],
@@ -45,15 +45,15 @@ pub enum Picture {
     },
     /// Colours over two axes.
     Map {
-        /// Above it.
+        /// The title.
         title: String,
         /// Names of both axes and of what the colours stand for, with units.
         axes: [String; 3],
-        /// Left, right, lower and upper end, and the value, if there is one.
+        /// Left, right, lower and upper end of each cell, with its value, if it has one.
         cells: Vec<([f64; 4], Option<f64>)>,
-        /// What a cell without a value means.
+        /// Meaning of a cell without a value.
         empty: String,
-        /// Points with labels on it.
+        /// Labelled points.
         marks: Vec<((f64, f64), String)>,
     },
     /// Charts side by side.
@@ -63,30 +63,30 @@ pub enum Picture {
 /// Charts side by side.
 #[derive(Clone, Debug)]
 pub struct Panels {
-    /// Above all.
+    /// The title.
     pub title: String,
     /// Name of the horizontal axis, with its unit.
     pub x: String,
     /// The legend.
     pub keys: Vec<(String, Colour)>,
-    /// How many stand in a row.
+    /// Number of panels in a row.
     pub columns: usize,
-    /// Width and height of one.
+    /// Width and height of a panel.
     pub size: (u32, u32),
-    /// Row by row.
+    /// The panels, row by row.
     pub panels: Vec<Panel>,
 }
 
-/// One of them.
+/// A panel.
 #[derive(Clone, Debug)]
 pub struct Panel {
-    /// Above it.
+    /// The title.
     pub title: String,
-    /// Whether the vertical axis is logarithmic. What has no logarithm is left out then.
+    /// Whether the vertical axis is logarithmic. Values without a logarithm are left out.
     pub log_y: bool,
-    /// The vertical range. What lies beyond is drawn at its edge.
+    /// The vertical range. Values beyond it are drawn at its edge.
     pub y: Range<f64>,
-    /// What it shows. Later ones lie over earlier ones.
+    /// Its lines; later ones are drawn over earlier ones.
     pub lines: Vec<Line>,
 }
 
@@ -104,16 +104,16 @@ pub struct Line {
 /// A line's colour.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Colour {
-    /// That of text.
+    /// The colour of text.
     Ink,
-    /// One of nine that can be told apart; then they repeat.
+    /// One of nine distinguishable colours, which then repeat.
     Nth(usize),
 }
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Stroke {
-    /// To be looked at.
+    /// In the foreground.
     Plain,
     /// In the background.
     Faint,
@@ -121,12 +121,12 @@ pub enum Stroke {
     Dotted,
 }
 
-/// What a program without the feature `plots` says.
+/// The error of a program without the feature `plots`.
 #[cfg(not(feature = "plots"))]
 const NO_PLOTS: &str = "this limpq was built without the feature `plots`, so it draws nothing; \
                         build it with the default features, or add `--features plots`";
 
-/// That this program can draw.
+/// Checks that this program can draw.
 ///
 /// # Errors
 /// It was built without the feature `plots`.

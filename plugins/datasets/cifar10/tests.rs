@@ -20,7 +20,7 @@ fn pixel(i: usize, p: usize) -> u8 {
     ((7 * i + p + p / 1024) % 251) as u8
 }
 
-/// A copy of one layout that can be spoilt.
+/// A copy of one layout that a test can damage.
 fn copy(layout: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(golden().join(layout)).unwrap() {
@@ -119,7 +119,7 @@ fn spoilt_pickles_are_refused() {
         error(folder.path())
     };
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-    assert!(error(folder.path()).contains("data_batch_1: no pickle of CIFAR-10: "));
+    assert!(error(folder.path()).contains("data_batch_1: not a pickle of CIFAR-10: "));
     fs::write(&path, b"\x80\x02](K\x01K\x02e.").unwrap();
     assert!(error(folder.path()).ends_with("it holds no dict"));
     // `U` and a length stand before a text of Python 2, `K` before a small number, `M` before one of two bytes.
@@ -132,14 +132,14 @@ fn spoilt_pickles_are_refused() {
     let columns = with(b"K\x02M\x00\x0c", b"M\x00\x0cK\x02");
     assert!(columns.contains("but it is 3072 x 2 in 6144 bytes"), "{columns}");
     let dtype = with(b"U\x02u1", b"U\x02i1");
-    assert!(dtype.ends_with("but its numbers are \"i1\""), "{dtype}");
+    assert!(dtype.ends_with("but its data type is \"i1\""), "{dtype}");
     let class = with(b"(K\x01K\x04e", b"(K\x01K\x0ae");
     assert!(class.ends_with("image 1 (from 0) has class 10; CIFAR-10 has 0 to 9"), "{class}");
     let count = with(b"(K\x01K\x04e", b"(K\x01e");
     assert!(count.contains("it has 1 labels for 2 images"), "{count}");
 }
 
-/// Values in one another as often as bytes fit into a file; they would fill stack and memory if they were copied out.
+/// Nested values that would fill stack and memory if they were copied out.
 #[test]
 fn hostile_pickles_are_refused() {
     let folder = copy("cifar-10-batches-py");
@@ -151,16 +151,13 @@ fn hostile_pickles_are_refused() {
     fs::write(&path, [vec![b']'; 5_000_000], vec![b'.']].concat()).unwrap();
     let many = error(folder.path());
     assert!(
-        many.ends_with("no pickle of CIFAR-10: it holds more than 4194304 values, the most that is read"),
+        many.ends_with("not a pickle of CIFAR-10: it holds more than 4194304 values, the most that is read"),
         "{many}"
     );
     let digits = [b"}(U\x06labels](L".to_vec(), vec![b'7'; 1_000_000], b"L\neU\x04dataNu.".to_vec()].concat();
     fs::write(&path, digits).unwrap();
     let digits = error(folder.path());
-    assert!(
-        digits.ends_with("\"labels\" has a number of more than 64 bits in it, which is no whole number"),
-        "{digits}"
-    );
+    assert!(digits.ends_with("\"labels\" contains a number of more than 64 bits, which is not an integer"), "{digits}");
 }
 
 /// As `image_folder` and `idx`: a pipe is waited for without end, a device has none.

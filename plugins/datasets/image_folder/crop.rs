@@ -1,24 +1,24 @@
-//! Which part of a picture is seen, as torchvision chooses it.
+//! Crops of a picture, chosen as torchvision does.
 
 use super::resize::{Part, Rgb};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// A square picture, to be mirrored or not.
+/// A square crop, optionally mirrored.
 pub struct View {
-    /// What was cut out and resized.
+    /// The resized crop.
     pub picture: Rgb,
-    /// Left becomes right.
+    /// Whether to mirror it horizontally.
     pub flip: bool,
 }
 
-/// Share of the area that is cut out.
+/// Fraction of the area that is cropped.
 const AREA: std::ops::RangeInclusive<f64> = 0.08..=1.0;
-/// Width by height of what is cut out.
+/// Aspect ratio of the crop.
 const RATIO: std::ops::RangeInclusive<f64> = 3.0 / 4.0..=4.0 / 3.0;
 const TRIES: usize = 10;
 
-/// For training: a random part, resized, every other one mirrored.
+/// For training: a random crop, resized, mirrored with probability 1/2.
 pub fn random(picture: &Rgb, size: usize, draw: u64) -> View {
     let mut random = ChaCha8Rng::seed_from_u64(draw);
     let part = random_part(picture.width, picture.height, &mut random);
@@ -39,7 +39,7 @@ fn random_part(width: usize, height: usize, random: &mut impl Rng) -> Part {
             return Part { left, top, width: w, height: h };
         }
     }
-    // A picture too long for its ratio: the middle of it.
+    // A picture with too extreme an aspect ratio: its centre.
     let ratio = width as f64 / height as f64;
     let (w, h) = if ratio < *RATIO.start() {
         (width, (width as f64 / RATIO.start()).round_ties_even() as usize)
@@ -51,7 +51,7 @@ fn random_part(width: usize, height: usize, random: &mut impl Rng) -> Part {
     Part { left: (width - w) / 2, top: (height - h) / 2, width: w, height: h }
 }
 
-/// For evaluation: the shorter side resized, the middle cut out. `resize` must be at least `size`.
+/// For evaluation: the shorter side resized, the centre cropped. `resize` must be at least `size`.
 pub fn middle(picture: &Rgb, resize: usize, size: usize) -> View {
     let (width, height) = (picture.width, picture.height);
     let (w, h) = if width <= height { (resize, resize * height / width) } else { (resize * width / height, resize) };
@@ -77,7 +77,7 @@ mod tests {
         areas.sort_by(f64::total_cmp);
         assert!(areas[0] > 0.078 && areas[0] < 0.09 && areas[3999] > 0.97, "{} {}", areas[0], areas[3999]);
         // Quartiles of 40 000 draws of torchvision 0.26's RandomResizedCrop.get_params for 400 x 300 pixels. They are not
-        // those of the even draw (0.31, 0.54, 0.77): large parts are often too wide or too high and drawn anew.
+        // those of the even draw (0.31, 0.54, 0.77): large crops are often too wide or too high and drawn again.
         for (place, expected) in [(1000, 0.252), (2000, 0.423), (3000, 0.594)] {
             assert!((areas[place] - expected).abs() < 0.02, "{place}: {}", areas[place]);
         }

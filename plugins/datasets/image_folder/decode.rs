@@ -1,7 +1,7 @@
-//! Image files to red, green and blue bytes, as Pillow's `convert("RGB")` has them.
+//! Decodes image files to RGB bytes, as Pillow's `convert("RGB")` does.
 //!
-//! The format is that of the bytes; ImageNet has a PNG whose name ends in JPEG. All that an image takes in memory goes by its
-//! width and height, so these are checked before anything is decoded.
+//! The format is recognised by the bytes; ImageNet has a PNG whose name ends in JPEG. Memory depends on width and
+//! height only, so these are checked before anything is decoded.
 
 use super::resize::Rgb;
 
@@ -15,7 +15,7 @@ mod webp;
 /// Decodes one format.
 type Decode = fn(&[u8], u64) -> Result<Rgb, String>;
 
-/// Decodes a file's bytes, of at most `most` pixels; the error says what is wrong with them.
+/// Decodes a file's bytes, of at most `most` pixels; the error says what is wrong.
 pub fn rgb(bytes: &[u8], most: u64) -> Result<Rgb, String> {
     let (name, decode): (_, Decode) = match bytes {
         [] => return Err("it is empty".to_owned()),
@@ -30,7 +30,7 @@ pub fn rgb(bytes: &[u8], most: u64) -> Result<Rgb, String> {
     decode(bytes, most).map_err(|why| format!("as {name}: {why}"))
 }
 
-/// Whether an image has greys of more than 8 bits, of which Pillow keeps those to 255 and makes white of the others.
+/// Whether an image has grey values of more than 8 bits. Pillow keeps values up to 255 and makes the others white.
 pub fn deep_grey(bytes: &[u8]) -> bool {
     match bytes {
         [0x89, b'P', b'N', b'G', ..] => png::deep_grey(bytes),
@@ -40,12 +40,12 @@ pub fn deep_grey(bytes: &[u8]) -> bool {
     }
 }
 
-/// What a file is that is not read.
+/// Name of a format that is not supported.
 fn foreign(bytes: &[u8]) -> String {
     let name = match bytes {
         [b'G', b'I', b'F', b'8', ..] => "a GIF",
         [_, _, _, _, b'f', b't', b'y', b'p', b'a', b'v', b'i', ..] => "an AVIF image",
-        [_, _, _, _, b'f', b't', b'y', b'p', ..] => "a HEIC image or a film",
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => "a HEIC image or a video",
         [0, 0, 0, 12, b'j', b'P', ..] | [0xff, 0x4f, 0xff, 0x51, ..] => "a JPEG 2000 image",
         [b'8', b'B', b'P', b'S', ..] => "a Photoshop file",
         [b'P', b'f' | b'F', ..] => "a PFM image of floats",
@@ -56,7 +56,7 @@ fn foreign(bytes: &[u8]) -> String {
     format!("the file is {name}; JPEG, PNG, WebP, BMP, PPM (PGM, PBM) and TIFF are read, whatever the file's name says")
 }
 
-/// That an image has pixels, and not too many.
+/// Checks that an image has pixels, but not too many.
 fn checked(width: u64, height: u64, most: u64) -> Result<(usize, usize), String> {
     if width == 0 || height == 0 {
         return Err(format!("its header says {width} x {height} pixels"));
@@ -70,7 +70,7 @@ fn checked(width: u64, height: u64, most: u64) -> Result<(usize, usize), String>
     }
 }
 
-/// Zeros, if there is memory for them.
+/// Zeros, if there is enough memory.
 fn zeros(count: usize) -> Result<Vec<u8>, String> {
     let mut bytes = vec![];
     bytes.try_reserve_exact(count).map_err(|_| format!("the system has no {} MiB for it", count >> 20))?;
@@ -78,7 +78,7 @@ fn zeros(count: usize) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// A picture made pixel by pixel from `samples`, so many for each.
+/// A picture made pixel by pixel from `samples`, with this many samples per pixel.
 fn picture(
     (width, height): (usize, usize),
     samples: &[u8],
@@ -92,7 +92,7 @@ fn picture(
     Ok(Rgb { width, height, pixels })
 }
 
-/// The first samples of a pixel: colours without what stands behind them, or a grey.
+/// The colour samples of a pixel, without the opacity; or its grey sample.
 fn colour(samples: &[u8]) -> [u8; 3] {
     match *samples {
         [red, green, blue, ..] => [red, green, blue],
@@ -101,7 +101,7 @@ fn colour(samples: &[u8]) -> [u8; 3] {
     }
 }
 
-/// Why a file that is shorter than its header says cannot be decoded.
+/// The error for a file that is shorter than its header says.
 const ENDS_EARLY: &str = "it ends early";
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! Which classes and images there are: those that torchvision's `ImageFolder` finds, in its order.
+//! Lists classes and images as torchvision's `ImageFolder` does, in its order.
 //!
-//! A class's images may lie in folders of its folder, at any depth and behind links. They go by folder, then by name, both as
-//! texts: `a-b/` stands before `a/c/`. What is left out is counted, so that it can be said.
+//! A class's images may be in subfolders, at any depth and behind links. They are ordered by folder, then by name, both
+//! as text: `a-b/` comes before `a/c/`. Files that are left out are counted and reported.
 
 use limpq_core::train::DatasetError;
 use std::{
@@ -15,20 +15,20 @@ use std::{
 /// An image of a class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
-    /// Place of its class.
+    /// Index of its class.
     pub class: u32,
-    /// Its file, from the folder of its class on.
+    /// Its file, relative to the folder of its class.
     pub name: PathBuf,
     /// Size of its file.
     pub bytes: u64,
 }
 
-/// Those of torchvision.
+/// Extensions that torchvision reads.
 const EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp"];
-/// Folders that a class may have. More are a web of links to one another.
+/// Most folders of a class. More must be links that lead to one another.
 const MOST_FOLDERS: usize = 100_000;
 
-/// What is in a folder of classes and is no image to be read, with the first of each kind.
+/// Entries in a folder of classes that are not images to be read, with the first of each kind.
 #[derive(Default)]
 pub struct Others(BTreeMap<Other, (usize, PathBuf)>);
 
@@ -48,7 +48,7 @@ impl Others {
         self.0.entry(kind).or_insert((0, path)).0 += 1;
     }
 
-    /// For people: how many there are of each kind, and the first.
+    /// In words: the number of each kind, and the first.
     pub fn remarks(&self) -> Vec<String> {
         let remark = |(kind, (count, first)): (&Other, &(usize, PathBuf))| {
             let others = if *count > 1 { format!(" and {} more", count - 1) } else { String::new() };
@@ -58,9 +58,9 @@ impl Others {
                 }
                 Other::Special => "left out, since it is a pipe, a socket or a device:".to_owned(),
                 Other::BrokenLink => "left out, since it is a link to nothing:".to_owned(),
-                Other::Loop => "not followed, since it leads back to where it lies:".to_owned(),
+                Other::Loop => "not followed, since it leads back to a folder above it:".to_owned(),
                 Other::Hidden => "left out, since its name starts with a dot; torchvision would read it:".to_owned(),
-                Other::ClassLess => "left out, since it lies in no folder of a class:".to_owned(),
+                Other::ClassLess => "left out, since it is not in the folder of a class:".to_owned(),
                 Other::NamedLikeImage => "a folder, though named like an image; the images in it are read:".to_owned(),
             };
             format!("{what} {}{others}", first.display())
@@ -76,7 +76,7 @@ pub fn classes(root: &Path, others: &mut Others) -> Result<Vec<String>, DatasetE
         match kind_of(&path)? {
             Kind::Folder => {
                 let name = path.file_name().unwrap_or_default().to_str();
-                classes.push(name.ok_or_else(|| wrong(&path, "its name is no UTF-8"))?.to_owned());
+                classes.push(name.ok_or_else(|| wrong(&path, "its name is not UTF-8"))?.to_owned());
             }
             Kind::Nothing => others.add(Other::BrokenLink, path),
             _ if is_image(&path) => others.add(Other::ClassLess, path),
@@ -91,7 +91,8 @@ pub fn classes(root: &Path, others: &mut Others) -> Result<Vec<String>, DatasetE
     Ok(classes)
 }
 
-/// The images of the classes, sorted by class, folder and name; of each class the first `limit`, or all if that is 0.
+/// The images of the classes, sorted by class, folder and name; only the first `limit` of each class, or all if that is
+/// 0.
 pub fn images(root: &Path, classes: &[String], limit: usize, others: &mut Others) -> Result<Vec<Image>, DatasetError> {
     let mut all = vec![];
     for (class, name) in (0u32..).zip(classes) {
@@ -106,7 +107,7 @@ pub fn images(root: &Path, classes: &[String], limit: usize, others: &mut Others
     Ok(all)
 }
 
-/// A folder on the way to an image, and those above it, without links.
+/// A folder and the folders above it, with links resolved.
 struct Way {
     real: PathBuf,
     above: Option<Rc<Way>>,
@@ -155,7 +156,7 @@ fn of_class(folder: &Path, others: &mut Others) -> Result<Vec<(PathBuf, u64)>, D
     Ok(found.into_iter().flat_map(|(_, files)| files).collect())
 }
 
-/// As Python compares names. Paths compare part by part, which is another order.
+/// Names in Python's order. Paths compare component by component, which is another order.
 fn text(path: &Path) -> &[u8] {
     path.as_os_str().as_encoded_bytes()
 }
@@ -169,11 +170,11 @@ enum Kind {
     File(u64),
     Folder,
     Special,
-    /// A link whose end is missing.
+    /// A link whose target is missing.
     Nothing,
 }
 
-/// What a path leads to.
+/// The target of a path.
 fn kind_of(path: &Path) -> Result<Kind, DatasetError> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Ok(Kind::Folder),
@@ -184,11 +185,11 @@ fn kind_of(path: &Path) -> Result<Kind, DatasetError> {
     }
 }
 
-/// What is in a folder, without what is hidden.
+/// The entries of a folder, without hidden ones.
 fn entries(folder: &Path, others: &mut Others) -> Result<Vec<PathBuf>, DatasetError> {
     let list = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>();
     let mut paths = list().map_err(|error| unreadable(folder, error))?;
-    // Whatever order the disk has them in, the first of each kind is the same.
+    // Sorted, so that the first of each kind does not depend on the disk.
     paths.sort_unstable();
     let (hidden, shown) = paths
         .into_iter()

@@ -1,16 +1,17 @@
-//! Bilinear resizing as Pillow does it, to the last bit (`src/libImaging/Resample.c`): a triangle filter that widens when an
-//! image is shrunk (antialiasing), columns first, then rows, weights in fixed point of 22 bits, bytes in between.
+//! Bilinear resizing, bit-identical to Pillow's (`src/libImaging/Resample.c`): a triangle filter whose support grows
+//! when an image is shrunk (antialiasing), columns first, then rows, weights in fixed point of 22 bits, bytes in
+//! between.
 //!
-//! Only the asked part of the resized image is computed.
+//! Only the requested part of the resized image is computed.
 
-/// A picture of red, green and blue bytes.
+/// A picture of RGB bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rgb {
     /// Number of columns.
     pub width: usize,
     /// Number of rows.
     pub height: usize,
-    /// Row by row, three bytes for each pixel.
+    /// Row by row, three bytes per pixel.
     pub pixels: Vec<u8>,
 }
 
@@ -28,11 +29,11 @@ pub struct Part {
 }
 
 impl Rgb {
-    /// Cuts out `from`, resizes that to `width` x `height`, and gives the `part` of the result.
+    /// Crops `from`, resizes it to `width` x `height`, and returns the `part` of the result.
     pub fn resized(&self, from: Part, (width, height): (usize, usize), part: Part) -> Self {
         let columns = taps(from.width, width, part.left..part.left + part.width);
         let rows = taps(from.height, height, part.top..part.top + part.height);
-        // Rows that no weight asks for are not computed.
+        // Rows that no weight needs are not computed.
         let first = rows.iter().map(|row| row.start).min().unwrap_or(0);
         let last = rows.iter().map(|row| row.start + row.weights.len()).max().unwrap_or(0);
         let line = 3 * part.width;
@@ -64,13 +65,13 @@ impl Rgb {
         Self { width: part.width, height: part.height, pixels }
     }
 
-    /// All of it.
+    /// The whole picture.
     pub fn whole(&self) -> Part {
         Part { left: 0, top: 0, width: self.width, height: self.height }
     }
 }
 
-/// 32 bits hold a byte, this fraction, and two bits to spare.
+/// Fraction bits: 32 bits hold a byte, this fraction, and two bits to spare.
 const FRACTION: u32 = 32 - 8 - 2;
 const HALF: i32 = 1 << (FRACTION - 1);
 
@@ -78,7 +79,7 @@ fn byte(sum: i32) -> u8 {
     (sum >> FRACTION).clamp(0, 255) as u8
 }
 
-/// The pixels that one pixel of the result is a weighted mean of.
+/// The source pixels and weights of one pixel of the result.
 struct Taps {
     start: usize,
     weights: Vec<i32>,
@@ -89,7 +90,7 @@ fn taps(from: usize, to: usize, wanted: std::ops::Range<usize>) -> Vec<Taps> {
     let support = scale.max(1.0);
     let of = |place: usize| {
         let center = (place as f64 + 0.5) * scale;
-        // Conversion cuts the fraction off, and makes 0 of what is negative.
+        // The conversion truncates, and turns negative values into 0.
         let start = (center - support + 0.5) as usize;
         let end = ((center + support + 0.5) as usize).min(from);
         let triangle = |pixel: usize| (1.0 - ((pixel as f64 - center + 0.5) * (1.0 / support)).abs()).max(0.0);

@@ -8,7 +8,7 @@ use limpq_core::train::{Loader, Pick, Progress};
 use serde::Deserialize;
 use std::{cell::RefCell, collections::BTreeMap, fs, num::NonZeroUsize};
 
-/// Hears what there is to say.
+/// Collects remarks.
 #[derive(Default)]
 struct Told(RefCell<Vec<String>>);
 
@@ -66,8 +66,8 @@ fn every_kind_of_file_is_decoded_cut_and_resized_as_by_pillow() {
         let square = Part { left: 0, top: 0, width: 12, height: 12 };
         let evaluated = crop::middle(&found, 16, 12).picture;
         let cropped = found.resized(Part { left: 5, top: 3, width: 17, height: 11 }, (12, 12), square);
-        // A PNG says exactly what its pixels are. JPEG decoders differ: zune-jpeg's from libjpeg-turbo's by up to so many
-        // levels, most where colour was stored at half the resolution.
+        // PNG is lossless. JPEG decoders differ: zune-jpeg's from libjpeg-turbo's by up to this many levels, most where
+        // colour has half the resolution.
         let (most, mean) = if file.starts_with(b"\x89PNG") { (0, 0.0) } else { (8, 0.6) };
         for (step, found, expected) in [
             ("decoded", &found, &expected.rgb),
@@ -143,7 +143,7 @@ fn draws_change_an_image_and_mirror_half() {
     }
 }
 
-/// A copy of the golden images that can be spoilt.
+/// A copy of the golden images that a test can damage.
 fn copy() -> (tempfile::TempDir, ImageFolder) {
     let folder = tempfile::tempdir().unwrap();
     for name in golden().files.keys() {
@@ -186,7 +186,7 @@ fn missing_folders_and_classes_are_named() {
 fn options_that_do_not_fit_are_refused() {
     let number = |n| NonZeroU32::new(n).unwrap();
     let resize = error(&ImageFolder { resize: number(11), ..small() });
-    assert_eq!(resize, "[dataset] resize: must be at least size, 12, to cut that out; got 11");
+    assert_eq!(resize, "[dataset] resize: must be at least size, 12, to crop it; got 11");
     let deviation = error(&ImageFolder { deviation: [1.0, 0.0, 1.0], ..small() });
     assert_eq!(deviation, "[dataset] deviation: must be positive numbers, got 0");
 }
@@ -215,7 +215,7 @@ fn an_image_that_cannot_be_decoded_stops_or_is_left_out() {
     let data = ImageFolder { unreadable: Unreadable::Skip, ..options }.load().unwrap();
     let error = data.train.image(5, Some(1), &mut out).unwrap_err();
     assert!(matches!(&error, DatasetError::LeftOut { path, .. } if path.ends_with("cmyk.jpg")), "{error}");
-    // Whoever loads batches is told of each once.
+    // Each is reported once to whoever loads batches.
     let told = Told::default();
     let [one, picks] = [NonZeroUsize::MIN, NonZeroUsize::new(4).unwrap()];
     let epoch = || {

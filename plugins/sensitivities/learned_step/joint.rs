@@ -1,5 +1,5 @@
-//! LIMPQ's joint training (Tang et al., ECCV 2022, section 3.3): one pass for every candidate bit-width and one with
-//! bit-widths drawn for each layer, then one optimizer step. What can be chosen about it, and the passes of a step.
+//! LIMPQ's joint training (Tang et al., ECCV 2022, section 3.3): one pass per candidate bit-width and one with random
+//! bit-widths per layer, then one optimizer step. Here are its options, and the passes of a step.
 
 use limpq_core::{
     search::Precision,
@@ -15,18 +15,18 @@ use std::num::NonZeroUsize;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RandomPass {
-    /// One bit-width for each layer, which weights and activations share, as in LIMPQ's code.
+    /// One bit-width per layer, shared by weights and activations, as in LIMPQ's code.
     #[default]
     Tied,
-    /// One for a layer's weights and one for its activations, as the search pairs them.
+    /// Independent bit-widths for a layer's weights and activations, as in the search.
     Separate,
 }
 
-/// Where activation step sizes start.
+/// Initialisation of activation step sizes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ActivationInit {
-    /// Those of each bit-width in its own first training pass: layers before it quantized, batch-norms on the batch's
+    /// Each bit-width in its own first training pass: preceding layers are quantized, batch-norms use the batch's
     /// statistics. LIMPQ's code.
     #[default]
     Quantized,
@@ -43,14 +43,15 @@ pub struct Joint {
     /// How the bits of a random pass are drawn: "tied", one bit-width for a layer's weights and activations (LIMPQ's code),
     /// or "separate".
     pub random_pass: RandomPass,
-    /// Passes of each step whose bits are drawn at random, beside the one for each candidate.
+    /// Number of passes per step whose bits are drawn at random, besides one pass per candidate.
     pub random_passes: usize,
-    /// Whether step sizes alone are trained, and weights, biases and batch-norm scales stay the pre-trained ones.
+    /// Whether only step sizes are trained; weights, biases and batch-norm scales stay those of the pre-trained
+    /// network.
     pub frozen_weights: bool,
     /// Initialisation of activation step sizes: "quantized", those of each bit-width in its own first training pass
     /// (LIMPQ's code), or "full_precision", all in one pass of the full-precision network.
     pub activation_init: ActivationInit,
-    /// Number of batches that they are initialised from, as the mean over the batches. LIMPQ's code takes one per GPU.
+    /// Number of batches for this initialisation, which is the mean over the batches. LIMPQ's code takes one per GPU.
     pub activation_init_batches: NonZeroUsize,
     /// Number of trainings with different seeds, derived from the run's. The indicators are their mean;
     /// `indicators.json` also has their standard deviation.
@@ -72,7 +73,7 @@ impl Default for Joint {
 }
 
 impl Joint {
-    /// What a step does with its gradients.
+    /// How a step uses the gradients of its passes.
     pub fn update(&self) -> Update {
         Update { gradients: self.gradients, frozen_weights: self.frozen_weights }
     }
@@ -88,7 +89,7 @@ impl Joint {
         let mut passes = Self::uniform_passes(precisions, fixed);
         let mut draw = || precisions[random.random_range(0..precisions.len())];
         for _ in 0..self.random_passes {
-            // Fixed layers draw too, so that another choice of them leaves the other layers' bits alone.
+            // Fixed layers draw too, so that fixing other layers does not change the bits of the rest.
             let drawn = fixed.iter().map(|&fixed| {
                 let own = draw();
                 let act = if self.random_pass == RandomPass::Separate { draw().act } else { own.act };

@@ -1,9 +1,9 @@
-//! LIMPQ (Tang et al., ECCV 2022): the step sizes that one joint training of all bit-widths learns are the indicators of
+//! LIMPQ (Tang et al., ECCV 2022): the step sizes that a joint training of all bit-widths learns are the indicators of
 //! every layer at every bit-width.
 //!
-//! Each step runs one pass for every candidate with all layers at that bit-width and one with a bit-width drawn for each
-//! layer; the gradients become one and the optimizer steps once. The training itself is the run's `[indicators]` section.
-//! The defaults are what LIMPQ's code does.
+//! Each step runs one pass per candidate with all layers at that bit-width, and one with a random bit-width per layer;
+//! the gradients are combined, and the optimizer makes one step. The recipe is the run's `[indicators]` section. The
+//! defaults are those of LIMPQ's code.
 
 mod joint;
 mod training;
@@ -15,7 +15,7 @@ use limpq_core::train::{Measurement, Sensitivity, SensitivityContext, TrainError
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The options of the joint training.
+/// Options of the joint training.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct LearnedStep(Joint);

@@ -1,4 +1,4 @@
-//! The joint training itself, once for each seed.
+//! The joint training, once per seed.
 
 use super::joint::{ActivationInit, Joint};
 use limpq_core::{
@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 /// The config's section of the joint training.
 const STAGE: &str = "indicators";
 
-/// The indicators that joint training learns: the mean over its seeds, and their standard deviation if there are several. The
-/// network is that of the first seed, and so is where its indicators started.
+/// The indicators that joint training learns: the mean over its seeds, with their standard deviation if there are
+/// several. The network and the initial indicators are those of the first seed.
 ///
 /// # Errors
 /// Training that diverges; a quantizer that has no indicator.
@@ -34,7 +34,8 @@ pub fn learned(context: &SensitivityContext, joint: &Joint) -> Result<Measuremen
     Ok(Measurement { indicators, trained, initial, spread })
 }
 
-/// LIMPQ's joint training: the network after it, and the indicators before it if there are any. Checkpoints go by `label`.
+/// LIMPQ's joint training: returns the trained network, and the initial indicators if there are any. Checkpoints are
+/// named after `label`.
 fn jointly_trained(
     context: &SensitivityContext,
     label: &str,

@@ -1,10 +1,10 @@
-//! The components that a problem falls into with some of its rows: groups that no row joins are problems of their own.
-//! Those whose rows know few groups each are solved by [`layered`], the others by [`few_rows`].
+//! The components of a problem with some of its rows: groups that no row connects are independent problems. Components
+//! whose rows involve few groups each are solved by [`layered`], the others by [`few_rows`].
 
 use crate::{Choice, Error, Group, Problem, Row, Status, few_rows, layered, limits::Settings, solution::Found};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A problem in parts.
+/// A problem divided into components.
 pub(crate) struct Components<'p> {
     problem: &'p Problem<'p>,
     parts: Vec<Part>,
@@ -17,7 +17,7 @@ struct Part {
 }
 
 impl<'p> Components<'p> {
-    /// The components under some rows, each with the groups that it joins.
+    /// The components under some rows, each with its groups.
     pub fn new(problem: &'p Problem<'p>, rows: impl Iterator<Item = (usize, Vec<usize>)>) -> Self {
         let mut sets = Sets((0..problem.groups.len()).collect());
         let mut of_rows = vec![];
@@ -89,7 +89,7 @@ impl Sets {
     }
 }
 
-/// Some groups with some rows, which have no base any more.
+/// Some groups with some rows, which no longer have bases.
 fn part<'a>(problem: &Problem<'a>, groups: &[usize], rows: &[usize]) -> Problem<'a> {
     let choice = |choice: &Choice<'a>| Choice {
         costs: rows
@@ -100,7 +100,7 @@ fn part<'a>(problem: &Problem<'a>, groups: &[usize], rows: &[usize]) -> Problem<
         ..*choice
     };
     let group = |&group: &usize| -> Group<'a> { problem.groups[group].choices.iter().map(choice).collect() };
-    // What the groups of other parts add whatever they choose.
+    // What the groups of other components add in any case.
     let inside: BTreeSet<usize> = groups.iter().copied().collect();
     let outside = |row: usize| -> i128 {
         let others = problem.groups.iter().enumerate().filter(|(place, _)| !inside.contains(place));
@@ -110,7 +110,7 @@ fn part<'a>(problem: &Problem<'a>, groups: &[usize], rows: &[usize]) -> Problem<
     Problem { groups: groups.iter().map(group).collect(), rows: rows.iter().map(limited).collect() }
 }
 
-/// The best of a group that no row joins to others: least loss, then smallest tiebreak, then the first.
+/// The best option of a group that no row connects to others: least loss, then smallest tiebreak, then the first.
 fn free(part: &Problem) -> Found {
     let best = |group: &Group| {
         let order = |&a: &usize, &b: &usize| {

@@ -1,14 +1,14 @@
-//! Losses as exact integers, and what rounding may do to sums of floats.
+//! Losses as exact integers, and rounding errors of float sums.
 
 use crate::Problem;
 
-/// How far a sum over so many groups, of this size, may be off by rounding. Bounds are floats: nothing is cut within
-/// it.
+/// Rounding error of a sum over this many groups, of this magnitude. Bounds are floats: nothing is cut within this
+/// allowance.
 pub(crate) fn float_error(groups: usize, size: f64) -> f64 {
     4.0 * f64::EPSILON * (groups + 8) as f64 * size
 }
 
-/// Losses as whole numbers of quanta.
+/// Losses as integer numbers of quanta.
 pub(crate) struct Fixed {
     /// One for each option of each group.
     pub losses: Vec<i128>,
@@ -16,7 +16,7 @@ pub(crate) struct Fixed {
     pub quantum: f64,
     /// Binary exponent of the largest loss. Floats count in this unit, so that the largest is about one.
     pub scale: i32,
-    /// By how much rounding to quanta may have moved a loss, in the problem's unit; zero when all are exact.
+    /// Largest rounding error of a loss, in the problem's unit; zero if all are exact.
     pub rounding: f64,
 }
 

@@ -1,15 +1,15 @@
-//! Problems of many rows: the peaks of a network of hundreds of layers make one for each moment, of which each knows
-//! few layers, or all of them nearly alike. Few can bind, and fewer do.
+//! Problems of many rows: a peak cost of a network with hundreds of layers has one row per step, each of which involves
+//! few layers, or all of them almost alike. Few of these rows can bind, and fewer do.
 //!
-//! 1. An option that does not fit beside the least of all other groups goes, in every row; then rows that cannot bind.
-//!    A row of one group is nothing but that.
-//! 2. The problem is solved with the rows of all groups only. The solution is checked against every row, rows that it
-//!    overruns join in, and it is solved again (lazy constraints; Dantzig, Fulkerson & Johnson, Operations Research 2,
-//!    1954). What is the best with some of the rows and keeps all is the best with all, and a bound with some is one
-//!    with all.
-//! 3. Groups that no row joins are problems of their own ([`components`](crate::components)).
+//! 1. Options that do not fit even with the least costs of all other groups are removed, in every row; then rows that
+//!    cannot bind. A row of one group is fully handled by this.
+//! 2. The problem is solved with those rows only that involve all groups. The solution is checked against every row,
+//!    violated rows are added, and the problem is solved again (lazy constraints; Dantzig, Fulkerson & Johnson,
+//!    Operations Research 2, 1954). A solution that is optimal for some of the rows and keeps all is optimal for all,
+//!    and a bound for some is a bound for all.
+//! 3. Groups that no row connects are independent problems ([`components`](crate::components)).
 //!
-//! A solution on the way that overruns rows is repaired, so that there is one when a limit ends the search.
+//! An intermediate solution that violates rows is repaired, so that there is one if a limit stops the search.
 
 use crate::{
     Error, Problem, Status, components::Components, few_rows, layered, limits::Settings, repair::repaired,
@@ -17,9 +17,9 @@ use crate::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Problems of so many rows are solved with all of them at once.
+/// Problems with at most this many rows are solved with all of them at once.
 const FEW: usize = 32;
-/// Rows with the same base are nearly parallel: so many of them join in at a time.
+/// Rows with the same base are nearly parallel: this many of them are added at a time.
 const ALIKE: usize = 4;
 
 /// Solves a problem by problems of few rows.
@@ -39,7 +39,7 @@ pub(crate) fn solve(problem: &Problem, start: Option<&[usize]>, settings: &Setti
     Ok(Found { picks, ..found })
 }
 
-/// The problem without options that do not fit beside the least of all others, and which options are left.
+/// The problem without options that do not fit even with the least costs of all others, and the indices of those left.
 fn narrowed<'a>(problem: &Problem<'a>) -> Result<(Problem<'a>, Vec<Vec<usize>>), Error> {
     let mut left = problem.clone();
     let mut open: Vec<Vec<usize>> = problem.groups.iter().map(|group| (0..group.choices.len()).collect()).collect();
@@ -74,12 +74,12 @@ fn retain<T>(items: &mut Vec<T>, keep: &[bool]) {
     items.retain(|_| *keep.next().expect("one for each item"));
 }
 
-/// Solving with more and more rows.
+/// Solves with more and more rows.
 struct Rounds<'p> {
     problem: &'p Problem<'p>,
     /// Rows that can bind.
     binding: Vec<usize>,
-    /// The groups that each row can tell options of apart.
+    /// The groups whose options differ in each row.
     members: Vec<Vec<usize>>,
 }
 

@@ -3,7 +3,7 @@
 //! # The problem
 //!
 //! Given groups of options, choose exactly one option of each group so that the sum of the chosen options' losses is
-//! least and every budget is kept:
+//! minimal and every budget is respected:
 //!
 //! ```text
 //! minimise   sum over groups g of loss[g][x[g]]
@@ -29,32 +29,32 @@
 //!
 //! # Guarantees
 //!
-//! - **Budgets are kept exactly.** Costs are integers (`u64`), limits are `i128`, sums are exact: no budget is overrun
-//!   by a unit.
-//! - **Losses are compared exactly.** They are turned into fixed-point integers that hold the given floats to the last
-//!   bit, as long as all of them fit into 126 bits at once (1e-9 and 1e9 together do). Where they do not, the solver
-//!   removes options that are out of the question and solves again, and never calls proven what it could not tell
-//!   apart.
-//! - **Ties are broken in one way.** Of equally good solutions the one with the smallest sum of tiebreaks wins, then
-//!   the one whose options come first. Only where more than 16384 partial solutions tie with the optimum is it the best
-//!   found among them.
+//! - **Budgets hold exactly.** Costs are integers (`u64`), limits are `i128`, sums are exact: no budget is exceeded by
+//!   even a unit.
+//! - **Losses are compared exactly.** They are converted to fixed-point integers that represent the given floats
+//!   exactly, as long as all of them fit into 126 bits at once (1e-9 and 1e9 together do). If they do not, the solver
+//!   removes options that cannot be in an optimal solution and solves again, and never calls a result proven that it
+//!   could not resolve.
+//! - **Ties are broken deterministically.** Of equally good solutions the one with the smallest sum of tiebreaks wins,
+//!   then the one whose options come first. If more than 16384 partial solutions tie with the optimum, it is the best
+//!   one found among them.
 //! - **`Optimal` and `Infeasible` are proven.** Bounds are floats; each carries an allowance for its own rounding, and
 //!   nothing is cut within it.
-//! - **A limit is honest.** A limit of nodes or of time gives the best solution found so far, with a dual bound. A
-//!   limit of nodes gives the same solution on every machine. Memory is bounded: a gigabyte at worst.
+//! - **Limits are reported.** With a node limit or a time limit the result is the best solution found so far, with a
+//!   dual bound. With a node limit it is the same on every machine. Memory is bounded: a gigabyte at worst.
 //!
 //! # Limits
 //!
-//! The problem is NP-hard. Instances whose costs are nearly the negated losses, with two budgets or more, are not
-//! solved in any reasonable time by anybody; there the limit of nodes ends the search with a gap. Up to 256 rows may
-//! bind at once, of any number; a row that can bind spans less than 2^63 units.
+//! The problem is NP-hard. Instances whose costs are nearly the negated losses, with two budgets or more, are out of
+//! reach of any known method; there the node limit stops the search with a gap. Up to 256 rows may bind at once; the
+//! number of rows is not limited. A row that can bind may span at most 2^63 units.
 //!
 //! # Method
 //!
-//! Problems of few rows are solved by branch and bound in the form of dynamic programming with a beam that widens,
-//! bounded by Lagrangian multipliers, with reduced-cost fixing (`few_rows`). Many rows join in when they are overrun,
-//! as lazy constraints (`lazy_rows`), the problem falls into the components that rows join (`components`), and
-//! components whose rows know few groups each are paths through a layered graph (`layered`).
+//! Problems with few rows are solved by branch and bound in the form of dynamic programming with a beam that widens,
+//! bounded by Lagrangian multipliers, with reduced-cost fixing (`few_rows`). With many rows, violated ones are added as
+//! lazy constraints (`lazy_rows`), the problem is divided into its connected components (`components`), and components
+//! whose rows involve few groups each are paths through a layered graph (`layered`).
 
 mod components;
 mod few_rows;
@@ -79,15 +79,15 @@ use limits::Settings;
 
 /// Solves a problem.
 ///
-/// # Errors
-/// [`Error::Infeasible`] when no choice of options keeps every budget; a limit that ends the search before there is any
+/// [`Error::Infeasible`] if no choice of options is within every budget; a limit that stops the search before there is
+/// any solution; and a row whose range is too large.
 /// solution; and a row whose numbers are too large.
 pub fn solve(problem: &Problem, limits: &Limits) -> Result<Solution, Error> {
     run(problem, None, &Settings::new(*limits))
 }
 
-/// The same, with the solution of a similar problem to start from: an option of each group, which may or may not keep
-/// the budgets. That may save time and does not change an optimal solution. What does not fit the groups is ignored.
+/// The same, starting from the solution of a similar problem: an option of each group, which may or may not be
+/// feasible. It may save time and does not change an optimal solution. It is ignored if it does not fit the groups.
 ///
 /// # Errors
 /// As [`solve`].

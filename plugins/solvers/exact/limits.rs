@@ -1,4 +1,4 @@
-//! How much work a solve may be: a number of nodes, which is the same on every machine, and a deadline.
+//! Limits of a solve: a number of nodes, which is the same on every machine, and a deadline.
 
 use crate::Error;
 use std::time::Instant;
@@ -6,13 +6,13 @@ use std::time::Instant;
 /// When to stop with the best solution found so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Nodes (partial solutions) that may be looked at. The same limit gives the same solution on every machine.
+    /// Maximum number of nodes (partial solutions). The same limit gives the same solution on every machine.
     pub nodes: u64,
-    /// The end of the time. What is found by then depends on the machine.
+    /// The deadline. The solution found by then depends on the machine.
     pub deadline: Option<Instant>,
 }
 
-/// No deadline, and nodes for some ten seconds of work.
+/// No deadline, and enough nodes for some ten seconds of work.
 impl Default for Limits {
     fn default() -> Self {
         Self { nodes: 50_000_000, deadline: None }
@@ -25,17 +25,17 @@ impl Limits {
         self.deadline.is_some_and(|end| Instant::now() >= end)
     }
 
-    /// Whether so many nodes are enough, or the time is over.
+    /// Whether the node limit is reached, or the time is over.
     pub(crate) fn reached(&self, nodes: u64) -> bool {
         nodes >= self.nodes || self.expired()
     }
 
-    /// What is left after so many nodes.
+    /// The limits that are left after some nodes.
     pub(crate) fn after(&self, nodes: u64) -> Self {
         Self { nodes: self.nodes.saturating_sub(nodes), ..*self }
     }
 
-    /// The error for a search that these limits ended before a solution was found.
+    /// The error for a search that was stopped before a solution was found.
     pub(crate) fn nothing_found(&self) -> Error {
         if self.expired() { Error::DeadlinePassed } else { Error::NodeLimitReached { nodes: self.nodes } }
     }

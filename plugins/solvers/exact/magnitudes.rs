@@ -1,11 +1,11 @@
-//! Losses of very different sizes. Fixed point holds 126 bits at once and rounds what is beyond: a loss of 1e-40 beside
-//! one of 1 is nothing to it. Where the solution found is small beside that rounding, options that lose more than it
-//! altogether are no part of a better one; without them the rest is solved again, in smaller quanta. What cannot be
-//! told apart even so is never called proven.
+//! Losses of very different magnitudes. Fixed point holds 126 bits at once and rounds the rest: a loss of 1e-40
+//! vanishes next to one of 1. If the objective found is small compared to that rounding, options that lose more than
+//! the objective cannot be part of a better solution; without them the rest is solved again, in smaller quanta. What
+//! cannot be resolved even then is never called proven.
 
 use crate::{Error, Group, Problem, Status, fixed_point::fixed_point, solution::Found};
 
-/// Objectives are sums of floats: what is this small beside them does not show.
+/// Objectives are sums of floats: relative differences below this vanish.
 const UNSEEN: f64 = f64::EPSILON / 4.0;
 
 /// Solves a problem with a solver that rounds losses, which is told how many nodes have been looked at before.
@@ -36,7 +36,7 @@ pub(crate) fn solve(problem: &Problem, run: impl Fn(&Problem, u64) -> Result<Fou
         if options(&narrower) == options_left {
             return Ok(unproven(found));
         }
-        // A finer look that finds nothing in time takes nothing away from the solution that is there.
+        // If the finer solve runs out of time, the earlier solution stands.
         let Ok(again) = run(&narrower, found.nodes) else { return Ok(unproven(found)) };
         rounding = fixed_point(&narrower).rounding;
         let nodes = again.nodes + found.nodes;

@@ -34,14 +34,14 @@ impl Master {
         master
     }
 
-    /// Adds a solution: its loss, and what it uses of each row above what is free.
+    /// Adds a solution: its loss, and its use of each row above the free part.
     pub fn add(&mut self, loss: f64, entries: impl Iterator<Item = f64>) {
         self.losses.push(loss);
         self.entries.extend(entries);
         self.entries.push(1.0);
     }
 
-    /// Objective of the basis, if it is one.
+    /// Objective of the basis, if it is feasible.
     pub fn level(&self) -> Option<f64> {
         self.duals.last().copied()
     }

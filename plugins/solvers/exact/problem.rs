@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// What an option costs in each row, without the zeros: where there are many rows, most options cost something in few
+/// The cost of an option in each row, without zeros: with many rows, most options have costs in few
 /// of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Costs<'a>(Cow<'a, [(usize, u64)]>);
@@ -67,7 +67,7 @@ impl FromIterator<(usize, u64)> for Costs<'_> {
 /// An option of a group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Choice<'a> {
-    /// What choosing it adds to the objective; finite, of any sign.
+    /// Its contribution to the objective; finite, of any sign.
     pub loss: f64,
     /// Among solutions of equal objective the one with the smallest sum of these wins, then the one whose options come
     /// first.
@@ -140,7 +140,7 @@ pub enum InvalidProblem {
         rows: usize,
     },
     /// A base that is not there, or has a base itself.
-    #[error("row {row} has the base {base}, which is no row without a base of its own")]
+    #[error("row {row} has the base {base}, which has a base itself or does not exist")]
     Base {
         /// Index of the row.
         row: usize,
@@ -149,10 +149,10 @@ pub enum InvalidProblem {
     },
 }
 
-/// Limits beyond this are as good as this: no sum of costs in memory reaches it.
+/// Larger limits are treated like this one: no sum of costs in memory reaches it.
 const UNREACHED: i128 = 1 << 120;
 
-/// The least and the most that a row's sum can be, whatever the other rows say.
+/// The range of a row's sum, whatever the other rows require.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Span {
     pub least: i128,
@@ -292,7 +292,7 @@ mod tests {
         );
         let above = |base| Row { limit: 1, base: Some(base) };
         for rows in [vec![above(0)], vec![Row::new(1), above(2)], vec![Row::new(1), above(0), above(1)]] {
-            assert!(refused(vec![], rows).ends_with("which is no row without a base of its own"));
+            assert!(refused(vec![], rows).ends_with("which has a base itself or does not exist"));
         }
     }
 

@@ -1,17 +1,17 @@
-//! What is left of every row beside a solution, kept up to date as the solution changes.
+//! The slack of every row under a solution, updated as the solution changes.
 
 use crate::Problem;
 
 /// A change of one group: its place, the option it has and the one it would have.
 pub(crate) type Change = (usize, usize, usize);
 
-/// What a solution leaves of each row.
+/// The slack of each row under a solution.
 pub(crate) struct Slack<'p> {
     problem: &'p Problem<'p>,
     left: Vec<i128>,
     /// The rows with this row as their base.
     above: Vec<Vec<usize>>,
-    /// The least that is left of any of them.
+    /// The least slack of any of them.
     tight: Vec<i128>,
 }
 
@@ -32,12 +32,12 @@ impl<'p> Slack<'p> {
         self.tight[base] = self.above[base].iter().map(|&row| self.left[row]).min().unwrap_or(i128::MAX);
     }
 
-    /// What is left of a row; negative where the policy overruns it.
+    /// The slack of a row; negative if it is violated.
     pub fn left(&self, row: usize) -> i128 {
         self.left[row]
     }
 
-    /// The rows that are overrun after changes, among those that the changes use more of.
+    /// The rows that are violated after changes, among those whose use increases.
     pub fn overrun(&self, changes: &[Change]) -> Vec<usize> {
         let more = self.more(changes);
         let own = |row: usize| more.binary_search_by_key(&row, |&(row, _)| row).map_or(0, |place| more[place].1);
@@ -62,7 +62,7 @@ impl<'p> Slack<'p> {
         }
     }
 
-    /// By how much changes use more of rows, bases apart; rows ascending.
+    /// Increases of the use of rows, bases apart; rows ascending.
     fn more(&self, changes: &[Change]) -> Vec<(usize, i128)> {
         let mut more: Vec<(usize, i128)> = vec![];
         for &(group, from, to) in changes {

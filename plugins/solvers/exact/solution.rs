@@ -1,15 +1,15 @@
 //! What a solve returns.
 
-/// How far a solution can be trusted.
+/// Whether optimality is proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// Proven: no feasible solution has a smaller objective.
     Optimal,
-    /// A limit ended the search; see [`Solution::gap`].
+    /// A limit stopped the search; see [`Solution::gap`].
     Stopped,
 }
 
-/// A feasible solution and what is proven of it.
+/// A feasible solution and its proof.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Solution {
     /// Index of the chosen option of each group.
@@ -18,10 +18,10 @@ pub struct Solution {
     pub objective: f64,
     /// Whether the solution is proven to be optimal.
     pub status: Status,
-    /// The dual bound: no feasible solution has a smaller objective. The objective itself where the solution is
-    /// optimal; negative infinity where a limit ended the search before there was a bound.
+    /// The dual bound: no feasible solution has a smaller objective. Equal to the objective if the solution is optimal;
+    /// negative infinity if the search was stopped before there was a bound.
     pub bound: f64,
-    /// Nodes (partial solutions and evaluations of the dual) that were looked at.
+    /// Number of nodes (partial solutions and evaluations of the dual).
     pub nodes: u64,
 }
 
@@ -63,12 +63,13 @@ impl Error {
     }
 }
 
-/// A solution of a part, or on the way.
+/// An intermediate solution, or that of a component.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Found {
     pub picks: Vec<usize>,
     pub status: Status,
-    /// No feasible solution of the part has a smaller objective; `None` where the status says all, or nothing is known.
+    /// No feasible solution of the component has a smaller objective; `None` if the solution is optimal, or nothing is
+    /// known.
     pub bound: Option<f64>,
     pub nodes: u64,
 }

@@ -1,13 +1,13 @@
-//! burn's own kernels on a GPU. Activations lie there with their channels last, so units side by side take channels side by
-//! side. Forward the input is read once for both statistics and once to be normalised; backward the same with the gradient
-//! beside. Sums are over stretches of pixels, then over the stretches.
+//! burn's own kernels on a GPU. Activations are in NHWC (channels last) layout, so neighbouring units process
+//! neighbouring channels. The forward pass reads the input once for both statistics and once to normalise it; the
+//! backward pass does the same with input and gradient. Sums are first over tiles of pixels, then over the tiles.
 //!
 //! ```text
-//! m = s + sum(x - s)/n,   v = (sum((x - s)^2) - sum(x - s)^2/n)/n,   s the mean of some pixels, far from each other
+//! m = s + sum(x - s)/n,   v = (sum((x - s)^2) - sum(x - s)^2/n)/n,   s the mean of some pixels at equal distances
 //! ```
 //!
-//! The subtraction in v loses digits as (s - m)^2 is more than v, so s must be near the mean. A single value would not do: that of
-//! a corner, where a convolution has seen zeros, may be far from it.
+//! The subtraction in v loses digits if (s - m)^2 is large compared to v, so s must be close to the mean. A single
+//! value would not do: that of a corner, where a convolution has seen padding, may be far from it.
 
 mod kernels;
 
@@ -22,11 +22,11 @@ use burn::{
 use burn_cubecl::{cubecl::prelude::*, kernel::into_contiguous, ops::permute, tensor::CubeTensor};
 use kernels::{add_up, back, mean_of_some, normalise, of_parameters, statistics};
 
-/// Units side by side at most, each with a vector of channels.
+/// Most units side by side, each with a vector of channels.
 const MOST_COLUMNS: usize = 32;
-/// Stretches that the pixels are divided into, unless they would be shorter than [`SHORTEST`].
+/// Number of tiles that the pixels are divided into, unless they would be smaller than [`SHORTEST`].
 const STRETCHES: usize = 256;
-/// Pixels that are worth a stretch.
+/// Smallest useful number of pixels in a tile.
 const SHORTEST: usize = 64;
 
 pub(super) fn evaluated([input, parameters @ ..]: [CubeTensor; 5], epsilon: f64) -> CubeTensor {
@@ -120,34 +120,34 @@ pub(super) fn backward(
     [channels_second(of_input), of_gamma, of_beta]
 }
 
-/// Other number types, and tensors of nothing, have none.
+/// Other data types and empty tensors have none.
 pub(super) fn has_kernel(input: &CubeTensor) -> bool {
     input.dtype() == DType::F32 && input.shape().num_elements() > 0
 }
 
-/// `[batch, channels, height, width]` as `[batch, height, width, channels]`, which copies what does not lie so.
+/// `[batch, channels, height, width]` as contiguous `[batch, height, width, channels]`; copies only if necessary.
 fn channels_last(tensor: CubeTensor) -> CubeTensor {
     into_contiguous(permute(tensor, &[0, 2, 3, 1]))
 }
 
-/// The way back, which copies nothing.
+/// The inverse, which copies nothing.
 fn channels_second(tensor: CubeTensor) -> CubeTensor {
     permute(tensor, &[0, 3, 1, 2])
 }
 
-/// A tensor of the same shape, not filled.
+/// An uninitialised tensor of the same shape.
 fn like(tensor: &CubeTensor) -> CubeTensor {
     empty(tensor, tensor.shape())
 }
 
-/// How pixels and channels are shared out.
+/// How pixels and channels are divided among units.
 struct Plan {
     pixels: usize,
-    /// Channels that a unit takes at once.
+    /// Number of channels that a unit processes at once.
     vector: usize,
     /// Vectors in a pixel.
     vectors: usize,
-    /// Pixels that a cube goes over.
+    /// Number of pixels in a cube's tile.
     stretch: usize,
     stretches: usize,
     /// Columns of vectors, rows of pixels.
@@ -182,7 +182,7 @@ impl Plan {
         CubeCount::Static(self.vectors.div_ceil(self.columns()) as u32, self.stretches as u32, 1)
     }
 
-    /// The input, which has its channels last, normalised. The parameters are contiguous; the statistics stand last.
+    /// Normalises the input, whose channels are last. The parameters are contiguous; the statistics come last.
     fn normalised(
         &self,
         input: &CubeTensor,
@@ -211,7 +211,7 @@ impl Plan {
         output
     }
 
-    /// For each stretch and channel the two sums of [`add_up`], `[2, stretches, channels]`.
+    /// Per tile and channel the two sums of [`add_up`], `[2, tiles, channels]`.
     fn sums(&self, input: &CubeTensor, gradient: Option<&CubeTensor>, shift: &CubeTensor) -> CubeTensor {
         let sums = empty(input, Shape::new([2, self.stretches, self.vectors * self.vector]));
         add_up::launch(

@@ -1,4 +1,4 @@
-//! The CPU's kernels: loops that the compiler vectorises, channels and images shared among threads.
+//! The CPU kernels: vectorised loops, parallel over channels and images.
 
 use super::{super::sums, Outputs, outputs};
 use burn::{
@@ -8,7 +8,7 @@ use burn::{
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-/// Other number types have none.
+/// Other data types have none.
 pub(super) fn has_kernel(tensor: &FlexTensor) -> bool {
     tensor.dtype() == DType::F32
 }
@@ -59,7 +59,7 @@ pub(super) fn backward(
     [gradient, vector(of_gamma), vector(sums.iter().map(|[sum, _]| *sum).collect())]
 }
 
-/// Takes the tensor, so that one that nobody else has is written over and not copied.
+/// Takes ownership, so that a tensor without other owners is overwritten instead of copied.
 fn contiguous(tensor: FlexTensor) -> FlexTensor {
     tensor.to_contiguous()
 }
@@ -85,7 +85,7 @@ fn vector(numbers: Vec<f32>) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(numbers, [count]))
 }
 
-/// A contiguous tensor as planes: a channel's values of one image stand together.
+/// A contiguous tensor as planes, the values of one channel of one image.
 struct Batch<'a> {
     values: &'a [f32],
     channels: usize,
@@ -98,7 +98,7 @@ impl<'a> Batch<'a> {
         Self { values: tensor.storage(), channels, plane: height * width }
     }
 
-    /// Values of a channel.
+    /// Number of values in a channel.
     fn count(&self) -> usize {
         self.values.len() / self.channels.max(1)
     }
@@ -116,7 +116,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Goes over the planes of another tensor of the same shape together with those of this one.
+    /// Iterates over the planes of another tensor of the same shape together with those of this one.
     fn each_plane(&self, other: &mut [f32], work: impl Fn(usize, &[f32], &mut [f32]) + Send + Sync) {
         let plane = self.plane.max(1);
         let image = |values: &[f32], other: &mut [f32]| {
@@ -136,7 +136,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Of one channel.
+/// Sums of one channel.
 struct MeanAndVariance<'a> {
     batch: &'a Batch<'a>,
     channel: usize,

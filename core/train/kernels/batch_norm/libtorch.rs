@@ -1,17 +1,17 @@
-//! By libtorch itself, and differentiated by it.
+//! libtorch's own operation, differentiated by libtorch.
 
 use super::{super::torch::record, Outputs};
 use burn::backend::{LibTorch, libtorch::TchTensor};
 use tch::Tensor;
 
-/// Normalises, and gives the statistics: running ones that follow the batch's at once become the batch's.
+/// Normalises, and returns the batch's statistics: running ones with a momentum of 1 become the batch's.
 fn normalise([input, gamma, beta]: &[Tensor; 3], epsilon: f64) -> [Tensor; 3] {
     let (mean, variance) = (gamma.detach().zeros_like(), gamma.detach().ones_like());
     let output = input.batch_norm(Some(gamma), Some(beta), Some(&mean), Some(&variance), true, 1.0, epsilon, true);
     let sizes = input.size();
     // libtorch's running variance is the unbiased one.
     let count = sizes.iter().product::<i64>() / sizes[1].max(1);
-    // The operation keeps the running statistics, and burn writes into what it is given.
+    // The operation keeps the running statistics, and burn may write into the tensors that it gets.
     [output, mean.copy(), variance * ((count - 1) as f64 / count.max(1) as f64)]
 }
 

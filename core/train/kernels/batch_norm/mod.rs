@@ -7,11 +7,11 @@
 //! dx = gamma r (g - sum(g)/n - (x - m) r^2 sum(g (x - m))/n)
 //! ```
 //!
-//! In evaluation m and v are numbers of other images, and y is one operation; with gradients, which only sensitivities ask for,
-//! it is composed of burn's.
+//! In evaluation m and v are running statistics, and y is one operation; with gradients, which only sensitivities need,
+//! it is composed of burn's operations.
 //!
-//! libtorch computes its own gradients. On the CPU and on burn's GPUs each direction goes over a channel two or three times;
-//! burn composes some ten passes.
+//! libtorch computes its own gradients. The kernels for the CPU and for burn's GPUs make two or three passes over
+//! memory per direction; burn's composition makes about ten.
 
 #[cfg(feature = "cubecl")]
 mod cube;
@@ -29,13 +29,13 @@ use burn::{
     tensor::Tensor,
 };
 
-/// What a batch-norm gives in training.
+/// The result of a batch-norm in training.
 pub struct Normalised {
-    /// As its input.
+    /// The normalised values, of the input's shape.
     pub output: Tensor<4>,
-    /// Of each channel, without gradients.
+    /// Mean per channel, without gradients.
     pub mean: Tensor<1>,
-    /// Of each channel, biased, without gradients.
+    /// Biased variance per channel, without gradients.
     pub variance: Tensor<1>,
 }
 
@@ -47,7 +47,7 @@ pub fn batch_norm(input: Tensor<4>, gamma: Tensor<1>, beta: Tensor<1>, epsilon: 
     Normalised { output, mean: AnyTensor::tensor(mean), variance: AnyTensor::tensor(variance) }
 }
 
-/// Normalises `[batch, channels, height, width]` with statistics of other images, as in evaluation.
+/// Normalises `[batch, channels, height, width]` with running statistics, as in evaluation.
 pub fn batch_norm_evaluated(input: Tensor<4>, parameters: [Tensor<1>; 4], epsilon: f64) -> Tensor<4> {
     if input.is_autodiff() || parameters.iter().any(Tensor::is_autodiff) {
         return evaluated(input, parameters, epsilon);
@@ -56,8 +56,8 @@ pub fn batch_norm_evaluated(input: Tensor<4>, parameters: [Tensor<1>; 4], epsilo
     Evaluated { epsilon }.apply([input.into(), gamma, beta, mean, variance])
 }
 
-/// Composed of burn's operations. The four numbers of a channel as two: a product and a sum, and not four operations, go over all
-/// values.
+/// Composed of burn's operations. The four parameters of a channel are combined into two, so that two operations
+/// instead of four go over all values.
 fn evaluated(input: Tensor<4>, [gamma, beta, mean, variance]: [Tensor<1>; 4], epsilon: f64) -> Tensor<4> {
     let scale = gamma / variance.add_scalar(epsilon).sqrt();
     let shift = beta - mean * scale.clone();
@@ -68,7 +68,7 @@ fn evaluated(input: Tensor<4>, [gamma, beta, mean, variance]: [Tensor<1>; 4], ep
     input * scale + shift
 }
 
-/// With the statistics of the batch.
+/// With the batch's statistics.
 #[derive(Clone, Debug)]
 struct BatchNorm {
     epsilon: f64,
@@ -147,13 +147,13 @@ impl CustomOp<3> for BatchNorm {
     }
 }
 
-/// What a forward pass gives that saves input, gamma, mean and variance.
+/// The outputs of a forward pass that saves input, gamma, mean and variance.
 fn outputs<B: Backend>(output: FloatTensor<B>, saved: [FloatTensor<B>; 4]) -> Outputs<B> {
     let [_, _, mean, variance] = saved.clone();
     Outputs::new(output).with_constants([mean, variance]).saving(saved)
 }
 
-/// With statistics of other images, without gradients.
+/// With running statistics, without gradients.
 #[derive(Clone, Debug)]
 struct Evaluated {
     epsilon: f64,

@@ -1,5 +1,5 @@
-//! burn's own kernels. With the feature `cuda` the fastest of several for each shape and each direction, found by trying and
-//! kept; on the processor, and without that feature, always the same one.
+//! burn's own kernels. With the feature `cuda` the fastest of several per shape and direction, found by autotuning and
+//! kept on disk; on the CPU, and without that feature, always the same one.
 
 use super::{Gradients, Window, padded, unpadded};
 use burn::backend::{Cube, TensorMetadata};

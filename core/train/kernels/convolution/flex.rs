@@ -1,14 +1,14 @@
-//! The CPU's way: products of matrices, for a few images at a time. With the patches that the kernel sees of them as the
-//! columns of a matrix `[in * height * width, pixels]`,
+//! Convolution on the CPU by im2col and matrix products, for a few images at a time. With the columns `[in * height *
+//! width, pixels]` that im2col makes of them:
 //!
 //! ```text
-//! output   = kernel patches               [out, pixels]
-//! dkernel  = sum(g patches^T)             [out, in * height * width]
-//! dpatches = kernel^T g, put back where each patch was seen and added up
+//! output   = kernel columns               [out, pixels]
+//! dkernel  = sum(g columns^T)             [out, in * height * width]
+//! dcolumns = kernel^T g, and dinput = col2im(dcolumns)
 //! ```
 //!
-//! Images keep their order of pixels, so that a row of the kernel over a row of an image is a copy of consecutive numbers. How
-//! a batch is cut depends on its shape alone: the number of threads changes nothing.
+//! Images are in NCHW layout, so that a row of the kernel over a row of an image is a copy of consecutive values. How a
+//! batch is divided depends on its shape only, so the number of threads does not change results.
 
 use super::{Gradients, Window, backward_of_burn, forward_of_burn};
 use burn::{
@@ -52,17 +52,17 @@ pub(super) fn backward(
     ]
 }
 
-/// Groups are small products each, for which burn has loops; other number types have no kernel here.
+/// Grouped convolutions are many small products, for which burn has loops; other data types have no kernel here.
 fn is_left_to_burn(images: &FlexTensor, window: Window) -> bool {
     window.groups > 1 || images.dtype() != DType::F32 || images.shape().num_elements() == 0
 }
 
-/// Pixels of the output that a product of matrices should at least go over: images are put side by side until there are.
+/// Smallest number of output pixels in a matrix product: images are combined until there are as many.
 const PIXELS: usize = 1024;
-/// A batch is cut into at least so many parts, for threads to share.
+/// A batch is divided into at least this many parts, for threads.
 const PARTS: usize = 8;
 
-/// Shapes of a convolution with one group, and where its kernel goes.
+/// Shapes of a convolution with one group, and its window.
 #[derive(Clone, Copy)]
 struct Geometry {
     batch: usize,
@@ -72,7 +72,7 @@ struct Geometry {
     outputs: usize,
     kernel_height: usize,
     kernel_width: usize,
-    /// Of the output.
+    /// Height of the output.
     rows: usize,
     columns: usize,
     window: Window,
@@ -86,33 +86,33 @@ impl Geometry {
         Self { batch, channels, height, width, outputs, kernel_height, kernel_width, rows, columns, window }
     }
 
-    /// Numbers in an image.
+    /// Number of values in an image.
     fn image(&self) -> usize {
         self.channels * self.height * self.width
     }
 
-    /// Pixels of an image's output.
+    /// Number of output pixels of an image.
     fn pixels(&self) -> usize {
         self.rows * self.columns
     }
 
-    /// Numbers in a patch.
+    /// Number of values that the kernel covers: rows of the im2col matrix.
     fn patch(&self) -> usize {
         self.channels * self.kernel_height * self.kernel_width
     }
 
-    /// Images in a block: those that a product of matrices goes over.
+    /// Number of images in a block, those of one matrix product.
     fn block(&self) -> usize {
         PIXELS.div_ceil(self.pixels()).min(self.batch.div_ceil(PARTS)).max(1)
     }
 
-    /// Whether a patch is a pixel: then the patches of an image are the image.
+    /// Whether the kernel covers a single pixel: then im2col is the identity.
     fn is_pointwise(&self) -> bool {
         let Window { stride: [down, right], padding, .. } = self.window;
         self.kernel_height * self.kernel_width * down * right == 1 && padding == [0; 4]
     }
 
-    /// What the kernel sees of a block of images at each of its places: `[patch, images * pixels]`.
+    /// im2col of a block of images: `[in * height * width, images * pixels]`.
     fn patches(&self, images: &[f32]) -> FlexTensor {
         if self.is_pointwise() {
             return side_by_side(images, self.channels, self.pixels());
@@ -133,7 +133,7 @@ impl Geometry {
         matrix(patches, self.patch())
     }
 
-    /// Adds what stands in the patches of a block of images to the pixels that they show.
+    /// col2im: adds the columns of a block of images to the pixels that they come from.
     fn put_back(&self, patches: &[f32], images: &mut [f32]) {
         if self.is_pointwise() {
             return apart(patches, images, self.channels, self.pixels());
@@ -150,9 +150,9 @@ impl Geometry {
         }
     }
 
-    /// The runs of numbers that one row of the output takes from the image at some place of a block of so many: where it begins
-    /// in the matrix of patches, where in the image (there the next ones are a stride apart), and how many there are. What
-    /// patches have outside the image is in none.
+    /// The runs of values that one output row takes from the image for one element of the kernel, in a block of
+    /// `images`: the offset in the im2col matrix, the offset in the image (the values there are a stride apart), and
+    /// their number. Padding is in none of them.
     #[inline(always)]
     fn each_run(&self, place: usize, count: usize, mut work: impl FnMut(usize, usize, usize)) {
         let Window { stride, dilation, padding: [top, left, ..], .. } = self.window;
@@ -161,7 +161,7 @@ impl Geometry {
             for down in 0..self.kernel_height {
                 for right in 0..self.kernel_width {
                     let (down, right) = (down * dilation[0], right * dilation[1]);
-                    // The columns of the output whose patch has this number inside the image.
+                    // The columns of the output for which this element of the kernel is inside the image.
                     let first = left.saturating_sub(right).div_ceil(stride[1]);
                     let end = (self.width + left).saturating_sub(right).div_ceil(stride[1]).min(self.columns);
                     for row in 0..self.rows {
@@ -214,7 +214,7 @@ fn matrix(numbers: Vec<f32>, rows: usize) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(numbers, [rows, columns]))
 }
 
-/// Tensors `[rows, pixels]`, one after another, as one matrix `[rows, tensors * pixels]`.
+/// Concatenates tensors `[rows, pixels]` to one matrix `[rows, tensors * pixels]`.
 fn side_by_side(tensors: &[f32], rows: usize, pixels: usize) -> FlexTensor {
     let mut numbers = Vec::with_capacity(tensors.len());
     for row in 0..rows {
@@ -223,7 +223,7 @@ fn side_by_side(tensors: &[f32], rows: usize, pixels: usize) -> FlexTensor {
     matrix(numbers, rows)
 }
 
-/// A matrix `[rows, tensors * pixels]` as tensors `[rows, pixels]`, one after another.
+/// Divides a matrix `[rows, tensors * pixels]` into tensors `[rows, pixels]`.
 fn apart(matrix: &[f32], tensors: &mut [f32], rows: usize, pixels: usize) {
     let count = tensors.len() / (rows * pixels);
     for (place, tensor) in tensors.chunks_mut(rows * pixels).enumerate() {

@@ -1,4 +1,4 @@
-//! By libtorch itself, and differentiated by it.
+//! libtorch's own operation, differentiated by libtorch.
 
 use super::{
     super::torch::{laid_out, record},

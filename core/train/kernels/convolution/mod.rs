@@ -1,6 +1,6 @@
-//! 2-D convolution. burn computes the gradients of its weights by a convolution whose kernel is as large as an image.
+//! 2-D convolution. burn computes the gradient of the weights by a convolution with a kernel as large as an image.
 //!
-//! libtorch computes its own gradients, the CPU has products of matrices in both directions; GPUs keep what burn does.
+//! libtorch computes its own gradients, the CPU uses matrix products in both directions; GPUs use burn's convolutions.
 
 #[cfg(feature = "cubecl")]
 mod cube;
@@ -21,18 +21,18 @@ use burn::{
 /// How a kernel moves over an image, as in ONNX's `Conv`. The kernel's height and width are those of the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// Pixels from one position of the kernel to the next: down, right.
+    /// Distance between neighbouring positions of the kernel, in pixels: down, right.
     pub stride: [usize; 2],
-    /// Pixels from one weight of the kernel to the next: down, right.
+    /// Distance between neighbouring elements of the kernel, in pixels: down, right.
     pub dilation: [usize; 2],
-    /// Zeros around the image: top, left, bottom, right.
+    /// Zero padding: top, left, bottom, right, in pixels.
     pub padding: [usize; 4],
-    /// Groups of channels that do not mix; as many as channels in a depthwise convolution.
+    /// Number of independent groups of channels; the number of channels for a depthwise convolution.
     pub groups: usize,
 }
 
 impl Window {
-    /// Every pixel by itself: a fully connected layer for each.
+    /// A single pixel: a fully connected layer per pixel.
     pub const POINT: Self = Self::square(1, 0, 1);
 
     /// The same in both directions, without dilation.
@@ -50,18 +50,18 @@ impl Window {
         })
     }
 
-    /// Whether as many zeros stand before the image as behind it, which is all that burn and libtorch know.
+    /// Whether the padding is the same before and after, the only kind that burn and libtorch support.
     fn is_even(self) -> bool {
         let [top, left, bottom, right] = self.padding;
         (top, left) == (bottom, right)
     }
 
-    /// The same for images that have their padding already.
+    /// The same for images that are already padded.
     fn padded(self) -> Self {
         Self { padding: [0; 4], ..self }
     }
 
-    /// For burn, which has one padding for both ends of an axis.
+    /// For burn, whose padding is the same before and after.
     fn options(self) -> ConvOptions<2> {
         assert!(self.is_even(), "{self:?} is for images that have no padding yet");
         let [top, left, ..] = self.padding;
@@ -128,13 +128,13 @@ impl CustomOp<2> for Convolution {
     }
 }
 
-/// The forward pass as burn does it.
+/// The forward pass with burn's operations.
 fn forward_of_burn<B: Backend>(images: FloatTensor<B>, kernel: FloatTensor<B>, window: Window) -> FloatTensor<B> {
     let (images, window) = padded::<B>(images, window);
     B::conv2d(images, kernel, None, window.options())
 }
 
-/// The backward pass as burn does it.
+/// The backward pass with burn's operations.
 fn backward_of_burn<B: Backend>(
     [images, kernel]: [FloatTensor<B>; 2],
     gradient: FloatTensor<B>,
@@ -151,7 +151,7 @@ fn backward_of_burn<B: Backend>(
     [of_images, of_kernel.then(|| B::conv2d_weight_backward(images, kernel, gradient, options))]
 }
 
-/// Images with the zeros around them, and what is left of the window, if its padding is uneven; else both as they are.
+/// If the padding is asymmetric, padded images and the window without padding; else both unchanged.
 fn padded<B: Backend>(images: FloatTensor<B>, window: Window) -> (FloatTensor<B>, Window) {
     if window.is_even() {
         return (images, window);
@@ -172,7 +172,7 @@ fn unpadded<B: Backend>(slopes: FloatTensor<B>, shape: &Shape, window: Window) -
     }
 }
 
-/// Where images of a shape stand within their padding.
+/// The position of an image within its padding.
 fn inner(shape: &Shape, window: Window) -> [Slice; 4] {
     let [batch, channels, height, width] = shape.dims();
     let [top, left, ..] = window.padding;

@@ -1,5 +1,4 @@
-//! Tensors whose numbers are in the processor's memory, for loops of one's own: those of burn's CPU backend, and those of libtorch
-//! there.
+//! Tensors in host memory, for custom loops: those of burn's CPU backend, and those of libtorch on the CPU.
 
 use super::OpBackend;
 use burn::{
@@ -7,15 +6,16 @@ use burn::{
     tensor::{DType, Shape, TensorData},
 };
 
-/// A contiguous tensor of 32-bit floats in the processor's memory.
+/// A contiguous tensor of 32-bit floats in host memory.
 #[derive(Clone, Debug)]
 pub struct HostTensor<B: OpBackend>(FloatTensor<B>);
 
 impl<B: OpBackend> HostTensor<B> {
-    /// Tensors, copied if they are not contiguous; as they were if one of them is on a GPU or has another number type.
+    /// Tensors, copied if they are not contiguous; returned unchanged if one of them is on a GPU or has another data
+    /// type.
     ///
     /// # Errors
-    /// With the tensors, when the operation must be done in another way.
+    /// The tensors, if the operation must be done in another way.
     pub fn all<const N: usize>(tensors: [FloatTensor<B>; N]) -> Result<[Self; N], [FloatTensor<B>; N]> {
         match tensors.iter().all(B::is_host) {
             true => Ok(tensors.map(|tensor| Self(B::contiguous(tensor)))),
@@ -23,12 +23,12 @@ impl<B: OpBackend> HostTensor<B> {
         }
     }
 
-    /// Values in the order of a contiguous tensor of this shape, on the device of `self`.
+    /// A contiguous tensor of this shape with these values, on the device of `self`.
     pub fn beside(&self, values: Vec<f32>, shape: impl Into<Shape>) -> Self {
         Self(B::float_from_data(TensorData::new(values, shape), &self.0.device()))
     }
 
-    /// A tensor of the same shape, to be written to.
+    /// An uninitialised tensor of the same shape.
     pub fn like(&self) -> Self {
         Self(B::host_like(&self.0))
     }
@@ -43,20 +43,20 @@ impl<B: OpBackend> HostTensor<B> {
         B::host_values(&self.0)
     }
 
-    /// The same, to be written to; they are copied before, if others have the same memory.
+    /// Its values, to be written to; they are copied first if others share the memory.
     pub fn values_mut(&mut self) -> &mut [f32] {
         B::host_values_mut(&mut self.0)
     }
 
-    /// The tensor as the backend has it.
+    /// The backend's tensor.
     pub fn into_tensor(self) -> FloatTensor<B> {
         self.0
     }
 }
 
-/// What [`HostTensor`] needs of a backend.
+/// What [`HostTensor`] needs from a backend.
 pub trait Host: Backend {
-    /// Whether these are 32-bit floats in the processor's memory. The other functions are for such tensors alone.
+    /// Whether these are 32-bit floats in host memory. The other functions may only be called for such tensors.
     fn is_host(tensor: &FloatTensor<Self>) -> bool;
 
     fn contiguous(tensor: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -73,7 +73,7 @@ impl Host for Flex {
         tensor.dtype() == DType::F32
     }
 
-    /// Takes the tensor, so that one that nobody else has is written to and not copied.
+    /// Takes ownership, so that a tensor without other owners is overwritten instead of copied.
     fn contiguous(tensor: FlexTensor) -> FlexTensor {
         tensor.to_contiguous()
     }

@@ -1,9 +1,9 @@
-//! Operations with a forward and a backward pass of their own, each one `impl` of [`CustomOp`].
+//! Operations with their own forward and backward pass, each one `impl` of [`CustomOp`].
 //!
-//! burn runs an operation on whichever backend its tensors are on, and with gradients if they have any. What that takes (dispatch,
-//! an extension of each backend, a node in the graph of gradients) is in `plumbing`; an operation states its two passes,
-//! composed of burn's operations for all backends, and replaces them by kernels on those backends where it has some. The
-//! operations of this crate and the quantizers' are made so, and an operation in a crate outside is made the same way.
+//! burn runs an operation on the backend of its tensors, and with autodiff if they have gradients. The plumbing for
+//! that (dispatch, backend extensions, nodes of the autodiff graph) is in `plumbing`; an operation defines its two
+//! passes, composed of burn's operations for all backends, and replaces them by kernels on backends for which it has
+//! some. The operations of this crate and of the quantizers are made in this way, and so are those of crates outside.
 
 mod host;
 mod plumbing;
@@ -16,16 +16,16 @@ pub use host::HostTensor;
 pub use plumbing::OpBackend;
 use std::fmt::Debug;
 
-/// An operation on `N` tensors of floats, with a forward and a backward pass of its own. Its options (sizes, bounds ...) are the
+/// An operation on `N` float tensors, with its own forward and backward pass. Its options (sizes, bounds ...) are the
 /// fields of the type that implements this.
 ///
-/// [`CustomOp::forward`] and [`CustomOp::backward`] serve every backend. They see tensors as a backend has them, without
-/// gradients: `B::float_mul(a, b)` works on those directly, [`OpBackend::tensor`] and [`OpBackend::primitive`] lead to
-/// [`Tensor`] and back, free of cost. A kernel of one's own replaces them on its backend (`forward_flex`,
-/// `backward_flex` for the CPU, and the same for libtorch and CubeCL with the features that bring those); a kernel that does not
-/// serve all inputs calls `self.forward::<Flex>(..)` for the others.
+/// [`CustomOp::forward`] and [`CustomOp::backward`] work on every backend. They get the backend's own tensors, without
+/// gradients: `B::float_mul(a, b)` works on those directly, while [`OpBackend::tensor`] and [`OpBackend::primitive`]
+/// convert to [`Tensor`] and back at no cost. A kernel replaces them on its backend (`forward_flex`, `backward_flex`
+/// for the CPU, and the same for libtorch and CubeCL with the features that add those); a kernel that does not support
+/// all inputs calls `self.forward::<Flex>(..)` for the others.
 ///
-/// An operation that keeps only its output for the backward pass, with loops of its own on the CPU:
+/// As an example, an operation that saves only its output for the backward pass, with its own loops on the CPU:
 ///
 /// ```
 /// use burn::{
@@ -69,13 +69,14 @@ use std::fmt::Debug;
 /// assert_eq!(x.grad(&gradients).unwrap().into_data(), y.inner().into_data());
 /// ```
 pub trait CustomOp<const N: usize>: Clone + Debug + Send + 'static {
-    /// The forward pass on any backend. If `saves` is false nobody will ask for gradients; what is saved then is dropped.
+    /// The forward pass on any backend. If `saves` is false no gradients will be computed, and saved tensors are
+    /// dropped.
     fn forward<B: OpBackend>(&self, inputs: [FloatTensor<B>; N], saves: bool) -> Outputs<B>;
 
-    /// The backward pass on any backend: from what the forward pass has saved and the gradient of the output those of the
-    /// inputs, each of the shape of its input. Those that are not `wanted` may be `None`.
+    /// The backward pass on any backend: the gradients of the inputs, each of its input's shape, from the saved tensors
+    /// and the gradient of the output. Those that are not `wanted` may be `None`.
     ///
-    /// Without it the operation takes no tensors with gradients; it panics if it gets some and they are asked for.
+    /// Without it the operation supports no gradients; it panics if they are computed.
     fn backward<B: OpBackend>(
         &self,
         saved: Saved<B>,
@@ -118,13 +119,13 @@ pub trait CustomOp<const N: usize>: Clone + Debug + Send + 'static {
         self.backward::<LibTorch>(saved, gradient, wanted)
     }
 
-    /// The forward pass on burn's own kernels, for GPUs and, to test them, the processor.
+    /// The forward pass with CubeCL, on GPUs and, for tests, on the CPU.
     #[cfg(feature = "cubecl")]
     fn forward_cube(&self, inputs: [FloatTensor<Cube>; N], saves: bool) -> Outputs<Cube> {
         self.forward::<Cube>(inputs, saves)
     }
 
-    /// The backward pass on burn's own kernels.
+    /// The backward pass with CubeCL.
     #[cfg(feature = "cubecl")]
     fn backward_cube(
         &self,
@@ -135,7 +136,7 @@ pub trait CustomOp<const N: usize>: Clone + Debug + Send + 'static {
         self.backward::<Cube>(saved, gradient, wanted)
     }
 
-    /// The operation on tensors, which are all on one device.
+    /// Applies the operation to tensors, which must be on one device.
     fn apply<const D: usize>(self, inputs: [AnyTensor; N]) -> Tensor<D> {
         self.apply_with_constants(inputs).0
     }
@@ -152,19 +153,19 @@ use burn::backend::Cube;
 #[cfg(feature = "tch")]
 use burn::backend::LibTorch;
 
-/// What a forward pass gives.
+/// The result of a forward pass.
 #[derive(Clone, Debug)]
 pub struct Outputs<B: Backend> {
-    /// The output, which gets gradients.
+    /// The output, which has gradients.
     pub output: FloatTensor<B>,
-    /// Further outputs, which get none.
+    /// Further outputs, without gradients.
     pub constants: Vec<FloatTensor<B>>,
-    /// What the backward pass needs.
+    /// Tensors for the backward pass.
     pub saved: Saved<B>,
 }
 
 impl<B: Backend> Outputs<B> {
-    /// An output, and nothing else.
+    /// An output, without saved tensors.
     pub fn new(output: FloatTensor<B>) -> Self {
         Self { output, constants: vec![], saved: Saved(vec![]) }
     }

@@ -1,5 +1,5 @@
-//! How burn comes to run a [`CustomOp`]: one extension of its backends that is generic in the operation, one node for its graph
-//! of gradients.
+//! The plumbing by which burn runs a [`CustomOp`]: one backend extension and one node of the autodiff graph, generic in
+//! the operation.
 
 use super::{CustomOp, Outputs, Saved, host::Host};
 use burn::{
@@ -17,7 +17,7 @@ use burn::{
     tensor::Tensor,
 };
 
-/// Runs an operation on tensors of whichever backend: its output and its constants.
+/// Runs an operation on tensors of any backend: returns its output and its constants.
 pub(super) fn dispatch<const N: usize, O: CustomOp<N>>(
     op: O,
     inputs: [DispatchTensor; N],
@@ -27,10 +27,10 @@ pub(super) fn dispatch<const N: usize, O: CustomOp<N>>(
 
 /// A backend that a [`CustomOp`] runs on: burn's on the CPU, libtorch, and burn's own kernels.
 pub trait OpBackend: Host {
-    /// A tensor as the backend has it as one of burn's tensors, without gradients.
+    /// A backend's tensor as one of burn's tensors, without gradients.
     fn tensor<const D: usize>(primitive: FloatTensor<Self>) -> Tensor<D>;
 
-    /// The way back.
+    /// The inverse.
     ///
     /// # Panics
     /// When the tensor is on another backend, or one with gradients.
@@ -109,7 +109,7 @@ use burn::backend::Cube;
 #[cfg(feature = "cubecl")]
 op_backend!(Cube, forward_cube, backward_cube);
 
-/// What burn's dispatch finds the backend for.
+/// The trait for which burn's dispatch selects the backend.
 #[backend_extension(Flex, Cube: cfg(feature = "cubecl"), LibTorch: cfg(feature = "tch"), Autodiff)]
 trait Run: Backend {
     fn run<const N: usize, O: CustomOp<N>>(
@@ -181,7 +181,7 @@ impl<B: OpBackend, C: CheckpointStrategy> Run for Autodiff<B, C> {
     }
 }
 
-/// The backward pass of an operation as a node of burn's graph.
+/// The backward pass of an operation as a node of burn's autodiff graph.
 #[derive(Debug)]
 struct Node<O>(O);
 

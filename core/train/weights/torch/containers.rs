@@ -1,4 +1,4 @@
-//! The containers that `torch.save` has written, from the newest to the oldest, and a pickle alone.
+//! The container formats of `torch.save`, from the newest to the oldest, and a bare pickle.
 
 use super::{
     super::file::{Fault, Numbers, size_of},
@@ -9,11 +9,11 @@ use super::{
 use crate::pickle::{self, Names, Pickle, Value};
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
-/// The first of the pickles in a file of PyTorch 0.1.10 to 1.5, as a number least byte first and in decimal digits.
+/// The magic number of files of PyTorch 0.1.10 to 1.5, as a pickled integer: little-endian, and in decimal digits.
 const MAGIC: &[u8] = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
 const MAGIC_DIGITS: &[u8] = b"119547037146038801333356";
 
-/// A pickle; what is wrong with it is said as of a checkpoint.
+/// Parses a pickle; errors refer to a checkpoint.
 fn read(bytes: &[u8]) -> Result<Pickle<'_>, Fault> {
     pickle::read(bytes, Names::Opaque).map_err(|error| content(error.to_string()))
 }
@@ -23,10 +23,10 @@ fn content(why: String) -> Fault {
 }
 
 fn big_endian() -> Fault {
-    content("its numbers are big-endian, which is not read; save it on a machine of today".to_owned())
+    content("its values are big-endian, which is not supported; save it on a little-endian machine".to_owned())
 }
 
-/// A ZIP archive of `data.pkl` and one entry for each storage.
+/// A ZIP archive with `data.pkl` and one entry per storage.
 pub(super) fn zip(path: &Path) -> Result<Checkpoint, Fault> {
     let mut archive = Archive::open(path)?;
     let damaged = |error: std::io::Error| content(format!("{error}; copy it again"));
@@ -38,14 +38,14 @@ pub(super) fn zip(path: &Path) -> Result<Checkpoint, Fault> {
     Ok((found, Arc::new(Storages::Zip(archive.into()))))
 }
 
-/// Whether a file starts with the magic number, whatever the pickle's protocol.
+/// Whether a file starts with the magic number, in any pickle protocol.
 pub(super) fn is_legacy(head: &[u8]) -> bool {
     let head = &head[..head.len().min(64)];
     [MAGIC, MAGIC_DIGITS].iter().any(|magic| head.windows(magic.len()).any(|window| window == *magic))
 }
 
-/// Pickles one after another (magic number, version, what machine it was, the tensors, the keys of the storages), then each
-/// storage: its length and its numbers.
+/// Concatenated pickles (magic number, version, machine, tensors, keys of the storages), then the storages, each with
+/// its length and values.
 pub(super) fn legacy(path: &Path) -> Result<Checkpoint, Fault> {
     let head = piece(path, 0, MOST_PICKLE)?;
     let mut at = 0;
@@ -71,7 +71,7 @@ pub(super) fn legacy(path: &Path) -> Result<Checkpoint, Fault> {
     let end = fs::metadata(path)?.len();
     let (mut places, mut at) = (BTreeMap::new(), at as u64);
     let keys_read =
-        keys.items(keys.root()).ok_or_else(|| content("the keys of its storages are no list".to_owned()))?;
+        keys.items(keys.root()).ok_or_else(|| content("the keys of its storages are not a list".to_owned()))?;
     for &key in keys_read {
         let shown = keys.described(key);
         let key = key_text(&keys, key).ok_or_else(|| content(format!("a storage has the key {shown}")))?;
@@ -93,7 +93,7 @@ fn check_order(machine: &Pickle) -> Result<(), Fault> {
     if little == Some(&Value::Bool(false)) { Err(big_endian()) } else { Ok(()) }
 }
 
-/// A pickle without storages: nothing in it is a tensor.
+/// A pickle without storages, and so without tensors.
 pub(super) fn bare(path: &Path) -> Result<Checkpoint, Fault> {
     let bytes = piece(path, 0, MOST_PICKLE)?;
     let found = tensors::all(&read(&bytes)?, &BTreeMap::new()).map_err(content)?;
@@ -103,8 +103,8 @@ pub(super) fn bare(path: &Path) -> Result<Checkpoint, Fault> {
     }
 }
 
-/// A TAR archive of files of pickles with numbers behind them: `storages` (key, device, type; length and numbers), `tensors`
-/// (key, storage, type; shape, strides and offset), and the `pickle` that names tensors by their keys.
+/// A TAR archive of files with pickles followed by values: `storages` (key, device, type; length and values), `tensors`
+/// (key, storage, type; shape, strides and offset), and the `pickle` that refers to tensors by their keys.
 pub(super) fn tar(path: &Path) -> Result<Checkpoint, Fault> {
     let files = entries(path)?;
     let place = |name: &str| files.get(name).copied().ok_or_else(|| content(format!("the archive has no {name:?}")));
@@ -120,7 +120,7 @@ pub(super) fn tar(path: &Path) -> Result<Checkpoint, Fault> {
     Ok((found, Arc::new(Storages::Places(path.to_owned(), places))))
 }
 
-/// Name, place and size of the files in a TAR archive.
+/// Name, offset and size of the files in a TAR archive.
 fn entries(path: &Path) -> Result<BTreeMap<String, (u64, u64)>, Fault> {
     const BLOCK: u64 = 512;
     let (mut files, mut at) = (BTreeMap::new(), 0);
@@ -141,7 +141,7 @@ fn entries(path: &Path) -> Result<BTreeMap<String, (u64, u64)>, Fault> {
     }
 }
 
-/// Where the storages lie, by key.
+/// Offsets and lengths of the storages, by key.
 type Places = BTreeMap<String, (u64, u64)>;
 /// The type of each storage.
 type Kinds = BTreeMap<String, String>;
@@ -173,7 +173,7 @@ fn tar_storages(path: &Path, (mut at, size): (u64, u64)) -> Result<(Places, Kind
         kinds.insert(key, kind);
         at += length;
     }
-    // Storages that are parts of others: own key, key of the whole, first number, count.
+    // Storages that are parts of others: own key, key of the whole, first value, count.
     let bytes = piece(path, at, MOST_PICKLE.min(end.saturating_sub(at)))?;
     let views = read(&bytes)?;
     for &view in views.items(views.root()).unwrap_or_default() {
@@ -210,7 +210,7 @@ fn tar_tensors(bytes: &[u8], kinds: &Kinds) -> Result<BTreeMap<String, Tensor>, 
         });
         let (key, storage) = keys.ok_or_else(|| content("a tensor is described otherwise".to_owned()))?;
         rest = &rest[head.length..];
-        // How many dimensions (of eight bytes the last four mean nothing), the shape, the strides, the offset.
+        // The number of dimensions (the last four of eight bytes mean nothing), the shape, the strides, the offset.
         let dimensions = rest.first_chunk().copied().map(u32::from_le_bytes).ok_or_else(early)? as usize;
         let length = dimensions.checked_mul(16).and_then(|length| length.checked_add(16));
         let described = length.and_then(|length| rest.get(8..length)).ok_or_else(early)?;

@@ -1,8 +1,8 @@
-//! PyTorch's checkpoints in every container that `torch.save` has written: a ZIP archive (since 1.6), pickles with the
-//! tensors' bytes behind them (0.1.10 to 1.5), a TAR archive (before).
+//! PyTorch's checkpoints in every container format of `torch.save`: a ZIP archive (since 1.6), pickles followed by the
+//! tensors' bytes (0.1.10 to 1.5), a TAR archive (before).
 //!
-//! Each holds a pickle that says which tensors there are, and storages with their bytes. The pickle is read as data: no code
-//! in it is run. A storage is read when a tensor is asked for, as far as that tensor reaches.
+//! Each contains a pickle that describes the tensors, and storages with their bytes. The pickle is read as data: no
+//! code in it is run. A storage is read on demand, as far as a tensor needs it.
 
 mod containers;
 mod storages;
@@ -20,10 +20,10 @@ use std::{
 };
 use storages::Storages;
 
-/// The largest pickle that is read. Bytes of tensors are not in it.
+/// Largest size of a pickle. Bytes of tensors are not in it.
 const MOST_PICKLE: u64 = 100 << 20;
 
-/// Tensors by name, and where their bytes are.
+/// Tensors by name, and their storages.
 pub(super) type Checkpoint = (BTreeMap<String, Tensor>, Arc<Storages>);
 
 /// The tensors of a file, none of their bytes read.
@@ -41,7 +41,7 @@ pub(super) fn open(path: &Path) -> Result<Checkpoint, Fault> {
     }
 }
 
-/// Bytes of a file from a place on, so many at most.
+/// At most so many bytes of a file from an offset on.
 fn piece(path: &Path, at: u64, most: u64) -> Result<Vec<u8>, Fault> {
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(at))?;

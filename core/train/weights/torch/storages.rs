@@ -1,4 +1,4 @@
-//! Where the bytes of tensors are.
+//! The storages with the bytes of tensors.
 
 use super::super::file::Fault;
 use std::{
@@ -10,23 +10,23 @@ use std::{
 };
 use zip::{CompressionMethod, ZipArchive, ZipReadOptions};
 
-/// A compressed entry that grows more than this is none that was made from weights: they hardly shrink.
+/// Largest compression ratio of an entry: weights hardly compress.
 const MOST_GROWTH: u64 = 16;
-/// Up to here any growth will do: a network of zeros shrinks to nothing.
+/// Up to this size any ratio is accepted: a network of zeros compresses to nothing.
 const SMALL: u64 = 64 << 20;
 
-/// The storages of a checkpoint by their key.
+/// The storages of a checkpoint by key.
 pub(in super::super) enum Storages {
     /// Entries of an archive.
     Zip(Mutex<Archive>),
-    /// Places in the file: first byte and length.
+    /// Offsets and lengths in the file.
     Places(PathBuf, BTreeMap<String, (u64, u64)>),
 }
 
 /// A ZIP archive that `torch.save` wrote.
 pub(in super::super) struct Archive {
     zip: ZipArchive<BufReader<File>>,
-    /// What its names start with, the slash included.
+    /// Common prefix of its names, including the slash.
     folder: String,
 }
 
@@ -50,7 +50,7 @@ impl Archive {
         self.zip.index_for_name(&format!("{}{name}", self.folder)).is_some()
     }
 
-    /// A whole entry, which may have so many bytes.
+    /// A whole entry of at most `most` bytes.
     pub fn whole(&mut self, name: &str, most: u64) -> io::Result<Vec<u8>> {
         let size = self.entry(name, |entry, _| Ok(entry.size()))?;
         if size > most {
@@ -59,7 +59,7 @@ impl Archive {
         self.part(name, 0, size)
     }
 
-    /// So many bytes of an entry from a place on. The checksum is compared where the end is reached.
+    /// Bytes of an entry from an offset on. The checksum is compared if the end is reached.
     pub fn part(&mut self, name: &str, from: u64, length: u64) -> io::Result<Vec<u8>> {
         self.entry(name, |entry, name| {
             let (size, packed) = (entry.size(), entry.compressed_size());
@@ -76,7 +76,7 @@ impl Archive {
             io::copy(&mut entry.by_ref().take(from), &mut io::sink())?;
             let mut bytes = vec![];
             entry.by_ref().take(length).read_to_end(&mut bytes)?;
-            // The archive looks at the checksum when it is read beyond the end.
+            // The archive compares the checksum when it is read beyond the end.
             if end == size && entry.read(&mut [0])? > 0 || bytes.len() as u64 != length {
                 return Err(wrong(format!("{name} does not have the {size} bytes that it says")));
             }
@@ -100,7 +100,7 @@ impl Archive {
 }
 
 impl Storages {
-    /// So many bytes of a storage from a place on.
+    /// Bytes of a storage from an offset on.
     pub fn read(&self, key: &str, from: u64, length: u64) -> io::Result<Vec<u8>> {
         match self {
             Self::Zip(archive) => {

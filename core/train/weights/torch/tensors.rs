@@ -1,4 +1,4 @@
-//! The tensors that a checkpoint's pickle names: how they lie in their storages, and what they are called.
+//! The tensors in a checkpoint's pickle: their layout in storages, and their names.
 
 use super::{super::file::Numbers, Storages};
 use crate::{
@@ -7,21 +7,21 @@ use crate::{
 };
 use std::{collections::BTreeMap, io};
 
-/// So many tensors are read at most, and so many bytes of their names.
+/// Largest number of tensors, and of bytes of their names.
 const MOST_TENSORS: usize = 100_000;
 const MOST_NAMES: usize = 64 << 20;
-/// A tensor that does not lie in one piece may have so many bytes between its first number and its last.
+/// Largest number of bytes between the first and the last value of a tensor that is not contiguous.
 const MOST_SPREAD: u64 = 1 << 30;
 
 /// A tensor as the pickle describes it.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Tensor {
     pub shape: Vec<usize>,
-    /// What its numbers are; the error says what is there instead, after "the tensor".
+    /// Its data type; the error says what it is instead, after "the tensor".
     pub numbers: Result<Numbers, String>,
     /// The key of its storage.
     storage: String,
-    /// Its first number there, and how far apart neighbours are in each dimension.
+    /// Its first value there, and the strides.
     offset: u64,
     strides: Vec<u64>,
 }
@@ -31,7 +31,7 @@ impl Tensor {
         Self { shape: vec![], numbers: Err(why), storage: String::new(), offset: 0, strides: vec![] }
     }
 
-    /// One whose storage is known by other means.
+    /// A tensor whose storage is known by other means.
     pub fn new(
         storage: &str,
         numbers: Result<Numbers, String>,
@@ -42,7 +42,7 @@ impl Tensor {
         Self { shape, numbers, storage: storage.to_owned(), offset, strides }
     }
 
-    /// Its numbers in row-major order, of so many bytes each.
+    /// Its bytes in row-major order, `size` per value.
     pub fn bytes(&self, storages: &Storages, size: u64) -> io::Result<Vec<u8>> {
         let wrong = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why.to_owned());
         let far = || wrong("its shape and strides reach beyond any file");
@@ -91,8 +91,8 @@ impl Tensor {
     }
 }
 
-/// All tensors under a pickle's root by name: the keys and places that lead to them, joined by dots. What is neither a tensor
-/// nor a dict, list or network is passed over. `outside` has the tensors that the pickle names by a key only.
+/// All tensors under a pickle's root by name: keys and indices on the path to them, joined by dots. Values that are not
+/// tensors, dicts, lists or networks are ignored. `outside` has the tensors that the pickle refers to by key.
 pub(super) fn all(pickle: &Pickle, outside: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>, String> {
     let mut walk = Walk { pickle, outside, path: vec![], looked_at: 0, names: 0, found: BTreeMap::new() };
     walk.visit(pickle.root(), MOST_LEVELS)?;
@@ -134,7 +134,7 @@ impl Walk<'_> {
         if let Some(pairs) = pickle.pairs(id) {
             for &(key, value) in pairs {
                 let key = pickle.text(key).map(str::to_owned).or_else(|| pickle.int(key).map(|key| key.to_string()));
-                // A key that is neither has no name to give.
+                // Other keys cannot be part of a name.
                 if let Some(key) = key {
                     self.below(key, value, levels - 1)?;
                 }
@@ -154,7 +154,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// What a network's `state_dict()` would have: its parameters, its buffers that are kept, and those of its parts.
+    /// The `state_dict()` of a network: its parameters, its persistent buffers, and those of its submodules.
     fn visit_network(&mut self, state: Id, levels: usize) -> Result<(), String> {
         let pickle = self.pickle;
         let pairs = |key: &str| pickle.get(state, key).and_then(|id| pickle.pairs(id)).unwrap_or_default();
@@ -205,7 +205,7 @@ fn network(pickle: &Pickle, id: Id) -> Option<Id> {
     ["_parameters", "_modules"].iter().all(|key| pickle.get(state, key).is_some()).then_some(state)
 }
 
-/// The tensor that a value is, if it is one. Calls wrap it in parameters and such, a few deep at most.
+/// The tensor of a value, if it is one. It may be wrapped in calls, a few levels deep at most.
 fn tensor(pickle: &Pickle, id: Id, outside: &BTreeMap<String, Tensor>, levels: usize) -> Option<Tensor> {
     let object = match pickle.value(id) {
         Value::Object(object) => object,
@@ -217,7 +217,7 @@ fn tensor(pickle: &Pickle, id: Id, outside: &BTreeMap<String, Tensor>, levels: u
     let inner = |place: usize| arguments.get(place).filter(|_| levels > 0);
     match (module, name) {
         ("torch._tensor", "_rebuild_from_type_v2") => {
-            // The tensor is what the first argument makes from the third.
+            // The tensor is made by the first argument from the third.
             let (&maker, &arguments) = (arguments.first()?, arguments.get(2)?);
             rebuilt(pickle, &Object { maker, arguments, ..Object::clone(object) })
         }
@@ -231,7 +231,7 @@ fn tensor(pickle: &Pickle, id: Id, outside: &BTreeMap<String, Tensor>, levels: u
     }
 }
 
-/// The tensor that one of PyTorch's functions makes.
+/// The tensor that a function of PyTorch makes.
 fn rebuilt(pickle: &Pickle, object: &Object) -> Option<Tensor> {
     let (module, name) = pickle.name(object.maker)?;
     if module != "torch._utils" || !name.starts_with("_rebuild_") {
@@ -249,7 +249,7 @@ fn rebuilt(pickle: &Pickle, object: &Object) -> Option<Tensor> {
         let strides: Vec<u64> = pickle.items(strides)?.iter().map(whole).collect::<Option<_>>()?;
         let Value::Outside(key) = *pickle.value(storage) else { return None };
         let Storage { key, kind, view, .. } = Storage::of(pickle, key)?;
-        // The third form has storages without a type, and a type of its own.
+        // The third form has untyped storages, and its own data type.
         let kind = match name {
             "_rebuild_tensor_v3" => pickle.name(*arguments.get(6)?)?.1,
             _ => kind,
@@ -264,9 +264,9 @@ fn rebuilt(pickle: &Pickle, object: &Object) -> Option<Tensor> {
 /// A storage as a pickle names it: `("storage", type, key, device, length, view)`.
 pub(super) struct Storage<'p> {
     pub key: String,
-    /// `FloatStorage` and its like.
+    /// `FloatStorage` and similar.
     pub kind: &'p str,
-    /// Where it starts in its storage, if it is a part of one.
+    /// Its offset, if it is part of another storage.
     view: u64,
 }
 
@@ -282,7 +282,7 @@ impl<'p> Storage<'p> {
     }
 }
 
-/// A key, which is text or a whole number.
+/// A key, which is text or an integer.
 pub(super) fn key_text(pickle: &Pickle, id: Id) -> Option<String> {
     pickle.text(id).map(str::to_owned).or_else(|| pickle.int(id).map(|key| key.to_string()))
 }

@@ -1,5 +1,4 @@
-//! Files that no PyTorch writes: they would fill memory, stack or hours of whoever believes what they say.
-//! `tests/weights.rs` reads PyTorch's own.
+//! Files that PyTorch does not write, made to exhaust memory, stack or time. `tests/weights.rs` reads PyTorch's own.
 
 use super::super::{file, names};
 use std::{
@@ -22,7 +21,7 @@ fn tuple(items: &[i64]) -> Vec<u8> {
     [b"(".to_vec(), items.iter().flat_map(|&item| int(item)).collect(), b"t".to_vec()].concat()
 }
 
-/// A tensor of floats in storage 0, which is said to hold so many.
+/// A tensor of floats in storage 0, which claims to hold `count`.
 fn tensor(offset: i64, shape: &[i64], strides: &[i64], length: i64) -> Vec<u8> {
     let storage =
         [b"(".to_vec(), text("storage"), b"ctorch\nFloatStorage\n".to_vec(), text("0"), text("cpu"), int(length)];
@@ -119,11 +118,11 @@ fn a_wrong_checksum_is_noticed() {
 #[test]
 fn what_holds_itself_is_passed_over_or_refused() {
     let good = tensor(0, &[3], &[1], 3);
-    // Lists in one another a million deep beside the weights.
+    // Nested lists, a million deep, besides the weights.
     let deep = [vec![b']'; 1_000_000], vec![b'a'; 999_999]].concat();
     let content = archive(&dict(&[("deep", deep), ("w", good.clone())]), &floats(3), CompressionMethod::Stored);
     assert_eq!(values(&content, "w").unwrap(), [0.0, 1.0, 2.0]);
-    // Forty lists that hold the next one twice.
+    // Forty lists that each contain the next one twice.
     let mut doubling = b"]".to_vec();
     for _ in 0..40 {
         doubling.extend(b"q\x000](h\x00h\x00e");

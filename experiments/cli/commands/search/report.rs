@@ -13,7 +13,7 @@ pub fn print(out: &mut dyn Write, search: &Search, instance: &Instance, found: &
         "{}, {} images, {} classes, candidates {}\n",
         graph.model, graph.input, graph.classes, found.candidates
     )?;
-    policy(out, search, &instance.stated.tables, found)?;
+    policy(out, search, &instance.compiled.tables, found)?;
     budgets(out, found)?;
     uniforms(out, search, found)?;
     writeln!(out, "objective: {:.9}", found.objective)?;
@@ -90,7 +90,7 @@ pub fn constraints(out: &mut dyn Write, search: &Search) -> anyhow::Result<()> {
     let instance = search.instance()?;
     let list = |bits: &[BitWidth]| bits.iter().map(BitWidth::to_string).collect::<Vec<_>>().join(",");
     let mut rows = table(&["layer", "w bits", "a bits", "chosen together with", ">options"]);
-    for layer in &instance.stated.allowed {
+    for layer in &instance.compiled.allowed {
         let group = instance.group_of(&layer.layer).expect("every searchable layer is in a group");
         let others: Vec<&str> = group.layers.iter().map(String::as_str).filter(|name| *name != layer.layer).collect();
         let options = group.choices.len().to_string();
@@ -99,7 +99,7 @@ pub fn constraints(out: &mut dyn Write, search: &Search) -> anyhow::Result<()> {
     writeln!(out, "{rows}\n")?;
     let mut rows = table(&["budget", ">at least", ">at most", "unit"]);
     for ((budget, cost), limits) in
-        search.constraints.budgets.iter().zip(&instance.stated.tables).zip(&instance.stated.limits)
+        search.constraints.budgets.iter().zip(&instance.compiled.tables).zip(&instance.compiled.limits)
     {
         let end = |limit: Option<u64>| limit.map(|limit| figure(cost.printed(limit))).unwrap_or_default();
         let unit = cost.unit.symbol().to_owned();

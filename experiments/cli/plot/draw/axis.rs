@@ -12,7 +12,7 @@ pub(super) struct Axis {
 }
 
 impl Axis {
-    /// With about so many ticks. A range that is none, or reaches 0 where it must not, becomes that from 0 to 1.
+    /// With about `ticks` ticks. An empty range, or one that includes 0 on a logarithmic axis, is replaced by 0 to 1.
     pub fn new(range: Range<f64>, log: bool, ticks: u32) -> Self {
         let sound = range.start < range.end && (range.end - range.start).is_finite() && !(log && range.start <= 0.0);
         let (range, log) = if sound { (range, log) } else { (0.0..1.0, false) };
@@ -20,7 +20,7 @@ impl Axis {
         Self { range, log, ticks }
     }
 
-    /// A tick's number: three digits, or as many as tell it from its neighbours.
+    /// A tick's label: three digits, or as many as distinguish it from its neighbours.
     pub fn figure(&self, value: f64) -> String {
         figure(value, self.range.end - self.range.start)
     }
@@ -30,7 +30,7 @@ impl Ranged for Axis {
     type FormatOption = DefaultFormatting;
     type ValueType = f64;
 
-    /// What lies beyond the axis is drawn at its end.
+    /// Values beyond the axis are drawn at its end.
     fn map(&self, value: &f64, (low, high): (i32, i32)) -> i32 {
         let scale = |value: f64| if self.log { value.ln() } else { value };
         let (start, end) = (scale(self.range.start), scale(self.range.end));
@@ -47,7 +47,7 @@ impl Ranged for Axis {
     }
 }
 
-/// At most so many: multiples of 1, 2 or 5 times a power of ten.
+/// At most `most` ticks: multiples of 1, 2 or 5 times a power of ten.
 fn linear_ticks(range: &Range<f64>, most: u32) -> Vec<f64> {
     let least = (range.end - range.start) / f64::from(most);
     let power = 10f64.powf(least.log10().floor());
@@ -57,10 +57,10 @@ fn linear_ticks(range: &Range<f64>, most: u32) -> Vec<f64> {
     (first..=last).map(|place| place as f64 * step).collect()
 }
 
-/// Three or more that lie about as far apart on a logarithmic axis; on a short one, those of a linear axis.
+/// Three or more, about evenly spaced on a logarithmic axis; on a short one, those of a linear axis.
 fn log_ticks(range: &Range<f64>) -> Vec<f64> {
     let (first, last) = (range.start.log10().floor() as i32, range.end.log10().ceil() as i32);
-    // Of more powers than have room, some.
+    // If there is no room for all powers, some of them.
     let powers = (first..=last).step_by(1 + (last - first) as usize / 12);
     let of = |digits: &[i32]| -> Vec<f64> {
         let all =

@@ -26,10 +26,10 @@ pub(super) fn text(size: f64) -> TextStyle<'static> {
     (FONT, size).into_font().color(&INK)
 }
 
-/// Values beyond are not drawn: plotters has 32 bits for a place.
+/// Larger values are not drawn: plotters has 32-bit coordinates.
 pub(super) const LARGEST: f64 = 1e100;
 
-/// The range of some values with a margin; `None` when there are none. It is wide enough beside its numbers for ticks.
+/// The range of some values with a margin; `None` without values. It is never too narrow for ticks.
 pub(super) fn range(values: impl Iterator<Item = f64>, margin: f64) -> Option<std::ops::Range<f64>> {
     let values = values.filter(|value| value.abs() <= LARGEST);
     let (least, most) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), value| (a.min(value), b.max(value)));
@@ -38,7 +38,7 @@ pub(super) fn range(values: impl Iterator<Item = f64>, margin: f64) -> Option<st
     (least <= most).then_some(least - room..most + room)
 }
 
-/// A foreign name as it may stand in a picture: without what XML cannot hold, and no longer than this.
+/// A foreign name for a picture: without characters that XML does not allow, and shortened.
 pub(super) fn shown(name: &str) -> String {
     const MOST: usize = 80;
     let plain = |c: char| if c.is_control() || ('\u{fffe}'..='\u{ffff}').contains(&c) { '\u{fffd}' } else { c };
@@ -50,7 +50,7 @@ pub(super) fn shown(name: &str) -> String {
     name
 }
 
-/// A tick's number: as few digits as tell ticks apart that are this far from zero.
+/// A tick's label: as few digits as distinguish ticks this far from zero.
 pub(super) fn tick(value: f64) -> String {
     let rounded = format!("{value:.4}");
     match rounded.trim_end_matches('0').trim_end_matches('.') {
@@ -101,7 +101,7 @@ fn tick_of_log(value: f64) -> String {
     tick(format!("{value:.decimals$}").parse().unwrap_or(value))
 }
 
-/// Labels beside their points; one that would lie over an earlier one is left out.
+/// Labels next to their points; a label that would overlap an earlier one is left out.
 pub(super) fn labels(chart: &mut Chart, labelled: &[((f64, f64), &str)]) -> anyhow::Result<()> {
     const HEIGHT: i32 = 14;
     let style = text(12.0).pos(Pos::new(HPos::Left, VPos::Center));

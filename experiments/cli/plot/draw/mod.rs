@@ -17,9 +17,9 @@ use plotters::{
 use resvg::{tiny_skia, usvg};
 use std::sync::Arc;
 
-/// PNGs have so many pixels for each unit of the SVG.
+/// Pixels of a PNG per unit of the SVG.
 const PNG_SCALE: f32 = 2.0;
-/// But no more than this, 256 MiB.
+/// Most pixels of a PNG, 256 MiB.
 const MOST_PIXELS: f32 = 67_108_864.0;
 
 fn size(picture: &Picture) -> (u32, u32) {
@@ -108,7 +108,7 @@ mod tests {
         assert!(curves(vec![]).svg().unwrap_err().to_string().contains("nothing to draw"));
     }
 
-    /// plotters does not end where steps vanish beside the numbers, and panics at NaN (plotters-rs/plotters#562 and
+    /// plotters does not terminate if ticks vanish against the values, and panics at NaN (plotters-rs/plotters#562 and
     /// others).
     #[test]
     fn values_of_any_size_end() {

@@ -11,8 +11,8 @@ use plotters::{
 };
 use std::ops::Range;
 
-/// SVGs of plotters have whole numbers for coordinates. So panels are drawn larger and shown smaller: a line that
-/// hardly moves has no stairs then.
+/// Coordinates in SVGs of plotters are integers. So panels are drawn larger and scaled down: otherwise a line that
+/// hardly moves would have stairs.
 pub(super) const FINE: u32 = 4;
 
 /// For more than six bit-widths.
@@ -24,7 +24,7 @@ const HEAD: u32 = 66;
 const FOOT: u32 = 34;
 const ROW: u32 = 22;
 
-/// A length as it is drawn.
+/// A length on the canvas.
 fn px(length: u32) -> i32 {
     (length * FINE) as i32
 }

@@ -3,12 +3,12 @@
 use super::{ENDS_EARLY, checked, colour, picture, zeros};
 use crate::datasets::image_folder::resize::Rgb;
 
-/// Pixels as they are.
+/// Uncompressed pixels.
 const RAW: u32 = 0;
 /// Runs of pixels, of a byte or half a byte each.
 const RLE8: u32 = 1;
 const RLE4: u32 = 2;
-/// Colours in the places that masks say.
+/// Colours by bit masks.
 const BIT_FIELDS: u32 = 3;
 
 struct Header {
@@ -20,7 +20,7 @@ struct Header {
     compression: u32,
     masks: [u32; 4],
     palette: [[u8; 3]; 256],
-    /// Where the pixels start.
+    /// Offset of the pixels.
     offset: usize,
 }
 
@@ -108,7 +108,7 @@ fn rows<'a>(bytes: &'a [u8], header: &Header) -> Result<impl Iterator<Item = &'a
     Ok(pixels.ok_or(ENDS_EARLY)?.chunks(row).take(header.height))
 }
 
-/// Places in the palette, of 1, 4 or 8 bits.
+/// Palette indices of 1, 4 or 8 bits.
 fn indices(bytes: &[u8], header: &Header) -> Result<Vec<u8>, String> {
     let Header { width, height, bits, .. } = *header;
     let mut indices = zeros(width * height)?;
@@ -121,7 +121,7 @@ fn indices(bytes: &[u8], header: &Header) -> Result<Vec<u8>, String> {
     Ok(indices)
 }
 
-/// Where red, green and blue stand in a pixel's bytes.
+/// Positions of red, green and blue in a pixel's bytes.
 fn order(header: &Header) -> Option<[usize; 3]> {
     match (header.compression, header.masks) {
         (RAW, _) | (_, [0, 0, 0, 0]) => Some([2, 1, 0]),
@@ -135,7 +135,7 @@ fn order(header: &Header) -> Option<[usize; 3]> {
 
 fn colours(bytes: &[u8], header: &Header) -> Result<Rgb, String> {
     let Header { width, height, bits, .. } = *header;
-    let unknown = || format!("its colours stand in bits that are not read ({:x?})", header.masks);
+    let unknown = || format!("its colour masks are not supported ({:x?})", header.masks);
     let each = bits / 8;
     let mut samples = zeros(3 * width * height)?;
     let rows = rows(bytes, header)?;

@@ -1,16 +1,16 @@
-//! PBM, PGM and PPM (netpbm), plain and raw, with Pillow's arithmetic for what is no byte (`PpmImagePlugin.py`).
+//! PBM, PGM and PPM (netpbm), plain and raw, with Pillow's arithmetic for samples other than bytes (`PpmImagePlugin.py`).
 
 use super::{ENDS_EARLY, checked, colour, picture, zeros};
 use crate::datasets::image_folder::resize::Rgb;
 
-/// What stands before the pixels.
+/// The header.
 struct Header {
     kind: u8,
     width: u64,
     height: u64,
-    /// What white is.
+    /// The value of white.
     most: u64,
-    /// Where the pixels start.
+    /// Offset of the pixels.
     end: usize,
 }
 

@@ -1,6 +1,7 @@
 //! TIFF: the first image of a file, of the kinds that Pillow reads (`TiffImagePlugin.py`), turned as its orientation says.
 //!
-//! Rows come in strips or tiles, each compressed by itself; all samples of a pixel stand together, or each in planes of their own.
+//! Rows come in strips or tiles, each compressed by itself; all samples of a pixel stand together, or each in planes of
+//! their own.
 
 use super::{checked, colour, picture, zeros};
 use crate::datasets::image_folder::resize::Rgb;
@@ -9,12 +10,12 @@ use fields::Fields;
 mod chunk;
 mod fields;
 
-/// What a sample's number means for its grey level.
+/// The meaning of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sample {
     /// 8 bits or fewer, stretched to 255; inverted if white is 0.
     Grey { bits: usize, inverted: bool },
-    /// A place in the palette.
+    /// A palette index.
     Place { bits: usize },
     /// Of colours with 16 bits, the upper half.
     Upper,
@@ -22,7 +23,7 @@ enum Sample {
     Cut(Number),
 }
 
-/// Numbers of more than 8 bits.
+/// Data types of more than 8 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Number {
     Twelve,
@@ -43,7 +44,7 @@ impl Sample {
     }
 }
 
-/// What the samples of a pixel are.
+/// The samples of a pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Colours {
     Grey,
@@ -56,7 +57,7 @@ enum Colours {
     YCbCr,
 }
 
-/// How a file holds its pixels.
+/// The layout of a file's pixels.
 struct Layout {
     width: usize,
     height: usize,
@@ -146,7 +147,7 @@ fn layout(fields: &Fields, most: u64) -> Result<Layout, String> {
 fn palette(fields: &Fields, bits: usize) -> Result<[[u8; 3]; 256], String> {
     let count = 1 << bits;
     let stored = fields.all(fields::PALETTE).filter(|stored| stored.len() >= 3 * count);
-    let stored = stored.ok_or_else(|| format!("its palette has not {count} colours"))?;
+    let stored = stored.ok_or_else(|| format!("its palette does not have {count} colours"))?;
     let mut palette = [[0; 3]; 256];
     for (place, to) in palette.iter_mut().enumerate().take(count) {
         *to = std::array::from_fn(|channel| (stored[channel * count + place] / 256) as u8);
@@ -176,7 +177,7 @@ fn cmyk(pixel: &[u8]) -> [u8; 3] {
     [of(cyan), of(magenta), of(yellow)]
 }
 
-/// The picture as its orientation says it is to be seen.
+/// Applies the orientation to the picture.
 fn turned(from: Rgb, orientation: u64) -> Result<Rgb, String> {
     if !(2..=8).contains(&orientation) {
         return Ok(from);

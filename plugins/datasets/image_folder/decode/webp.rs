@@ -1,11 +1,11 @@
-//! WebP, lossy and lossless. Of an animation the first picture is taken, as by Pillow.
+//! WebP, lossy and lossless. Only the first picture of an animation is read, as by Pillow.
 
 use super::{checked, colour, picture, zeros};
 use crate::datasets::image_folder::resize::Rgb;
 use image_webp::WebPDecoder;
 use std::io::Cursor;
 
-/// Bytes that the decoder may take for what stands beside the pixels.
+/// Memory limit of the decoder for everything besides pixels, in bytes.
 const MEMORY: usize = 1 << 28;
 
 pub fn rgb(bytes: &[u8], most: u64) -> Result<Rgb, String> {

@@ -69,7 +69,7 @@ fn what_is_left_out_is_said() {
         "left out, since it is a pipe, a socket or a device: dog/socket.png and 1 more",
         "left out, since it is a link to nothing: gone and 2 more",
         "left out, since its name starts with a dot; torchvision would read it: dog/.hidden.png",
-        "left out, since it lies in no folder of a class: beside.png",
+        "left out, since it is not in the folder of a class: beside.png",
         "a folder, though named like an image; the images in it are read: cat/x.png",
     ];
     assert_eq!(remarks, expected);
@@ -96,7 +96,7 @@ fn links_are_followed_but_not_in_circles() {
     assert_eq!(found[4..], [vec!["dog/a.png".to_owned()], of_dog].concat());
     assert_eq!(remarks.len(), 1);
     assert!(
-        remarks[0].starts_with("not followed, since it leads back to where it lies: cat/in/up and "),
+        remarks[0].starts_with("not followed, since it leads back to a folder above it: cat/in/up and "),
         "{remarks:?}"
     );
 }

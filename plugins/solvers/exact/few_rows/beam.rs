@@ -1,10 +1,10 @@
-//! Dynamic programming over the groups, with a beam: partial solutions are extended group by group; one goes when
-//! another with no higher cost is no worse, or when a bound shows that it cannot beat the best solution known. When too
-//! many are left, the ones of the lowest bounds stay. A pass that left out nothing of use has tried everything.
+//! Dynamic programming over the groups, with a beam: partial solutions are extended group by group; one is dropped if
+//! another with no higher cost is no worse, or if a bound shows that it cannot beat the incumbent. If too many are
+//! left, those of the lowest bounds stay. A pass that dropped nothing useful is exhaustive.
 //!
 //! A partial solution is bounded by the best of several multipliers, since those that fit the whole problem do not fit
-//! every remainder, and by tables that keep a row exactly, where there are any. Wide passes look for the best
-//! multipliers of what remains at several of their states, group after group.
+//! every remainder, and by tables that keep a row exactly, if there are any. Wide passes compute better multipliers of
+//! the remainder at several of their states, group after group.
 
 use super::{
     dominance::{narrow, undominated},
@@ -18,25 +18,25 @@ use super::{
 use crate::{Limits, fixed_point::float_error};
 use std::cmp::Ordering;
 
-/// What a pass left out.
+/// The result of a pass.
 pub(crate) struct Pass {
-    /// Least bound of the partial solutions that were left out for want of room; infinite when there were none.
+    /// Least bound of the partial solutions that did not fit into the beam; infinite if there were none.
     pub cut: f64,
-    /// By how much rounding may have moved bounds.
+    /// Allowance for rounding in bounds.
     pub float_error: f64,
-    /// Whether a limit ended it.
+    /// Whether a limit stopped it.
     pub expired: bool,
-    /// Partial solutions looked at.
+    /// Number of partial solutions examined.
     pub nodes: u64,
 }
 
-/// Multipliers with what the groups after each place lose at least.
+/// Multipliers, with the least loss of the groups after each position.
 struct SuffixBound<const R: usize> {
     /// Multipliers of shares of the slack.
     lambda: [f64; R],
     /// The same for single units.
     units: [f64; R],
-    /// By how much rounding may move its bounds.
+    /// Allowance for rounding in its bounds.
     float_error: f64,
     /// For each place in the order: sum over the groups from there on of the least Lagrangian loss, less the
     /// multipliers.
@@ -62,8 +62,8 @@ fn order<const R: usize>(reduced: &Reduced<R>, lambda: &[f64; R]) -> Vec<usize> 
     order.into_iter().map(|(_, g)| g).collect()
 }
 
-/// Runs one pass of a width for solutions that lose the target at most; `best` is replaced by every better one it
-/// meets.
+/// Runs one pass of a given width for solutions with a loss of at most the target; replaces `best` by every better one
+/// it meets.
 pub(crate) fn pass<const R: usize>(
     reduced: &Reduced<R>,
     pool: &mut Pool,
@@ -163,7 +163,7 @@ pub(crate) fn pass<const R: usize>(
             .cut
             .min(narrowed(&mut next, width, narrow.as_ref(), |a, b| first(reduced, &order[..=place], &history, a, b)));
         if next.is_empty() {
-            // No state leads anywhere within the target: the last ones, finished greedily, are often good solutions.
+            // No state is within the target: the last ones, completed greedily, are often good solutions.
             states.sort_unstable_by(|a, b| a.bound.total_cmp(&b.bound));
             for state in states.iter().take(FINISHED) {
                 let lambda = &known[nearest(place, state, &known, 1)[0]].lambda;
@@ -247,10 +247,10 @@ const MORE_EVALUATIONS: usize = 8;
 /// Number of places in the order at which new multipliers are looked for.
 const PLACES: usize = 4;
 
-/// Partial solutions on the way are cut when they are so many times as many as may stay.
+/// States are reduced to the beam's width when they exceed it by this factor.
 const ROOM: usize = 16;
 
-/// Leaves the undominated states, so many at most, those of the lowest bounds; gives the least bound of the ones cut.
+/// Keeps at most `width` undominated states, those of the lowest bounds; returns the least bound of those dropped.
 fn narrowed<const R: usize>(
     states: &mut Vec<State<R>>,
     width: usize,
@@ -273,7 +273,7 @@ fn sampled<const R: usize>(states: &[State<R>]) -> impl Iterator<Item = &State<R
     lowest.into_iter().chain(states.iter().step_by((states.len() / (SAMPLED - 1)).max(1)))
 }
 
-/// States that are finished greedily when none is left.
+/// Number of states that are completed greedily if none is left.
 const FINISHED: usize = 1;
 
 /// New multipliers that bound the groups from a place on well for the states there are.

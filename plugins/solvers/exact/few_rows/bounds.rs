@@ -1,4 +1,5 @@
-//! Reduced-cost fixing: for each item a bound on all solutions with it. Items whose bound is above the incumbent go.
+//! Reduced-cost fixing: a lower bound per item on all solutions with it. Items whose bound is above the incumbent are
+//! removed.
 
 use super::{
     dual::Dual,
@@ -9,10 +10,10 @@ use super::{
 };
 use crate::{Error, Limits, fixed_point::float_error};
 
-/// Multipliers that items are bounded by.
+/// Number of multipliers that bound items.
 const FIXED_BY: usize = 16;
 
-/// No solution above this is of use: the incumbent's loss or, without one, that of all the worst items.
+/// Losses above this are useless: the incumbent's loss or, without one, that of all the worst items.
 pub(crate) fn cutoff<const R: usize>(reduced: &Reduced<R>, best: &Option<Incumbent>) -> f64 {
     best.as_ref().map_or_else(|| reduced.most_loss(), |best| reduced.above_least(best.total))
 }

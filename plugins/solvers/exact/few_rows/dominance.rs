@@ -5,7 +5,7 @@
 use super::{reduce::Reduced, state::State, tables::FewSums};
 use std::cmp::Ordering;
 
-/// With three wide rows or more a state is compared with this many others only: those that lose least.
+/// With three or more wide rows a state is compared only with this many others, those of least loss.
 const COMPARED: usize = 20;
 
 /// The row of three whose sums are fewest, if it has so few that each may have a front of its own.
@@ -33,7 +33,7 @@ impl<const R: usize> Front<R> {
         place > 0 && rank(&self.states[place - 1], state).is_le()
     }
 
-    /// Adds one that they do not replace.
+    /// Adds an undominated one.
     fn add(&mut self, state: &State<R>, rank: impl Fn(&State<R>, &State<R>) -> Ordering) {
         let row = self.row;
         let place = self.states.partition_point(|other| other.used[row] <= state.used[row]);
@@ -43,7 +43,7 @@ impl<const R: usize> Front<R> {
     }
 }
 
-/// Drops states that another one replaces: no row used more, and better or equal in loss, tiebreak and solution.
+/// Removes dominated states: another one uses no more of any row, and is better or equal in loss, tiebreak and solution.
 pub(crate) fn undominated<const R: usize>(
     states: &mut Vec<State<R>>,
     narrow: Option<&FewSums>,

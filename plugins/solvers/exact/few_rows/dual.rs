@@ -6,7 +6,7 @@
 //! L(λ) = sum over groups of min over items of (loss + λ·shares) - sum of λ
 //! ```
 //!
-//! whatever λ is. The best λ is that of the [`Master`] program over the solutions seen so far. Each evaluation of L
+//! for every λ. The best λ is that of the [`Master`] program over the solutions seen so far. Each evaluation of L
 //! gives a solution to add. All multipliers that were tried are kept: each bounds different parts of the search.
 
 use super::reduce::Item;
@@ -19,15 +19,15 @@ pub(crate) struct Multipliers<const R: usize> {
     pub lambda: [f64; R],
     /// L(λ).
     pub bound: f64,
-    /// By how much rounding may have moved the bound.
+    /// Allowance for rounding in the bound.
     pub float_error: f64,
 }
 
-/// What the dual found.
+/// The result of the maximisation.
 pub(crate) struct Dual<const R: usize> {
     /// Multipliers in order of their bound, the best first.
     pub multipliers: Vec<Multipliers<R>>,
-    /// Solutions seen (an item for each group); the ones that the best multipliers lie between come last.
+    /// Solutions seen (an item per group); the basis of the best multipliers comes last.
     pub solutions: Vec<Vec<u32>>,
 }
 
@@ -71,7 +71,7 @@ fn evaluate<const R: usize>(groups: &[&[Item<R>]], free: &[f64; R], lambda: [f64
     (multipliers, solution)
 }
 
-/// Evaluations that are worth their time when everything depends on the bound.
+/// Maximum number of evaluations.
 pub(crate) const MOST_EVALUATIONS: usize = 60;
 
 /// Maximises L over some groups when shares of the slack of the first `rows` rows are free. `start` holds multipliers
@@ -105,7 +105,7 @@ pub(crate) fn maximise<const R: usize>(
         master.improve();
     }
     multipliers.sort_by(|a: &Multipliers<R>, b| b.bound.total_cmp(&a.bound));
-    // The solutions that the best multipliers lie between come last.
+    // The basis of the best multipliers comes last.
     let mut order: Vec<usize> = (0..solutions.len()).collect();
     order.sort_by_key(|&index| (master.in_basis(index), index));
     Dual { multipliers, solutions: order.into_iter().map(|index| std::mem::take(&mut solutions[index])).collect() }

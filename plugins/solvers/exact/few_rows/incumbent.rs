@@ -25,13 +25,13 @@ impl Incumbent {
         }
     }
 
-    /// Whether this one wins: less loss, then a smaller tiebreak, then the first solution.
+    /// Whether this one is better: less loss, then a smaller tiebreak, then the first solution.
     pub fn beats(&self, other: &Self) -> bool {
         (self.total, self.tiebreak, &self.picks) < (other.total, other.tiebreak, &other.picks)
     }
 }
 
-/// Takes a solution over when it is better.
+/// Replaces the incumbent if the solution is better.
 pub(crate) fn offer(best: &mut Option<Incumbent>, found: Incumbent) {
     if best.as_ref().is_none_or(|best| found.beats(best)) {
         *best = Some(found);
@@ -48,25 +48,25 @@ pub(crate) fn started<const R: usize>(reduced: &Reduced<R>, picks: &[usize]) -> 
     Some(Incumbent::of(reduced, &items))
 }
 
-/// Makes a solution keep the budgets, if it can, and improves it. `lambda` are multipliers of shares.
+/// Repairs a solution until it is within the budgets, if possible, and improves it. `lambda` are multipliers of shares.
 pub(crate) fn repaired<const R: usize>(
     reduced: &Reduced<R>,
     mut items: Vec<u32>,
     lambda: &[f64; R],
 ) -> Option<Vec<u32>> {
-    // Many costs together may leave 64 bits, which the slack alone does not.
+    // Sums of many costs may exceed 64 bits, which the slack does not.
     let mut left = reduced.slack.map(i128::from);
     for (group, &item) in reduced.groups.iter().zip(&items) {
         left.iter_mut().zip(&group[item as usize].costs).for_each(|(left, &cost)| *left -= i128::from(cost));
     }
-    // Each step takes the change that loses least for each share of the excess that it takes away.
+    // Each step takes the change with the least loss per share of the excess that it removes.
     while left.iter().any(|&left| left < 0) {
         let over: [f64; R] = std::array::from_fn(|row| (-left[row]).max(0) as f64 / reduced.slack[row] as f64);
         let mut best = (f64::INFINITY, 0, 0);
         for (g, (group, &now)) in reduced.groups.iter().zip(&items).enumerate() {
             let now = &group[now as usize];
             for (i, item) in group.iter().enumerate() {
-                // More of a row that has room is no harm here; more of one that has none is.
+                // Using more of a row with slack is harmless here; of a row without slack it is not.
                 let more = |row: usize| item.shares[row] - now.shares[row];
                 let relief: f64 = (0..R).map(|row| over[row] - (over[row] + more(row)).max(0.0)).sum();
                 if relief > 1e-12 {

@@ -1,4 +1,4 @@
-//! Multipliers met so far, which the next pass starts with.
+//! The multiplier pool: multipliers found so far, which the next pass starts with.
 
 use super::{
     dual::Multipliers,
@@ -15,11 +15,11 @@ pub(crate) struct Pool {
     exact: Vec<(usize, Vec<f64>)>,
 }
 
-/// Multipliers of the other rows that go with each row that is kept exactly.
+/// Number of multipliers of the other rows per row that is kept exactly.
 const WITH_EACH_ROW: usize = 2;
-/// Number of multipliers of each dual that are worth keeping.
+/// Number of multipliers kept of each dual.
 const LEADING: usize = 8;
-/// Multipliers beyond this many are forgotten.
+/// Maximum number of multipliers.
 const MOST: usize = 400;
 
 impl Pool {
@@ -40,13 +40,13 @@ impl Pool {
         self.linear.iter().map(|units| reduced.multipliers(units))
     }
 
-    /// Adds multipliers that go with a row which is kept table_bound.
+    /// Adds multipliers for a row that is kept exactly.
     fn keep<const R: usize>(&mut self, reduced: &Reduced<R>, sums: FewSums, lambdas: &[[f64; R]]) {
         let row = reduced.row(sums.row);
         self.exact.extend(lambdas.iter().map(|lambda| (row, reduced.units(lambda))));
     }
 
-    /// Those that go with a row, as multipliers of shares.
+    /// The multipliers for a row that is kept exactly, as multipliers of shares.
     fn kept<'a, const R: usize>(
         &'a self,
         reduced: &'a Reduced<R>,

@@ -6,7 +6,7 @@ use crate::{
     fixed_point::{Fixed, fixed_point, float_error, scaled},
 };
 
-/// An option that is left. Arrays have a place for each row that is left, and zeros behind those.
+/// A remaining option. Arrays have an element per remaining row, then zeros.
 #[derive(Clone, Debug)]
 pub(crate) struct Item<const R: usize> {
     /// Index of the option in the problem's group.
@@ -23,18 +23,18 @@ pub(crate) struct Item<const R: usize> {
     pub shares: [f64; R],
 }
 
-/// What is left of a problem.
+/// A reduced problem.
 #[derive(Clone, Debug)]
 pub(crate) struct Reduced<const R: usize> {
     /// Items of each group of the problem, in its order; at least one in each, those that lose least first.
     pub groups: Vec<Vec<Item<R>>>,
-    /// Which rows of the problem are left.
+    /// Indices of the remaining rows of the problem.
     rows: Vec<usize>,
     /// Number of rows of the problem.
     all_rows: usize,
-    /// What each row allows above the least of all groups; positive. Places behind the rows allow anything.
+    /// The slack of each row above the minimum of all groups; positive. Unused elements allow anything.
     pub slack: [i64; R],
-    /// Sum of the least losses of all groups, in quanta: what items' losses count from.
+    /// Sum of the least losses of all groups, in quanta; items' losses are relative to it.
     pub offset: i128,
     /// Value of one quantum of loss, in the unit that floats count in.
     quantum: f64,
@@ -42,7 +42,7 @@ pub(crate) struct Reduced<const R: usize> {
     scale: i32,
 }
 
-/// A row that can bind: its place in the problem, and what it allows above the least of all groups.
+/// A row that can bind: its index in the problem, and its slack above the minimum of all groups.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bound {
     row: usize,
@@ -52,7 +52,7 @@ pub(crate) struct Bound {
 /// The rows of a problem that can bind.
 ///
 /// # Errors
-/// [`Error::Infeasible`] when one allows less than the least, and a row whose numbers do not fit into 63 bits.
+/// [`Error::Infeasible`] if a row allows less than the minimum; a row whose range exceeds 63 bits.
 pub(crate) fn binding(problem: &Problem) -> Result<Vec<Bound>, Error> {
     let mut bounds = vec![];
     for (row, limit) in problem.rows.iter().enumerate() {
@@ -111,7 +111,7 @@ impl<const R: usize> Reduced<R> {
         Self { groups, rows, all_rows: problem.rows.len(), slack, offset: 0, quantum, scale }.reduced(true)
     }
 
-    /// Without the items that `keep` drops, by their place among all items.
+    /// Removes the items for which `keep` is false, by index among all items.
     ///
     /// # Errors
     /// [`Error::Infeasible`] when nothing is left.
@@ -126,7 +126,7 @@ impl<const R: usize> Reduced<R> {
         Self { groups: groups.collect(), rows: self.rows.clone(), ..*self }.reduced(false)
     }
 
-    /// Number of rows that are left.
+    /// Number of remaining rows.
     pub fn rows(&self) -> usize {
         self.rows.len()
     }
@@ -136,7 +136,7 @@ impl<const R: usize> Reduced<R> {
         (total - self.offset) as f64 * self.quantum
     }
 
-    /// A total that is less by some loss.
+    /// A total reduced by some loss.
     pub fn below(&self, total: i128, loss: f64) -> i128 {
         total - (loss / self.quantum) as i128
     }
@@ -151,7 +151,7 @@ impl<const R: usize> Reduced<R> {
         scaled(bound, self.scale)
     }
 
-    /// The problem's row of one that is left.
+    /// The problem's index of a remaining row.
     pub fn row(&self, row: usize) -> usize {
         self.rows[row]
     }
@@ -179,7 +179,7 @@ impl<const R: usize> Reduced<R> {
         multipliers
     }
 
-    /// One for each row that is left.
+    /// One element per remaining row.
     pub fn whole(&self) -> [f64; R] {
         std::array::from_fn(|row| if row < self.rows() { 1.0 } else { 0.0 })
     }
@@ -196,7 +196,7 @@ impl<const R: usize> Reduced<R> {
         sum + float_error(self.groups.len(), sum)
     }
 
-    /// The greatest number that all costs in a row are multiples of; zero when all are zero.
+    /// The greatest common divisor of all costs in a row; zero if all are zero.
     pub fn unit(&self, row: usize) -> i64 {
         let mut unit = 0;
         for item in self.groups.iter().flatten() {
@@ -276,12 +276,12 @@ impl<const R: usize> Reduced<R> {
     }
 }
 
-/// The greatest number that divides both.
+/// The greatest common divisor.
 fn greatest_divisor(a: i64, b: i64) -> i64 {
     if a == 0 { b } else { greatest_divisor(b % a, a) }
 }
 
-/// Takes a place out of an array; those behind it move up.
+/// Removes an element of an array; later ones move up.
 fn close<const R: usize>(values: &mut [i64; R], place: usize, last: i64) {
     values[place..].rotate_left(1);
     values[R - 1] = last;
@@ -292,7 +292,7 @@ fn float(number: i128) -> f64 {
     i64::try_from(number).map_or(number as f64, |number| number as f64)
 }
 
-/// Drops every item that another one replaces: no cost higher, and better or equal in loss, tiebreak and order.
+/// Removes dominated items: another one costs no more in any row, and is better or equal in loss, tiebreak and order.
 fn drop_dominated<const R: usize>(items: &mut Vec<Item<R>>) {
     items.sort_unstable_by_key(|item| (item.exact, item.tiebreak, item.choice));
     let mut kept = 0;

@@ -11,7 +11,7 @@ pub(crate) struct State<const R: usize> {
     pub loss: f64,
     /// Sum of the tiebreaks so far.
     pub tiebreak: u64,
-    /// What every solution with it loses at least.
+    /// Lower bound on the loss of every solution with it.
     pub bound: f64,
     /// Index of the partial solution that it extends.
     pub parent: u32,

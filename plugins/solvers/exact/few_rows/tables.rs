@@ -1,9 +1,9 @@
-//! Rows of few sums, and bounds that keep such a row table_bound.
+//! Rows with few possible sums, and bounds that keep such a row exactly.
 //!
-//! Costs are often multiples of some number: of the smallest layer's weights, say. A budget then admits few sums, and
-//! multipliers alone, which let it be met by fractions, bound badly. Where one row admits few, dynamic programming over
-//! its sums, with multipliers on the other rows, bounds by solutions that keep this row (Lagrangian relaxation of the
-//! other rows only).
+//! Costs are often multiples of some number, such as the smallest layer's weights. A budget then has few possible sums,
+//! and multipliers alone, which allow fractional solutions, bound badly. For such a row, dynamic programming over its
+//! sums, with multipliers for the other rows, bounds by solutions that keep this row exactly (Lagrangian relaxation of
+//! the other rows only).
 
 use super::{
     dual::lagrangian,
@@ -11,25 +11,25 @@ use super::{
 };
 use crate::fixed_point::float_error;
 
-/// More sums than this are not few.
+/// Largest number of sums that counts as few.
 const MOST: usize = 1024;
-/// Numbers that a table holds at most.
+/// Largest size of a table.
 const MOST_NUMBERS: usize = 1 << 18;
-/// Rows that are kept exactly, each for itself.
+/// Number of rows that are kept exactly, each in a table of its own.
 const ROWS: usize = 3;
 
-/// A row of few sums.
+/// A row with few possible sums.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FewSums {
     pub row: usize,
     /// Every sum is a multiple of this.
     pub unit: i64,
-    /// Multiples that fit, zero among them.
+    /// Number of multiples within the limit, including zero.
     pub count: usize,
 }
 
 impl FewSums {
-    /// The rows that have so many sums at most, the one of fewest first.
+    /// The rows with at most this many sums, the one with the fewest first.
     pub fn up_to<const R: usize>(most: usize, reduced: &Reduced<R>) -> Vec<Self> {
         let few = |row: usize| {
             let unit = reduced.unit(row);

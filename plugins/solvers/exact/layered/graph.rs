@@ -16,7 +16,7 @@ pub(crate) const FEW: usize = 8;
 /// Steps from state to state at most, over all groups.
 const MOST_STEPS: usize = 4_000_000;
 
-/// Loss in quanta, then tiebreak: the less, the better.
+/// Loss in quanta, then tiebreak; smaller is better.
 pub(crate) type Worth = (i128, u64);
 
 /// An option of a group.
@@ -27,7 +27,7 @@ pub(crate) struct Item {
     pub worth: Worth,
     /// Its loss, in the unit of the problem's largest.
     pub loss: f64,
-    /// What it uses of the wide rows, above the group's least.
+    /// Its use of the wide rows, above the group's minimum.
     pub wide: [i64; WIDE],
     /// The same of the narrow rows that the group knows.
     narrow: Vec<i128>,
@@ -63,7 +63,7 @@ pub(crate) fn sum(one: Worth, other: Worth) -> Worth {
     (one.0 + other.0, one.1 + other.1)
 }
 
-/// What is used of the open rows, rows ascending. Rows that cannot be overrun any more are not among them.
+/// The use of the open rows, rows ascending, without rows that can no longer be violated.
 type State = Vec<(usize, i128)>;
 
 impl LayeredGraph {
@@ -158,7 +158,7 @@ impl LayeredGraph {
     }
 }
 
-/// Items that no other one replaces; the best first.
+/// Undominated items, the best first.
 fn undominated(mut items: Vec<Item>) -> Vec<Item> {
     items.sort_by_key(|item| (item.worth, item.choice));
     let mut kept: Vec<Item> = vec![];
@@ -175,7 +175,7 @@ fn undominated(mut items: Vec<Item>) -> Vec<Item> {
     kept
 }
 
-/// The state after an item; `None` when that overruns a row.
+/// The state after an item; `None` if it violates a row.
 fn after(state: &State, level: &Level, item: &Item, slack: &[i128]) -> Option<State> {
     let mut next: State = state.iter().copied().filter(|(row, _)| level.rows.binary_search(row).is_err()).collect();
     for (place, &row) in level.rows.iter().enumerate() {
@@ -184,7 +184,7 @@ fn after(state: &State, level: &Level, item: &Item, slack: &[i128]) -> Option<St
         if used > slack[row] {
             return None;
         }
-        // A row that nothing behind can overrun is no part of the state: what it is from now on does not matter.
+        // A row that later groups cannot violate is not part of the state.
         if !level.last[place] && used + level.behind[place] > slack[row] {
             next.push((row, used));
         }

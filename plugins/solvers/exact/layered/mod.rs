@@ -12,7 +12,7 @@ use graph::LayeredGraph;
 
 pub(crate) use graph::{FEW, MOST_MEMBERS};
 
-/// Solves a part; `None` when it is none for this method.
+/// Solves a component; `None` if this method does not apply to it.
 pub(crate) fn solve(part: &Problem, limits: &Limits) -> Option<Result<Found, Error>> {
     let graph = match LayeredGraph::new(part, limits)? {
         Ok(graph) => graph,

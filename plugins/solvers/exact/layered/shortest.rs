@@ -1,5 +1,5 @@
-//! Shortest paths through a [`LayeredGraph`], ties included: one sweep back for the least that can still come, one
-//! sweep forward for the first options that reach it.
+//! Shortest paths through a [`LayeredGraph`], ties included: one backward sweep for the least remaining loss, one
+//! forward sweep for the first options that reach it.
 
 use super::graph::{LayeredGraph, Worth, sum};
 use crate::{Error, Status, solution::Found};
@@ -9,7 +9,7 @@ use crate::{Error, Status, solution::Found};
 /// # Errors
 /// [`Error::Infeasible`] when no path reaches the end.
 pub(crate) fn solve(graph: &LayeredGraph) -> Result<Found, Error> {
-    // The least that can still come, from the last level back; and from the first on the first options that reach it.
+    // The least remaining loss, backward from the last level; then, forward, the first options that reach it.
     let mut rest: Vec<Vec<Option<Worth>>> = vec![vec![]; graph.levels.len() + 1];
     for (place, level) in graph.levels.iter().enumerate().rev() {
         let behind = |next: usize| rest[place + 1].get(next).copied().unwrap_or(Some((0, 0)));

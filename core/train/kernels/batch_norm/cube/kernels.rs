@@ -1,9 +1,9 @@
-//! The kernels of batch-norm. A cube of units has a stretch of pixels in its rows and vectors of channels in its columns.
+//! The kernels of batch-norm. A cube processes a tile: its rows are pixels, its columns vectors of channels.
 
 use crate::train::kernels::cube::over_rows;
 use burn_cubecl::cubecl::{self, prelude::*};
 
-/// Pixels that the sums are shifted by the mean of.
+/// Number of pixels whose mean is the shift s.
 const SOME: usize = 32;
 
 /// A unit's channels.
@@ -12,7 +12,7 @@ fn own_channels(#[comptime] columns: usize) -> usize {
     CUBE_POS_X as usize * columns + UNIT_POS_X as usize
 }
 
-/// Where a unit's cube ends.
+/// End of a cube's tile.
 #[cube]
 fn end_of_stretch(pixels: usize, stretch: usize) -> usize {
     let end = (CUBE_POS_Y as usize + 1) * stretch;
@@ -80,7 +80,7 @@ pub(super) fn add_up<N: Size>(
     }
 }
 
-/// The two sums of a channel over all stretches, right in the first row.
+/// The two sums of a channel over all tiles, valid in the first row.
 #[cube]
 fn over_stretches<N: Size>(
     sums: &[Vector<f32, N>],
@@ -123,13 +123,13 @@ pub(super) fn statistics<N: Size>(
         let apart = sum / count;
         mean[channel] = shift[channel] + apart;
         let varied = (squares - sum * apart) / count;
-        // Rounding could take the variance of values that are all alike below 0. A NaN stays one.
+        // Rounding could make the variance of equal values negative. NaN stays NaN.
         let nothing = Vector::<f32, N>::new(0.0);
         variance[channel] = select_many(varied.less_than(&nothing), nothing, varied);
     }
 }
 
-/// One over the deviation.
+/// Reciprocal of the standard deviation.
 #[cube]
 fn scale<N: Size>(variance: Vector<f32, N>, epsilon: f32) -> Vector<f32, N> {
     Vector::new(1.0) / (variance + Vector::new(epsilon)).sqrt()
@@ -184,7 +184,7 @@ pub(super) fn of_parameters<N: Size>(
     }
 }
 
-/// The gradient of the input, with dgamma in place of its sum.
+/// The gradient of the input, given dgamma in place of its sum.
 #[cube(launch)]
 pub(super) fn back<N: Size>(
     input: &[Vector<f32, N>],

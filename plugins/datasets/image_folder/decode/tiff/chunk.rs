@@ -1,4 +1,4 @@
-//! Strips and tiles of a TIFF file: taken apart, unpacked, and put in their places.
+//! Strips and tiles of a TIFF file: read, decompressed and assembled.
 
 use super::{
     super::{ENDS_EARLY, checked, zeros},
@@ -108,7 +108,7 @@ fn unpack(fields: &Fields, layout: &Layout, grid: &Grid, chunk: usize, to: &mut 
 fn name(compression: u64) -> String {
     match compression {
         2..=4 => "CCITT fax".to_owned(),
-        6 => "JPEG of the old kind".to_owned(),
+        6 => "old-style JPEG".to_owned(),
         34925 => "LZMA".to_owned(),
         50000 => "Zstandard".to_owned(),
         50001 => "WebP".to_owned(),
@@ -187,7 +187,7 @@ fn jpeg(fields: &Fields, layout: &Layout, grid: &Grid, packed: &[u8], to: &mut [
     Ok(())
 }
 
-/// Undoes differences between neighbours.
+/// Inverts the horizontal predictor.
 fn predict(fields: &Fields, layout: &Layout, grid: &Grid, line: &mut [u8]) {
     let differences = fields.one(fields::PREDICTOR) == Some(2) && matches!(fields.compression(), 5 | 8 | 32946);
     match layout.sample.bits() {

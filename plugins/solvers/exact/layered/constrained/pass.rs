@@ -12,21 +12,21 @@ use crate::{
 /// Fewer paths than this keep the multipliers they have.
 const ADAPT: usize = 32;
 
-/// What came of a pass.
+/// The result of a pass.
 pub(crate) struct Pass {
-    /// Least bound of the paths that were left out for want of room.
+    /// Least bound of the paths that did not fit into the beam.
     pub cut: f64,
-    /// By how much rounding may have moved bounds.
+    /// Allowance for rounding in bounds.
     pub float_error: f64,
-    /// Paths looked at.
+    /// Number of paths examined.
     pub nodes: u64,
-    /// Whether a limit ended it.
+    /// Whether a limit stopped it.
     pub expired: bool,
     /// The best path that it met.
     pub best: Option<Vec<usize>>,
 }
 
-/// One pass of a width for paths that lose so much at most.
+/// One pass of a given width for paths with at most the target loss.
 pub(crate) fn pass(
     relaxation: &Relaxation,
     multipliers: &mut Vec<Multipliers>,

@@ -2,7 +2,7 @@
 
 use crate::layered::graph::{WIDE, Worth};
 
-/// A path is compared with so many others to its state.
+/// Number of other paths to its state that a path is compared with.
 const COMPARED: usize = 64;
 
 /// A path from the first level to a state.
@@ -19,7 +19,7 @@ pub(crate) struct Path {
     pub rank: u32,
 }
 
-/// Drops paths to a state that another one to it replaces: it uses no more, and is better or comes first.
+/// Removes dominated paths to a state: another one uses no more, and is better or comes first.
 pub(crate) fn undominated(paths: &mut Vec<Path>) {
     paths.sort_unstable_by_key(|path| (path.state, path.worth, path.rank));
     let mut kept: Vec<Path> = Vec::with_capacity(paths.len());

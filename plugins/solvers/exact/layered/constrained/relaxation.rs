@@ -17,15 +17,15 @@ const SAMPLED: usize = 5;
 const MORE_EVALUATIONS: usize = 8;
 /// Multipliers that steps are dropped by and, before there are others, paths are bounded by.
 pub(crate) const KEPT: usize = 6;
-/// Multipliers that are remembered in all.
+/// Maximum number of multipliers kept.
 pub(crate) const MOST_MULTIPLIERS: usize = 150;
 
 /// Multipliers of the wide rows' slack, and the least Lagrangian loss from each state to the end, less the multipliers.
 pub(crate) struct Multipliers {
     pub lambda: [f64; WIDE],
-    /// What every path loses at least.
+    /// Lower bound on the loss of every path.
     pub bound: f64,
-    /// By how much rounding may have moved bounds.
+    /// Allowance for rounding in bounds.
     pub float_error: f64,
     /// For each level and state.
     pub rest: Vec<Vec<f64>>,
@@ -144,7 +144,7 @@ impl<'a> Relaxation<'a> {
         (all, paths)
     }
 
-    /// What a path loses at least, as some multipliers say.
+    /// Lower bound on the loss of a path by some multipliers.
     pub fn least(&self, multipliers: &Multipliers, place: usize, path: &Path) -> f64 {
         let total: f64 = multipliers.lambda.iter().sum();
         let behind = multipliers.rest[place].get(path.state as usize).copied().unwrap_or(-total);
