@@ -70,6 +70,9 @@ pub struct Graph {
     /// What other programs' files call a layer, and its name here.
     #[serde(skip)]
     pub aliases: BTreeMap<String, String>,
+    /// What whoever uses the network should know of how it was made, each in a sentence.
+    #[serde(skip)]
+    pub remarks: Vec<String>,
 }
 
 impl Graph {

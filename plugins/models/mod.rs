@@ -1,6 +1,7 @@
 //! Networks: each file describes one, with the layer names of the PyTorch state dict it is loaded from.
 
 mod mobilenet_v1;
+mod onnx;
 mod residual;
 mod resnet18;
 mod resnet20;
@@ -8,6 +9,7 @@ mod resnet34;
 mod resnet50;
 
 pub use mobilenet_v1::MobileNetV1;
+pub use onnx::Onnx;
 pub use residual::Stem;
 pub use resnet18::ResNet18;
 pub use resnet20::ResNet20;

@@ -27,7 +27,7 @@ mod study;
 mod sweep_alpha;
 mod table;
 
-pub use arguments::{Network, Settings, accounting, rising_indicators};
+pub use arguments::{Network, Settings, accounting, named, rising_indicators};
 #[cfg(feature = "train")]
 pub use check::Check;
 pub use compare::Compare;
