@@ -112,9 +112,11 @@ pub fn model(name: &str, options: &toml::Table) -> Result<Box<dyn Model>, Regist
 pub fn resolved(name: &str, options: &toml::Table) -> Result<toml::Table, RegistryError> {
     let (own, fixed) = divided(name, options)?;
     let mut all = registry::resolve::<dyn Model>(name, &own)?;
-    registry::build::<dyn Model>(name, &own)?
-        .on_record(&mut all)
-        .map_err(|error| RegistryError::Options { kind: "model", name: name.to_owned(), error })?;
+    registry::build::<dyn Model>(name, &own)?.on_record(&mut all).map_err(|error| RegistryError::Options {
+        kind: "model",
+        name: name.to_owned(),
+        error,
+    })?;
     if let Some(rules) = fixed {
         all.insert(FIXED.to_owned(), toml::Value::try_from(rules).expect("a list of texts"));
     }

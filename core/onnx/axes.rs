@@ -146,7 +146,10 @@ mod tests {
     fn there_and_back_is_the_image_again() {
         let (axes, shape) = image(6, 4, 4);
         let tokens = axes.reshaped(&[1, 6, 16]).unwrap().permuted(&[0, 2, 1]);
-        assert_eq!((tokens.dims(), tokens.text()), (vec![1, 16, 6], "batch x height(4)*width(4) x channels(6)".to_owned()));
+        assert_eq!(
+            (tokens.dims(), tokens.text()),
+            (vec![1, 16, 6], "batch x height(4)*width(4) x channels(6)".to_owned())
+        );
         assert!(tokens.is_whole(2, Role::Channels, shape));
         let back = tokens.permuted(&[0, 2, 1]).reshaped(&[1, 6, 4, 4]).unwrap();
         assert!(back.is_image(shape));
@@ -159,7 +162,8 @@ mod tests {
     #[test]
     fn a_shuffle_leaves_permuted_parts_of_the_channels() {
         let (axes, _) = image(6, 2, 2);
-        let shuffled = axes.reshaped(&[1, 2, 3, 2, 2]).unwrap().permuted(&[0, 2, 1, 3, 4]).reshaped(&[1, 6, 2, 2]).unwrap();
+        let shuffled =
+            axes.reshaped(&[1, 2, 3, 2, 2]).unwrap().permuted(&[0, 2, 1, 3, 4]).reshaped(&[1, 6, 2, 2]).unwrap();
         let parts: Vec<(usize, usize)> = shuffled.0[1].iter().map(|atom| (atom.size, atom.stride)).collect();
         assert_eq!(parts, [(3, 1), (2, 3)]);
     }

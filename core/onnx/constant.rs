@@ -6,6 +6,8 @@ use std::{fmt, sync::Arc};
 
 /// Values of no more elements than this are computed at once, if what they are made of is known.
 const SMALL: usize = 4096;
+/// No list of sizes, axes or indices is longer.
+const MOST_INDICES: usize = 1 << 22;
 /// No chain of computations on large values is longer; PyTorch's exporters write chains of four or five.
 const LONGEST: u32 = 64;
 /// No value takes more element operations than this.
@@ -128,10 +130,15 @@ impl Constant {
 
     /// Whole numbers, if it is some.
     pub(super) fn ints(&self) -> Result<Vec<i64>, String> {
-        match self.known().map(|array| array.data) {
-            Some(Data::Wholes(values)) => Ok(values),
-            Some(Data::Floats(_)) => Err("whole numbers are expected, but they are floating-point".to_owned()),
-            None => Err("its values are not known before the network runs".to_owned()),
+        if self.is_float {
+            return Err("whole numbers are expected, but they are floating-point".to_owned());
+        }
+        if count(&self.shape)? > MOST_INDICES {
+            return Err(format!("are {:?} whole numbers, more than are read", self.shape));
+        }
+        match self.array()?.data {
+            Data::Wholes(values) => Ok(values),
+            Data::Floats(_) => Err("whole numbers are expected, but they are floating-point".to_owned()),
         }
     }
 

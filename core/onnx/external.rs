@@ -13,7 +13,8 @@ use std::{
 /// # Errors
 /// A place outside the folder, a file that is missing, or too short.
 pub(super) fn bytes(folder: &Path, tensor: &Tensor, wanted: u64) -> Result<Vec<u8>, String> {
-    let entry = |key: &str| tensor.external_data.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str());
+    let entry =
+        |key: &str| tensor.external_data.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str());
     let number = |key: &str| match entry(key) {
         None => Ok(None),
         Some(text) => text.parse::<u64>().map(Some).map_err(|_| format!("its {key} {text:?} is no number")),
@@ -43,10 +44,14 @@ pub(super) fn bytes(folder: &Path, tensor: &Tensor, wanted: u64) -> Result<Vec<u
 /// Where a file of external data is: in the folder of the ONNX file, or below it.
 pub(super) fn inside(folder: &Path, location: &str) -> Result<PathBuf, String> {
     let outside = || {
-        format!("has its values in {location:?}, outside the folder of the ONNX file, which is not read; put that file beside it")
+        format!(
+            "has its values in {location:?}, outside the folder of the ONNX file, which is not read; put that file beside it"
+        )
     };
     let relative = Path::new(location);
-    if location.is_empty() || !relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+    if location.is_empty()
+        || !relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+    {
         return Err(outside());
     }
     let path = folder.join(relative);

@@ -99,6 +99,11 @@ pub fn import(file: &OnnxFile, input: Shape, output: Option<&str>) -> Result<Imp
         return Err(wrong("it has no layers with weights".to_owned()));
     }
     graph.remarks.extend(folded_remark(&path, folded));
+    if interface.softmax {
+        graph
+            .remarks
+            .push(format!("{path} ends with a softmax, which is left out: training and evaluation take logits"));
+    }
     Ok(Imported { graph, parameters, softmax: interface.softmax })
 }
 

@@ -50,7 +50,8 @@ impl<'a> Names<'a> {
 
     /// The name of an operator without a module of its own, such as a product with a constant.
     pub fn of_tensor(&mut self, node: &Node, tensor: &str) -> String {
-        let plain = !tensor.is_empty() && !is_number(tensor) && self.is_free(tensor) && self.layers_reading(tensor) == 1;
+        let plain =
+            !tensor.is_empty() && !is_number(tensor) && self.is_free(tensor) && self.layers_reading(tensor) == 1;
         if plain {
             self.taken.insert(tensor.to_owned());
             return tensor.to_owned();
@@ -102,7 +103,9 @@ fn is_copy(node: &Node) -> bool {
 /// What exporters call a tensor that has no name: `onnx::Conv_193`, `val_12`, `438`.
 fn is_number(tensor: &str) -> bool {
     let tail = tensor.rsplit(['_', ':', '.', '/']).next().unwrap_or(tensor);
-    tensor.starts_with("onnx::") || tensor.starts_with('/') || !tail.is_empty() && tail.bytes().all(|byte| byte.is_ascii_digit())
+    tensor.starts_with("onnx::")
+        || tensor.starts_with('/')
+        || !tail.is_empty() && tail.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn stem<'n>(tensor: &'n str, suffix: &str) -> Option<&'n str> {
@@ -178,7 +181,8 @@ mod tests {
     #[test]
     fn metadata_of_the_dynamo_exporter() {
         let noted = |scopes: &str, classes: &str| {
-            let entry = |key: &str, value: &str| Entry { key: format!("pkg.torch.onnx.{key}"), value: value.to_owned() };
+            let entry =
+                |key: &str, value: &str| Entry { key: format!("pkg.torch.onnx.{key}"), value: value.to_owned() };
             let metadata_props = vec![entry("name_scopes", scopes), entry("class_hierarchy", classes)];
             by_scope(&Node { metadata_props, ..named("node_conv2d_1") })
         };

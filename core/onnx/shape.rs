@@ -20,11 +20,7 @@ pub(super) fn axes(list: &[i64], rank: usize) -> Result<Vec<usize>, String> {
 }
 
 /// A list of whole numbers that is an attribute, or from some opset on an input.
-pub(super) fn list(
-    node: &Node,
-    attribute: &str,
-    input: Option<&Constant>,
-) -> Result<Option<Vec<i64>>, String> {
+pub(super) fn list(node: &Node, attribute: &str, input: Option<&Constant>) -> Result<Option<Vec<i64>>, String> {
     match (node.ints(attribute), input) {
         (Some(list), _) => Ok(Some(list.to_vec())),
         (None, Some(input)) => input.ints().map(Some).map_err(|why| format!("{attribute}: {why}")),
@@ -154,9 +150,7 @@ pub(super) fn pieces(node: &Node, size: usize, input: Option<&Constant>) -> Resu
 /// Sizes of what two tensors give when sizes of 1 are repeated.
 pub(super) fn broadcast(left: &[usize], right: &[usize]) -> Result<Vec<usize>, String> {
     let rank = left.len().max(right.len());
-    let size = |dims: &[usize], place: usize| {
-        (place + dims.len()).checked_sub(rank).map_or(1, |place| dims[place])
-    };
+    let size = |dims: &[usize], place: usize| (place + dims.len()).checked_sub(rank).map_or(1, |place| dims[place]);
     let both = (0..rank).map(|place| match (size(left, place), size(right, place)) {
         (left, right) if left == right || right == 1 => Ok(left),
         (1, right) => Ok(right),

@@ -234,7 +234,8 @@ mod tests {
         let raw = Tensor { dims: vec![2], data_type: 1, raw_data: Some(raw.into()), ..Tensor::default() };
         let folder = Path::new("");
         assert_eq!(array(&typed, folder).unwrap(), array(&raw, folder).unwrap());
-        let bytes = Tensor { dims: vec![3], data_type: 3, raw_data: Some(vec![1, 0xff, 0x80].into()), ..Tensor::default() };
+        let bytes =
+            Tensor { dims: vec![3], data_type: 3, raw_data: Some(vec![1, 0xff, 0x80].into()), ..Tensor::default() };
         assert_eq!(array(&bytes, folder).unwrap(), Array::wholes(vec![3], vec![1, -1, -128]));
     }
 

@@ -6,7 +6,7 @@ use super::{
     constant::Constant,
     error::Refusal,
     file::{OnnxFile, is_onnx},
-    fold::fold,
+    fold::{self, fold},
     names::{Names, Wanted},
     ops,
     proto::Node,
@@ -175,7 +175,8 @@ impl<'a> Walk<'a> {
             true => node.op_type.clone(),
             false => format!("{}.{}", node.domain, node.op_type),
         };
-        let named = if node.name.is_empty() { node.output.first().cloned().unwrap_or_default() } else { node.name.clone() };
+        let named =
+            if node.name.is_empty() { node.output.first().cloned().unwrap_or_default() } else { node.name.clone() };
         self.refusals.push(Refusal { operator, node: named, why });
     }
 
@@ -202,11 +203,14 @@ impl<'a> Walk<'a> {
         {
             return Ok(folded?.into_iter().map(Value::Constant).collect());
         }
-        let Some(reader) = reader else { return Err("limpq has no such operator".to_owned()) };
-        if inputs.iter().flatten().any(|input| matches!(input, Value::Lost)) {
-            return Ok(vec![]);
+        let lost = inputs.iter().flatten().any(|input| matches!(input, Value::Lost));
+        match reader {
+            // What is wrong is said where it began.
+            Some(_) if lost => Ok(vec![]),
+            None if lost && fold::knows(&node.op_type) => Ok(vec![]),
+            Some(reader) => reader(self, node),
+            None => Err("limpq has no such operator".to_owned()),
         }
-        reader(self, node)
     }
 
     /// An input that depends on the image.

@@ -34,7 +34,10 @@ impl Onnx {
             None => Ok(file),
             Some(wanted) => Err(Box::new(OnnxError::Interface {
                 path: self.path.display().to_string(),
-                why: format!("its SHA-256 is {}, not {wanted}: it is another file than the one on record", file.sha256()),
+                why: format!(
+                    "its SHA-256 is {}, not {wanted}: it is another file than the one on record",
+                    file.sha256()
+                ),
             })),
         }
     }

@@ -104,7 +104,11 @@ impl Binary {
                 (left, right) => {
                     let floats = |data| Array { shape: vec![], data }.into_floats();
                     let all = floats(left).into_iter().zip(floats(right)).map(|(a, b)| float(a, b));
-                    if says { Data::Wholes(all.map(|value| value as i64).collect()) } else { Data::Floats(all.collect()) }
+                    if says {
+                        Data::Wholes(all.map(|value| value as i64).collect())
+                    } else {
+                        Data::Floats(all.collect())
+                    }
                 }
             };
             Ok(Array { shape: of.clone(), data })
@@ -174,7 +178,8 @@ pub(super) fn range(inputs: &[Option<&Constant>]) -> Result<Constant, String> {
         _ => Err("needs three whole numbers".to_owned()),
     };
     let (start, end, step) = (number(0)?, number(1)?, number(2)?);
-    let room = end.checked_sub(start).filter(|room| room.unsigned_abs() <= LONGEST_RANGE as u64).ok_or("is too long")?;
+    let room =
+        end.checked_sub(start).filter(|room| room.unsigned_abs() <= LONGEST_RANGE as u64).ok_or("is too long")?;
     if step == 0 {
         return Err("has a step of 0".to_owned());
     }

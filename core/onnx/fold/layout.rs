@@ -136,8 +136,12 @@ pub(super) fn gather(node: &Node, input: &Constant, indices: &Constant) -> Resul
     Constant::computed(&[input.clone()], dims, input.is_float, move |arrays| {
         let places = (0..outer).flat_map(|out| chosen.iter().map(move |&index| (out * size + index) * inner));
         let data = match &arrays[0].data {
-            Data::Floats(values) => Data::Floats(places.flat_map(|from| &values[from..from + inner]).copied().collect()),
-            Data::Wholes(values) => Data::Wholes(places.flat_map(|from| &values[from..from + inner]).copied().collect()),
+            Data::Floats(values) => {
+                Data::Floats(places.flat_map(|from| &values[from..from + inner]).copied().collect())
+            }
+            Data::Wholes(values) => {
+                Data::Wholes(places.flat_map(|from| &values[from..from + inner]).copied().collect())
+            }
         };
         Ok(Array { shape: shape.clone(), data })
     })
@@ -160,17 +164,28 @@ pub(super) fn concat(node: &Node, inputs: &[Option<&Constant>]) -> Result<Consta
     let outer: usize = dims[..axis].iter().product();
     Constant::computed(&inputs, dims, first.is_float, move |arrays| {
         fn together<T: Copy>(parts: &[(&[T], usize)], outer: usize) -> Vec<T> {
-            (0..outer).flat_map(|out| parts.iter().flat_map(move |&(values, row)| &values[out * row..][..row])).copied().collect()
+            (0..outer)
+                .flat_map(|out| parts.iter().flat_map(move |&(values, row)| &values[out * row..][..row]))
+                .copied()
+                .collect()
         }
         let rows: Vec<usize> = arrays.iter().map(|array| array.shape[axis] * inner).collect();
-        let floats: Vec<(&[f32], usize)> = arrays.iter().zip(&rows).filter_map(|(array, &row)| match &array.data {
-            Data::Floats(values) => Some((values.as_slice(), row)),
-            Data::Wholes(_) => None,
-        }).collect();
-        let wholes: Vec<(&[i64], usize)> = arrays.iter().zip(&rows).filter_map(|(array, &row)| match &array.data {
-            Data::Wholes(values) => Some((values.as_slice(), row)),
-            Data::Floats(_) => None,
-        }).collect();
+        let floats: Vec<(&[f32], usize)> = arrays
+            .iter()
+            .zip(&rows)
+            .filter_map(|(array, &row)| match &array.data {
+                Data::Floats(values) => Some((values.as_slice(), row)),
+                Data::Wholes(_) => None,
+            })
+            .collect();
+        let wholes: Vec<(&[i64], usize)> = arrays
+            .iter()
+            .zip(&rows)
+            .filter_map(|(array, &row)| match &array.data {
+                Data::Wholes(values) => Some((values.as_slice(), row)),
+                Data::Floats(_) => None,
+            })
+            .collect();
         let data = match wholes.is_empty() {
             true => Data::Floats(together(&floats, outer)),
             false => Data::Wholes(together(&wholes, outer)),
@@ -255,6 +270,9 @@ mod tests {
         let list = |values: &[i64]| Constant::list(values.to_vec());
         let (starts, ends, axes, steps) = (list(&[2]), list(&[-4]), list(&[1]), list(&[-2]));
         let inputs = [None, Some(&starts), Some(&ends), Some(&axes), Some(&steps)];
-        assert_eq!(values(&slice(&Node::default(), &counting(&[2, 3]), &inputs).unwrap()), (vec![2, 2], vec![2, 0, 5, 3]));
+        assert_eq!(
+            values(&slice(&Node::default(), &counting(&[2, 3]), &inputs).unwrap()),
+            (vec![2, 2], vec![2, 0, 5, 3])
+        );
     }
 }

@@ -23,7 +23,10 @@ pub(super) fn fold(
         "ConstantOfShape" => one(at(0).and_then(|shape| layout::filled(node, shape, folder))),
         "Range" => one(arithmetic::range(inputs)),
         "Shape" => one(at(0).and_then(|input| shape_of(node, input.shape()))),
-        "Size" => one(at(0).map(|input| tensor::Array::wholes(vec![], vec![input.shape.iter().product::<usize>() as i64]).into())),
+        "Size" => {
+            one(at(0)
+                .map(|input| tensor::Array::wholes(vec![], vec![input.shape.iter().product::<usize>() as i64]).into()))
+        }
         "Identity" | "Dropout" => one(at(0).cloned()),
         "Cast" => one(at(0).and_then(|input| arithmetic::cast(input, node.int("to").unwrap_or_default() as i32))),
         "CastLike" => one(at(0).and_then(|input| arithmetic::cast_like(input, at(1)?.is_float))),
@@ -47,6 +50,16 @@ pub(super) fn fold(
         },
         _ => return None,
     })
+}
+
+/// Operators on constants that are no operators of networks.
+const ONLY_CONSTANTS: [&str; 6] = ["Constant", "ConstantOfShape", "Range", "ReduceProd", "Size", "Where"];
+
+/// Whether an operator is computed where its inputs are constants.
+pub(super) fn knows(operator: &str) -> bool {
+    ONLY_CONSTANTS.contains(&operator)
+        || arithmetic::unary(operator).is_some()
+        || arithmetic::binary(operator).is_some()
 }
 
 /// The value that a node of the operator Constant is.

@@ -61,7 +61,8 @@ fn scaled<'a>(
     let map = walk.in_order(map)?;
     let (rank, axis, channels) = (map.axes.0.len(), pattern::channel_axis(walk, &map)?, walk.shape(&map).channels);
     let of = |constant: &Constant| {
-        let why = || format!("computes with a constant {:?}, which is not one number for each channel", constant.shape());
+        let why =
+            || format!("computes with a constant {:?}, which is not one number for each channel", constant.shape());
         along(constant, rank, axis, channels).ok_or_else(why)
     };
     let number = weight.map_or(Some(1.0), Constant::uniform);

@@ -6,8 +6,8 @@ mod conv;
 mod layout;
 mod linear;
 mod norm;
-mod pool;
 mod pattern;
+mod pool;
 mod select;
 
 use super::{
@@ -85,7 +85,8 @@ fn one(value: Result<Value, String>) -> Result<Vec<Value>, String> {
 fn along(constant: &Constant, rank: usize, axis: usize, size: usize) -> Option<Constant> {
     let shape = constant.shape();
     let before = rank.checked_sub(shape.len())?;
-    let alone = shape.iter().enumerate().all(|(place, &length)| length == 1 || place + before == axis && length == size);
+    let alone =
+        shape.iter().enumerate().all(|(place, &length)| length == 1 || place + before == axis && length == size);
     if !alone {
         return None;
     }
@@ -119,7 +120,9 @@ mod tests {
 
     #[test]
     fn constants_along_one_axis() {
-        let of = |shape: &[usize]| along(&Constant::filled(shape.to_vec(), 2.0).unwrap(), 4, 1, 3).map(|c| c.floats().unwrap());
+        let of = |shape: &[usize]| {
+            along(&Constant::filled(shape.to_vec(), 2.0).unwrap(), 4, 1, 3).map(|c| c.floats().unwrap())
+        };
         for shape in [&[3, 1, 1][..], &[1, 3, 1, 1], &[1], &[]] {
             assert_eq!(of(shape), Some(vec![2.0; 3]), "{shape:?}");
         }

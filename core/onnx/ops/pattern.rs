@@ -166,9 +166,8 @@ fn layer_norm_nodes<'a>(walk: &Walk<'a>, node: &'a Node, map: &Map) -> Option<La
         return None;
     }
     let channels = walk.shape(map).channels;
-    let parameter = |node: &Node, tensor: &str| {
-        along(&walk.constant_of(other(node, tensor)?, 4)?, rank, rank - 1, channels)
-    };
+    let parameter =
+        |node: &Node, tensor: &str| along(&walk.constant_of(other(node, tensor)?, 4)?, rank, rank - 1, channels);
     let (mul, scale) = next(walk, &divided.output[0], "Mul")?;
     let weight = parameter(scale, &divided.output[0])?;
     let (shift, shifted) = next(walk, &scale.output[0], "Add")?;

@@ -98,6 +98,12 @@ pub(super) fn gather<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Result<Vec<Valu
     let places: Vec<usize> =
         indices.ints()?.iter().map(|&index| shape::axis(index, dims[axis])).collect::<Result<_, _>>()?;
     let start = *places.first().ok_or("takes nothing")?;
+    // PyTorch writes as_strided so: every place in turn, in another shape.
+    if places.iter().copied().eq(0..dims[axis]) {
+        let shape = [&dims[..axis], indices.shape(), &dims[axis + 1..]].concat();
+        let axes = map.axes.reshaped(&shape).ok_or_else(|| format!("makes {shape:?} of {}", map.axes.text()))?;
+        return one(Ok(Map { node: map.node, axes }.into()));
+    }
     if indices.shape().len() > 1 || !places.iter().enumerate().all(|(at, &place)| place == start + at) {
         return Err(format!("takes places {places:?} of axis {axis}, which do not lie together"));
     }

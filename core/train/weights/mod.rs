@@ -1,4 +1,4 @@
-//! Weights from elsewhere: a PyTorch checkpoint or a safetensors file, taken only if it fits the network name by name.
+//! Weights from elsewhere: a PyTorch checkpoint, a safetensors or an ONNX file, taken only if it fits the network name by name.
 //!
 //! What frameworks put around a state dict is taken off: the dictionary of a checkpoint (`{"state_dict": ...}` and its
 //! like), the `module.` of DataParallel, the `_orig_mod.` of torch.compile, the `model.` of Lightning. Counters
@@ -7,6 +7,7 @@
 
 mod file;
 mod names;
+mod onnx;
 mod torch;
 
 use super::{
@@ -23,7 +24,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Weights {
-    /// A PyTorch checkpoint (`.pth`, `.pt`) or a safetensors file; told apart by what is in it.
+    /// A PyTorch checkpoint (`.pth`, `.pt`), a safetensors or an ONNX file; told apart by what is in it.
     pub path: PathBuf,
     /// Which of the file's state dicts is meant, if it holds several: "model_ema", for example.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,7 +39,7 @@ pub struct Weights {
 pub struct Loaded {
     /// The network's numbers.
     pub state: State,
-    /// SHA-256 of the file, in hexadecimal digits.
+    /// SHA-256 of the file, in hexadecimal digits; of an ONNX file with external data, of the digests of all its files.
     pub sha256: String,
 }
 
@@ -63,6 +64,9 @@ pub enum WeightsError {
         /// What was found, and what to do if that is known.
         why: String,
     },
+    /// An ONNX file that cannot be read as a network.
+    #[error(transparent)]
+    Onnx(#[from] Box<crate::onnx::OnnxError>),
     /// More than one state dict.
     #[error("{path} holds several state dicts ({}); choose one: [weights] key = \"{}\"", keys.join(", "), keys[0])]
     Several {
@@ -118,8 +122,11 @@ impl Weights {
     /// anything but finite floating-point numbers. Every fault is listed by name.
     pub fn load(&self, graph: &Graph, seed: u64) -> Result<Loaded, WeightsError> {
         let path = self.path.display().to_string();
-        let sha256 = hash::of_file(&self.path).map_err(|error| WeightsError::Read { path: path.clone(), error })?;
-        let entries = file::open(&self.path, &path)?;
+        let read = |error| WeightsError::Read { path: path.clone(), error };
+        let (entries, sha256) = match onnx::is_onnx(&self.path).map_err(read)? {
+            true => onnx::open(&self.path, graph)?,
+            false => (file::open(&self.path, &path)?, hash::of_file(&self.path).map_err(read)?),
+        };
         let shapes: names::Shapes = entries.iter().map(|(name, entry)| (name.clone(), entry.shape.clone())).collect();
         let mut state = BTreeMap::new();
         let mut wanted = State::shapes(graph);
