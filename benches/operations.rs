@@ -145,7 +145,7 @@ impl Bench {
         let [composed, fused] = ["composed", "fused"].map(build);
         let grid = Grid { bits: BitWidth::new(4).expect("4 is a bit-width"), signed: role == Role::Weight };
         let values = self.random([rows, elements], if grid.signed { -1.0 } else { 0.0 });
-        let parameters = fused.start(role, values.clone(), grid);
+        let parameters = fused.init(role, values.clone(), grid);
         let learned: Vec<Tensor<1>> = parameters.iter().map(|numbers| self.tracked(numbers)).collect();
         let (tracked, count) = (self.tracked(&values), (rows * elements) as f64);
         let work = Work {

@@ -16,7 +16,7 @@ pub enum BitsError {
     #[error("the list of candidate bit-widths is empty; give for example 6,5,4,3,2")]
     NoCandidates,
     /// A candidate twice.
-    #[error("bit-width {0} stands twice among the candidates")]
+    #[error("bit-width {0} is given twice among the candidates")]
     Twice(BitWidth),
     /// Not `w3a4`.
     #[error("cannot read {0:?} as a precision: expected weight and activation bits such as w3a4")]
@@ -203,7 +203,7 @@ mod tests {
     fn candidates_are_ordered_and_distinct() {
         assert_eq!("2,8,4".parse::<Candidates>().unwrap().to_string(), "8,4,2");
         assert_eq!("".parse::<Candidates>().unwrap_err(), BitsError::NoCandidates);
-        assert_eq!(Candidates::of(&[4, 4]).unwrap_err().to_string(), "bit-width 4 stands twice among the candidates");
+        assert_eq!(Candidates::of(&[4, 4]).unwrap_err().to_string(), "bit-width 4 is given twice among the candidates");
         assert_eq!(
             Candidates::of(&[3, 2]).unwrap().pairs().map(|p| p.to_string()).collect::<Vec<_>>(),
             ["w3a3", "w3a2", "w2a3", "w2a2"]

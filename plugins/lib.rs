@@ -9,6 +9,8 @@ pub mod quantizers;
 #[cfg(feature = "train")]
 pub mod sensitivities;
 pub mod solvers;
+#[cfg(feature = "train")]
+pub mod stages;
 
 /// The examples of the book compile, and their assertions hold.
 #[cfg(all(doctest, feature = "train"))]
@@ -27,4 +29,6 @@ mod book {
     struct Sensitivity;
     #[doc = include_str!("../docs/src/extending/solver.md")]
     struct Solver;
+    #[doc = include_str!("../docs/src/extending/stage.md")]
+    struct Stage;
 }

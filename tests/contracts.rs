@@ -5,6 +5,7 @@ use burn::tensor::{Tensor, TensorData};
 use limpq_core::{
     graph::{Graph, Model, Shape},
     registry::{Kind, entries},
+    run::{Stage, layout},
     search::{
         Accounting, BitWidth, Choice, CostModel, Group, Named, Precision, Problem, Row, Solved, Solver, SolverError,
         Status, solve,
@@ -59,6 +60,7 @@ fn every_kind_has_plugins_whose_options_are_described() {
     check::<dyn Solver>();
     check::<dyn Sensitivity>();
     check::<dyn Dataset>();
+    check::<dyn Stage>();
 }
 
 /// Random images for a network.
@@ -226,4 +228,27 @@ fn solvers_equal_brute_force_keep_budgets_and_repeat_themselves() {
         }
         assert!(solved > 10 && refused > 5, "{name}: {solved} solved, {refused} refused");
     }
+}
+
+/// Files of a run are found by name, and what a changed setting makes obsolete by the settings of each stage.
+#[test]
+fn a_stage_reads_what_built_in_stages_write_and_writes_files_of_its_own() {
+    let plugins: Vec<_> = all::<dyn Stage>().into_iter().map(|(name, stage)| (name, stage.leaves())).collect();
+    let written: Vec<String> = layout()
+        .stages
+        .iter()
+        .flat_map(|stage| stage.names().into_iter().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    for (name, leaves) in &plugins {
+        assert!(leaves.settings.contains(&format!("stages.{name}").as_str()), "{name}: its options matter");
+        assert!(leaves.reads.iter().all(|file| written.contains(file)), "{name}: {:?}", leaves.reads);
+        for file in leaves.names() {
+            assert_eq!(
+                written.iter().filter(|other| *other == file).count(),
+                1,
+                "{name}: {file} is another stage's too"
+            );
+        }
+    }
+    assert!(!plugins.is_empty());
 }

@@ -54,9 +54,9 @@ fn batches_of_unreadable_images_end_no_run() {
     };
     let batches = ["pretrain.batch_size=2", "finetune.batch_size=2", "indicators.batch_size=2"];
     let (summary, weights) = run("one", &[&batches[..], &["split.workers=1"]].concat());
-    assert!(summary.entrants.iter().all(|entrant| entrant.score.images == 256 && entrant.score.loss.is_finite()));
+    assert!(summary.networks.iter().all(|network| network.score.images == 256 && network.score.loss.is_finite()));
     let (again, same) = run("three", &[&batches[..], &["split.workers=3"]].concat());
-    assert_eq!(again.entrants, summary.entrants, "whatever the number of workers");
+    assert_eq!(again.networks, summary.networks, "whatever the number of workers");
     assert!(same == weights);
 }
 

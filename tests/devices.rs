@@ -203,7 +203,7 @@ fn a_run_on_two_devices_is_reproducible_and_its_stages_are_its_own() {
     for name in ["pretrained.safetensors", "indicators.json", "finetuned.safetensors"] {
         assert_eq!(std::fs::read(a.join(name)).unwrap(), std::fs::read(b.join(name)).unwrap(), "{name}");
     }
-    assert!(first.entrants.iter().all(|entrant| entrant.score.loss.is_finite()));
+    assert!(first.networks.iter().all(|network| network.score.loss.is_finite()));
     let (_, stages) = go(&tiny(&[]), &a);
     assert!(stages.contains(&"pretrain".to_owned()), "one device gives other numbers: batch-norm sees more images");
 }

@@ -99,7 +99,8 @@ fn every_part_of_a_run_can_be_interrupted_and_goes_on() {
         assert_eq!(stopped.join("indicators.json").exists(), impatient.stage != "fisher" || doing == "searching");
     }
     let error = said(&config, &stopped, &Impatient::after(5, "fine-tune uniform"));
-    let steps = "stopped after step 5 of 22 of fine-tune uniform, which is saved. The same command goes on from there";
+    let steps =
+        "stopped after step 5 of 22 of fine-tune uniform, which is saved. The same command continues from there";
     assert_eq!(error, steps);
     let stages = Stages::default();
     run(&config, &stopped, &stages).unwrap();

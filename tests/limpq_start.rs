@@ -82,7 +82,7 @@ impl Case {
         let plan = Plan::new(graph.clone(), slots, self.quantizer());
         let network = Network::new(&plan, &synthetic::state(&graph), device).unwrap();
         let batches: Vec<_> = self.images.iter().map(|name| synthetic::images(name, self.input, device)).collect();
-        network.start_quantized(&batches, &self.uniform())
+        network.init_quantized(&batches, &self.uniform())
     }
 
     /// The first batch as a data set of its own.
@@ -217,9 +217,9 @@ fn images_stay_as_they_are_where_asked() {
     let missing: Vec<String> = names(&quantized).into_iter().filter(|name| !unquantized.0.contains_key(name)).collect();
     assert_eq!(missing, ["conv1.act_quantizer.b8.0"], "the images' alone; weights of the stem have 8 bits");
     assert_eq!(names(&quantized).len(), names(&unquantized).len() + 1);
-    assert_ne!(eight.entrants[1].score.loss, plain.entrants[1].score.loss);
+    assert_ne!(eight.networks[1].score.loss, plain.networks[1].score.loss);
     let used =
-        |summary: &limpq_core::run::Summary| serde_json::to_value(&summary.entrants[1]).unwrap()["costs"].clone();
+        |summary: &limpq_core::run::Summary| serde_json::to_value(&summary.networks[1]).unwrap()["costs"].clone();
     assert_eq!(used(&eight), used(&plain), "costs count 8 bits");
 }
 

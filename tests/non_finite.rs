@@ -85,7 +85,7 @@ fn a_variance_that_rounding_took_below_0_is_fine() {
     let path = given(home.path(), |state| state.0.get_mut("bn1.running_var").unwrap().values[0] = -9.99e-6);
     let config = config(&path, &["sensitivity.name=static_step", "finetune.epochs=0"]);
     let summary = run(&config, &home.path().join("run"), &Stages::default()).unwrap();
-    assert!(summary.entrants.iter().all(|entrant| entrant.score.loss.is_finite()));
+    assert!(summary.networks.iter().all(|network| network.score.loss.is_finite()));
 }
 
 #[test]
@@ -309,7 +309,7 @@ fn a_score_that_is_not_finite_is_no_result() {
     assert_eq!(
         error,
         "the network is not finite: its loss on the test images is NaN; the first values that are not finite are the activations \
-         that reach layer conv1. No result is written of it"
+         that reach layer conv1. No result of it is written"
     );
     let error = bench.reestimate(&network, &plan.no_bits(), 200).err().unwrap().to_string();
     let start = "the network is not finite: re-estimated on training images, its batch-norm statistics overflow: tensor \

@@ -89,7 +89,7 @@ impl Case {
 
     fn state(&self) -> State {
         let named = |(name, Values { shape, values }): (&String, &Values)| {
-            (format!("op.{name}"), Array { shape: shape.clone(), values: values.clone() })
+            (full_name(name), Array { shape: shape.clone(), values: values.clone() })
         };
         State(self.parameters.iter().map(named).collect())
     }
@@ -115,6 +115,11 @@ impl Case {
     fn name(&self) -> String {
         format!("{} {:?}", self.operator, self.attributes)
     }
+}
+
+/// The state-dict name of a parameter of the node `op`.
+fn full_name(parameter: &str) -> String {
+    if parameter.is_empty() { "op".to_owned() } else { format!("op.{parameter}") }
 }
 
 fn golden() -> Vec<Case> {
@@ -172,7 +177,7 @@ fn every_operator_computes_what_pytorch_does() {
         assert_eq!(case.gradients.len(), 1 + learned.len(), "{name}");
         let after = network.state();
         for (parameter, values) in &case.running {
-            assert_near(&format!("{name}, {parameter}"), &after.0[&format!("op.{parameter}")].values, values);
+            assert_near(&format!("{name}, {parameter}"), &after.0[&full_name(parameter)].values, values);
         }
     }
 }
@@ -204,7 +209,7 @@ fn gradients_are_slopes() {
             let direction = signs(gradient.len(), 3);
             let moved = |step: f32| {
                 let mut state = state.clone();
-                let values = &mut state.0.get_mut(&format!("op.{parameter}")).unwrap().values;
+                let values = &mut state.0.get_mut(&full_name(parameter)).unwrap().values;
                 values.iter_mut().zip(&direction).for_each(|(value, d)| *value += step * d);
                 state
             };

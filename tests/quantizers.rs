@@ -28,7 +28,7 @@ fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 
 /// Parameters as they start for values of so many rows.
 fn started(quantizer: &dyn Quantizer, role: Role, grid: Grid, values: &[f32], channels: usize) -> Vec<Vec<f32>> {
-    quantizer.start(role, rows(values, channels, &fixtures::device()), grid).into_iter().map(host).collect()
+    quantizer.init(role, rows(values, channels, &fixtures::device()), grid).into_iter().map(host).collect()
 }
 
 /// A quantizer's output, and the gradients of the sum of outputs times `weights`; `None` for a parameter without one.

@@ -31,7 +31,7 @@ fn go_small(name: &str) -> Summary {
     std::fs::write(&weights, State::random(&graph, 0).to_bytes()).unwrap();
     let (summary, stages) = go(&config, &home.path().join("run"));
     assert_eq!(stages, ["indicators", "fine-tune found", "fine-tune uniform"], "{name} pre-trains nothing");
-    assert!(summary.entrants.iter().all(|entrant| entrant.score.batch_norm_images == 8), "{name}");
+    assert!(summary.networks.iter().all(|network| network.score.batch_norm_images == 8), "{name}");
     summary
 }
 
@@ -59,5 +59,5 @@ fn mobilenet_has_mixed_weights_alone() {
     let summary = go_small("imagenet_mobilenet_v1_w4a8_size.toml");
     assert_eq!(budgets(&summary), ["size"]);
     assert!(summary.policy.policy.iter().all(|layer| layer.act_bits.get() == 8), "{:?}", summary.policy);
-    assert_eq!(summary.entrants[2].name, "uniform w4a8");
+    assert_eq!(summary.networks[2].name, "uniform w4a8");
 }

@@ -3,6 +3,7 @@
 use limpq_core::graph::Model;
 use limpq_core::ops::Operator;
 use limpq_core::registry::{Kind, entries};
+use limpq_core::run::Stage;
 use limpq_core::search::{CostModel, Solver};
 use limpq_core::train::{Dataset, Quantizer, Sensitivity};
 use std::collections::BTreeMap;
@@ -40,6 +41,7 @@ fn every_plugin_in_the_sources_is_registered() {
     count::<dyn Solver>(&mut registered);
     count::<dyn Sensitivity>(&mut registered);
     count::<dyn Dataset>(&mut registered);
+    count::<dyn Stage>(&mut registered);
     let off =
         [("plugins/solvers/highs.rs", cfg!(feature = "highs")), ("plugins/solvers/cbc.rs", cfg!(feature = "cbc"))];
     let off = |file: &Path| off.iter().any(|(path, on)| Path::new(path) == file && !on);

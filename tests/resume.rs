@@ -4,7 +4,7 @@ use crate::{
     fixtures::{self, tree},
     runs::TINY,
 };
-use limpq::watch::tensorboard;
+use limpq::observers::tensorboard;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::{
@@ -238,7 +238,7 @@ fn an_interrupted_run_saves_and_says_how_to_go_on() {
     let saved = checkpoints(&home.run("stopped"));
     assert!(!saved.is_empty() && saved.len() <= 2, "{saved:?}");
     let said = said.join().unwrap().join("\n");
-    let end = "of indicators, which is saved. The same command goes on from there";
+    let end = "of indicators, which is saved. The same command continues from there";
     assert!(said.contains("error: stopped after step ") && said.trim_end().ends_with(end), "{said}");
     // A damaged checkpoint is passed over.
     let mut bytes = fs::read(saved.last().unwrap()).unwrap();
@@ -251,7 +251,7 @@ fn an_interrupted_run_saves_and_says_how_to_go_on() {
     let output = home.finish("stopped");
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(!said.contains("pretrain:"), "what was finished is not trained again: {said}");
-    let passed_over = said.contains("is passed over: it is not what this run wrote there");
+    let passed_over = said.contains("is not used: it is not what this run wrote there");
     assert_eq!(passed_over, saved.len() == 2, "{said}");
     home.assert_same("whole", "stopped");
 }
@@ -274,5 +274,5 @@ fn a_run_is_worth_more_than_its_metrics() {
     fs::create_dir_all(home.run("blocked").join("metrics.jsonl")).unwrap();
     let said = String::from_utf8(home.finish("blocked").stderr).unwrap();
     assert_eq!(said.matches("warning: cannot write ").count(), 1, "{said}");
-    assert!(said.contains("blocked/metrics.jsonl: ") && said.contains("; the run goes on, but"), "{said}");
+    assert!(said.contains("blocked/metrics.jsonl: ") && said.contains("; the run continues, but"), "{said}");
 }

@@ -3,8 +3,8 @@
 use crate::fixtures;
 use limpq_core::{
     registry::entries,
-    run::{Config, Place, Summary, run, run_in},
-    search::Indicators,
+    run::{Config, Place, Setup, Summary, run, run_in},
+    search::{Indicators, Policy},
     train::{CancelToken, Checkpoint, Progress, Quantizer, Sensitivity, State},
 };
 use std::{cell::RefCell, path::Path};
@@ -94,9 +94,9 @@ fn the_same_config_and_seed_give_the_same_bits_and_a_new_budget_only_solves_agai
         let read = |folder: &Path| std::fs::read(folder.join(name)).unwrap();
         assert_eq!(read(&a), read(&b), "{name} differs between two runs of one config");
     }
-    assert_eq!(first.entrants, second.entrants);
+    assert_eq!(first.networks, second.networks);
     assert!(
-        first.entrants.len() == 3 && first.entrants.iter().all(|e| e.score.loss.is_finite() && e.score.images > 300)
+        first.networks.len() == 3 && first.networks.iter().all(|e| e.score.loss.is_finite() && e.score.images > 300)
     );
     for budget in &first.budgets {
         assert!(Some(budget.used) <= budget.limit, "{budget:?}");
@@ -108,7 +108,7 @@ fn the_same_config_and_seed_give_the_same_bits_and_a_new_budget_only_solves_agai
     };
     let (same, stages) = again(&tiny(&[]));
     assert_eq!(stages, [""; 0], "a finished run trains nothing again");
-    assert_eq!(same.entrants, first.entrants);
+    assert_eq!(same.networks, first.networks);
 
     let (_, stages) = go(&tiny(&["search.budgets.bitops=w2a3"]), &a);
     assert!(!stages.iter().any(|stage| stage == "pretrain" || stage == "indicators"), "{stages:?}");
@@ -116,7 +116,7 @@ fn the_same_config_and_seed_give_the_same_bits_and_a_new_budget_only_solves_agai
 
     // Another seed is another result.
     let (other, _) = go(&tiny(&["seed=6"]), &home.path().join("c"));
-    assert_ne!(other.entrants, first.entrants);
+    assert_ne!(other.networks, first.networks);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn every_sensitivity_gives_its_own_indicators() {
     let names: Vec<&str> = entries::<dyn Sensitivity>().unwrap().iter().map(|entry| entry.name).collect();
     let measure = |name: &str| {
         let (summary, _) = go(&tiny(&[&format!("sensitivity.name={name}"), "finetune.epochs=0"]), home.path());
-        assert_eq!(summary.entrants[1].name, name);
+        assert_eq!(summary.networks[1].name, name);
         std::fs::read(home.path().join("indicators.json")).unwrap()
     };
     let files: Vec<Vec<u8>> = names.iter().map(|name| measure(name)).collect();
@@ -165,11 +165,11 @@ fn every_quantizer_runs_from_pretraining_to_evaluation() {
         let (summary, stages) = go(&config, home.path());
         let trained = ["fine-tune found", "fine-tune uniform"];
         assert!(stages.ends_with(&trained.map(str::to_owned)), "{name}: {stages:?}");
-        assert_eq!(summary.entrants.len(), 3, "{name}");
-        for entrant in &summary.entrants {
-            assert!(entrant.score.loss.is_finite(), "{name}: {entrant:?}");
+        assert_eq!(summary.networks.len(), 3, "{name}");
+        for network in &summary.networks {
+            assert!(network.score.loss.is_finite(), "{name}: {network:?}");
             // Ten classes: a guess is right one time in ten.
-            assert!(entrant.score.accuracy > 0.2, "{name}: {entrant:?}");
+            assert!(network.score.accuracy > 0.2, "{name}: {network:?}");
         }
         for file in ["finetuned.safetensors", "uniform.safetensors"] {
             let state = State::from_bytes(&std::fs::read(home.path().join(file)).unwrap(), file).unwrap();
@@ -215,7 +215,7 @@ fn equal_policies_get_equal_scores() {
     let home = tempfile::tempdir().unwrap();
     // With one candidate the found policy is the uniform one.
     let (summary, _) = go(&tiny(&["bits=[3]"]), home.path());
-    let [_, found, uniform] = &summary.entrants[..] else { panic!("{:?}", summary.entrants) };
+    let [_, found, uniform] = &summary.networks[..] else { panic!("{:?}", summary.networks) };
     assert_eq!(found.score, uniform.score, "found and uniform policies see the same batches");
 }
 
@@ -267,7 +267,7 @@ fn a_network_that_is_infinite_after_its_last_step_is_no_result() {
     let config = tiny(&["pretrain.learning_rate=1e300", "pretrain.batch_size=1000"]);
     let error = run(&config, home.path(), &Stages::default()).unwrap_err().to_string();
     assert!(error.starts_with("the network overflowed in step 1 of pretrain at learning rate 1000"), "{error}");
-    assert!(error.contains("; the first numbers that are not finite are those of "), "{error}");
+    assert!(error.contains("; the first values that are not finite are those of "), "{error}");
     assert!(error.ends_with("No checkpoint had been made"), "{error}");
     assert!(!home.path().join("pretrained.safetensors").exists());
 }
@@ -290,16 +290,16 @@ fn a_refined_policy_stands_next_to_the_found_one() {
         stages,
         ["pretrain", "indicators", "refine", "fine-tune found", "fine-tune refined", "fine-tune uniform"]
     );
-    let names: Vec<&str> = summary.entrants.iter().map(|entrant| entrant.name.as_str()).collect();
+    let names: Vec<&str> = summary.networks.iter().map(|network| network.name.as_str()).collect();
     assert_eq!(names[1..3], ["learned_step", "learned_step, refined"]);
     let refined = summary.refined.clone().unwrap();
     assert!(refined.evaluations == 3 && refined.loss_after <= refined.loss_before, "{refined:?}");
-    for (used, budget) in summary.entrants[2].used.iter().zip(&summary.budgets) {
+    for (used, budget) in summary.networks[2].used.iter().zip(&summary.budgets) {
         assert!(*used <= budget.limit, "{}", budget.name);
     }
     let (again, stages) = go(&config, home.path());
     assert_eq!(stages, [""; 0], "nothing is measured or trained again");
-    assert_eq!(again.entrants, summary.entrants);
+    assert_eq!(again.networks, summary.networks);
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn recipes_change_what_is_trained() {
     let score = |sets: &[&str]| {
         let sets = [&["sensitivity.name=static_step"][..], sets].concat();
         let (summary, _) = go(&tiny(&sets), home.path());
-        (summary.entrants[0].score, summary.entrants[1].score)
+        (summary.networks[0].score, summary.networks[1].score)
     };
     let plain = score(&[]);
     assert!(plain.0.top5 >= plain.0.accuracy && plain.0.top5 < 1.0, "{plain:?}");
@@ -327,4 +327,35 @@ fn recipes_change_what_is_trained() {
     let again = score(&["evaluate.batch_norm_images=64"]);
     assert_eq!((plain.1.batch_norm_images, again.1.batch_norm_images), (0, 64));
     assert_ne!(again.1.loss, plain.1.loss);
+}
+
+#[test]
+fn a_stage_of_a_plugin_runs_when_its_section_is_there_and_is_kept_like_any_other() {
+    let home = tempfile::tempdir().unwrap();
+    let brief = ["sensitivity.name=random", "pretrain.epochs=0", "finetune.epochs=0"];
+    go(&tiny(&brief), home.path());
+    let table = home.path().join("layers.csv");
+    assert!(!table.exists());
+    let asked = tiny(&[&brief[..], &["stages.layer_table={}"]].concat());
+    run(&asked, home.path(), &Stages::default()).unwrap();
+    let text = std::fs::read_to_string(&table).unwrap();
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+    let graph = Setup::new(&asked, &()).unwrap().graph;
+    assert_eq!(rows.len(), graph.layers().len() + 1, "{text}");
+    assert_eq!(rows[1][..6], ["conv1", "conv", "1x8x8", "4x8x8", "3x3", "1x1"], "{text}");
+    assert_eq!(rows[1][7..], ["36", "2304", "true", "8", "8"], "4*1*3*3 weights at 64 pixels: {text}");
+    let policy = Policy::read(&home.path().join("policy.json"), Some(&graph)).unwrap();
+    let found = policy.policy.iter().map(|layer| (layer.weight_bits.to_string(), layer.act_bits.to_string()));
+    let searched = rows[1..].iter().filter(|row| row[9] == "false").map(|row| (row[10].to_owned(), row[11].to_owned()));
+    assert!(found.eq(searched), "{text}");
+
+    let written = std::fs::metadata(&table).unwrap().modified().unwrap();
+    run(&asked, home.path(), &Stages::default()).unwrap();
+    assert_eq!(std::fs::metadata(&table).unwrap().modified().unwrap(), written, "the same inputs: it is skipped");
+
+    let wrong = |set: &str| Config::parse("tiny.toml", TINY, &[set.to_owned()]).unwrap_err().to_string();
+    let error = wrong("stages.layer_tabel={}");
+    assert!(error.contains("no stage is called \"layer_tabel\" (did you mean \"layer_table\"?)"), "{error}");
+    let error = wrong("stages.layer_table={bits=3}");
+    assert!(error.contains("stages.layer_table") && error.contains("unknown field `bits`"), "{error}");
 }

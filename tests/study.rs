@@ -1,4 +1,4 @@
-//! `limpq study`: one table, shared stages, refused entrants listed, resumable.
+//! `limpq study`: one table, shared stages, refused variants listed, resumable.
 
 use crate::{fixtures, runs::TINY};
 use std::{fs, path::Path, process::Output};
@@ -19,7 +19,7 @@ seeds = [3, 4]
 [common]
 finetune.learning_rate = 0.02
 
-[entrants]
+[variants]
 fisher = { sensitivity.name = "fisher", sensitivity.batches = 2, search.alpha = 1.0 }
 random = { sensitivity.name = "random" }
 dorefa_learned = { quantizer.name = "dorefa" }
@@ -33,7 +33,7 @@ fn a_study_compares_entrants_over_seeds_and_shares_what_they_have_in_common() {
     let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{told}");
     let trained = |what: &str| told.lines().filter(|line| line.starts_with(what) && line.contains(" steps")).count();
-    assert_eq!(trained("pretrain"), 2, "once for each seed, not for each entrant\n{told}");
+    assert_eq!(trained("pretrain"), 2, "once for each seed, not for each variant\n{told}");
     assert_eq!(trained("fine-tune uniform"), 2, "{told}");
     let read = |name: &str| fs::read(home.path().join("runs").join(name)).unwrap();
     assert_eq!(read("fisher-seed3/pretrained.safetensors"), read("random-seed3/pretrained.safetensors"));
@@ -50,14 +50,14 @@ fn a_study_compares_entrants_over_seeds_and_shares_what_they_have_in_common() {
 
     let csv = fs::read_to_string(home.path().join("table.csv")).unwrap();
     let rows: Vec<Vec<&str>> = csv.lines().map(|line| line.split("\",\"").collect()).collect();
-    assert_eq!(rows.len(), 3, "a heading and two entrants\n{csv}");
+    assert_eq!(rows.len(), 3, "a heading and two variants\n{csv}");
     let json: serde_json::Value = serde_json::from_slice(&fs::read(home.path().join("table.json")).unwrap()).unwrap();
     let cells = json["cells"].as_array().unwrap();
     assert_eq!(cells.len(), 6);
     let accuracies: Vec<f64> = cells
         .iter()
-        .filter(|cell| cell["entrant"] == "fisher")
-        .map(|cell| 100.0 * cell["summary"]["entrants"][1]["score"]["accuracy"].as_f64().unwrap())
+        .filter(|cell| cell["variant"] == "fisher")
+        .map(|cell| 100.0 * cell["summary"]["networks"][1]["score"]["accuracy"].as_f64().unwrap())
         .collect();
     let (mean, half) = ((accuracies[0] + accuracies[1]) / 2.0, (accuracies[0] - accuracies[1]).abs() / 2.0);
     // Of two numbers: half their difference times the root of two.
@@ -87,7 +87,8 @@ fn faulty_studies_are_refused_before_anything_runs() {
         ("seeds = [3, 4]", "seeds = []", "seeds must be at least one"),
         ("seeds = [3, 4]", "seeds = [3, 3]", "each once, got [3, 3]"),
         ("seeds = ", "sedes = ", "unknown field `sedes`"),
-        ("random = ", "\"../random\" = ", "\"../random\" is to be a folder's name"),
+        ("random = ", "\"../random\" = ", "\"../random\" is used as a folder's name"),
+        ("[variants]", "[entrants]", "the section [entrants] has been renamed; write [variants] instead"),
         ("tiny.toml", "gone.toml", "cannot read the study's base gone.toml"),
     ] {
         let error = refused(&STUDY.replacen(from, to, 1), &[]);

@@ -168,7 +168,7 @@ fn files_that_no_run_wrote_are_not_replaced() {
             let place = Place { folder: &out, others: &[], replace };
             let error =
                 run_in(&quick(&[]), place, &Stages::default(), &CancelToken::default()).unwrap_err().to_string();
-            let said = format!("{} is there, and no run wrote it", out.join(name).display());
+            let said = format!("{} exists and was not written by a run", out.join(name).display());
             assert!(error.starts_with(&said) && error.contains("start in another folder"), "{error}");
         }
         let there: Vec<String> =
@@ -277,7 +277,7 @@ fn a_folder_that_goes_away_under_its_run_ends_it_and_serves_again() {
         let meddler = Meddler { out: out.clone(), to, stage: "fine-tune uniform", done: Cell::new(false) };
         let config = quick(&["finetune.epochs=1"]);
         let error = run(&config, &out, &meddler).unwrap_err().to_string();
-        assert!(error.contains("was moved or removed while the run was at work there"), "{error}");
+        assert!(error.contains("was moved or removed during the run"), "{error}");
         assert!(!out.exists(), "nothing is written where the folder was");
     }
     let config = quick(&["finetune.epochs=1"]);

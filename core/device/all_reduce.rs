@@ -5,7 +5,8 @@ use burn::tensor::{
     distributed::{CollectiveTensor, ReduceOperation, all_reduce},
 };
 
-/// The sum of one vector of each device, on the first, by an all-reduce. It is begun on every device before any is waited for: each waits for all others.
+/// The sum of one vector per device, on the first device, by an all-reduce. It is started on every device before
+/// waiting for any, since each waits for all others.
 pub(crate) fn reduced(vectors: Vec<Tensor<1>>, devices: &[Device]) -> Tensor<1> {
     let begin = |vector| all_reduce(vector, ReduceOperation::Sum, devices.to_vec());
     let begun: Vec<CollectiveTensor<1>> = vectors.into_iter().map(begin).collect();
@@ -13,7 +14,7 @@ pub(crate) fn reduced(vectors: Vec<Tensor<1>>, devices: &[Device]) -> Tensor<1> 
     sums.swap_remove(0)
 }
 
-/// Whether these devices have an all-reduce: several of CUDA, none of them twice.
+/// Whether these devices have an all-reduce: several CUDA devices, each only once.
 pub(crate) fn have_all_reduce(devices: &[Device]) -> bool {
     let twice = (1..devices.len()).any(|place| devices[..place].contains(&devices[place]));
     devices.len() > 1 && !twice && devices.iter().all(is_cuda)
@@ -29,7 +30,7 @@ fn is_cuda(_: &Device) -> bool {
     false
 }
 
-/// One from each device, added up by an all-reduce. burn panics where it cannot do one.
+/// A one from each device, summed by an all-reduce. burn panics if that is not possible.
 pub(super) fn count(devices: &[Device]) -> f32 {
     let ones = devices.iter().map(|device| Tensor::ones([1], device)).collect();
     reduced(ones, devices).into_scalar()

@@ -1,8 +1,8 @@
-//! Why a device cannot be had.
+//! Why a device cannot be used.
 
 use super::Device;
 
-/// Why a device cannot be had.
+/// Why a device cannot be used.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum DeviceError {
     /// No device has this name.
@@ -21,13 +21,13 @@ pub enum DeviceError {
         /// The Cargo feature that adds it.
         feature: &'static str,
     },
-    /// It cannot compute with the numbers that a recipe asks for.
+    /// It does not have the data type that a recipe asks for.
     #[error("the device cannot compute in bfloat16, which {section}.arithmetic asks for; use \"float32\"")]
     NoBfloat16 {
         /// The config's section.
         section: &'static str,
     },
-    /// Several that share batches, and cannot add up what they find.
+    /// Several devices that share batches, but cannot sum their gradients.
     #[error(
         "devices {devices} cannot add up their gradients: {why}. CUDA devices do that by NCCL: a library libnccl.so must be \
          found (NVIDIA's package libnccl-dev has it; pip's nvidia-nccl has libnccl.so.2 only, which needs a link of that \
@@ -46,7 +46,7 @@ pub enum DeviceError {
     NotThere {
         /// The device.
         device: Device,
-        /// What the backend said.
+        /// The backend's error.
         why: String,
     },
 }

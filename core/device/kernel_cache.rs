@@ -1,5 +1,5 @@
-//! What the device `cuda` finds out on a machine and keeps on its disk: which of several kernels is fastest for each shape, and
-//! the kernels that it compiled. One file for each kind of GPU. While it is there, kernels are the same in each run.
+//! Autotuning results of the device `cuda`, kept on disk: which of several kernels is fastest per shape, and the
+//! compiled kernels. One file per kind of GPU. While it exists, the kernels are the same in each run.
 
 use burn_cubecl::cubecl::{
     config::{CubeClRuntimeConfig, RuntimeConfig, cache::CacheConfig},
@@ -16,10 +16,11 @@ use std::{
     },
 };
 
-/// Whether the file was there before the first device was opened, which makes it.
+/// Whether the file existed before the first device was opened, which creates it.
 static BEFORE: OnceLock<bool> = OnceLock::new();
 
-/// Has kernels kept where they belong, unless a `cubecl.toml` or the environment says where. To be called before the first tensor.
+/// Sets where kernels are kept, unless a `cubecl.toml` or the environment does. Call it before the first tensor is
+/// made.
 pub(super) fn keep_kernels() {
     BEFORE.get_or_init(|| {
         let mut config = CubeClRuntimeConfig::from_current_dir().override_from_env();
@@ -38,7 +39,7 @@ pub(super) fn keep_kernels() {
     });
 }
 
-/// What keeping kernels means for this run, once in a program. To be called after the first device was opened.
+/// A message on what this means for the run, once per process. Call it after the first device was opened.
 pub(super) fn remark() -> Option<String> {
     static SAID: AtomicBool = AtomicBool::new(false);
     let before = *BEFORE.get()?;
@@ -49,7 +50,7 @@ pub(super) fn remark() -> Option<String> {
     notice(&file, before, file.exists())
 }
 
-/// What a run with this file has to wait for, in words; nothing if an earlier one has waited.
+/// What a run with this file has to wait for, in words; `None` if an earlier run has waited.
 fn notice(file: &Path, before: bool, now: bool) -> Option<String> {
     let file = file.display();
     let why = "cuda: for each shape in the network several kernels are timed and the fastest is taken";
@@ -66,13 +67,14 @@ fn notice(file: &Path, before: bool, now: bool) -> Option<String> {
     }
 }
 
-/// In the user's folder for what can be made again.
+/// In the user's cache folder.
 fn folder() -> PathBuf {
     let cache = etcetera::choose_base_strategy().map(|strategy| strategy.cache_dir());
     cache.unwrap_or_else(|_| std::env::temp_dir()).join("limpq")
 }
 
-/// The kinds of GPU in this machine as a name: what is fastest on one may not even run on another, and a home may be shared.
+/// The kinds of GPU in this machine as a name: the fastest kernel of one may not even run on another, and a home folder
+/// may be shared.
 fn gpus() -> String {
     let folders = fs::read_dir("/proc/driver/nvidia/gpus").into_iter().flatten().flatten();
     let models = folders.filter_map(|gpu| model(&fs::read_to_string(gpu.path().join("information")).ok()?));
@@ -80,7 +82,7 @@ fn gpus() -> String {
     if models.is_empty() { "kernels".to_owned() } else { models.join(" and ") }
 }
 
-/// The model in what NVIDIA's driver says of a GPU.
+/// The model in the information of NVIDIA's driver on a GPU.
 fn model(information: &str) -> Option<String> {
     let line = information.lines().find_map(|line| line.strip_prefix("Model:"))?;
     Some(line.trim().to_owned())

@@ -1,4 +1,4 @@
-//! Devices: their names in configs, opening them, what they can do together, and the kernels that one of them keeps on disk.
+//! Devices: their names in configs, opening them, what they can do together, and the kernel cache on disk.
 
 mod all_reduce;
 mod error;

@@ -1,4 +1,4 @@
-//! Opening devices: they are tried out, so that a missing driver is an error at the start and not a panic later.
+//! Opening devices, with a self-test, so that a missing driver is an error at the start and not a panic later.
 
 use super::{
     Device, DeviceError, Devices,
@@ -8,10 +8,10 @@ use burn::tensor::{Device as Opened, FloatDType, Tensor};
 use std::panic;
 
 impl Devices {
-    /// The devices themselves, tried out; at least one. `mixed_precision` names the config's section that asks for it.
+    /// Opens the devices, at least one, and tests them. `mixed_precision` names the config's section that asks for it.
     ///
     /// # Errors
-    /// As [`Device::open`], and when they lack the numbers of mixed precision.
+    /// As [`Device::open`], and when they do not have bfloat16.
     pub fn open(&self, mixed_precision: Option<&'static str>) -> Result<Vec<Opened>, DeviceError> {
         let opened = self.0.iter().map(|device| device.open()).collect::<Result<Vec<_>, _>>()?;
         if have_all_reduce(&opened) {
@@ -23,7 +23,7 @@ impl Devices {
         }
     }
 
-    /// What whoever waits for a run on these devices should know, once they are open; once in a program.
+    /// A message for the user about these devices, once they are open; once per process.
     pub fn remark(&self) -> Option<String> {
         #[cfg(feature = "cuda-untuned")]
         if cfg!(feature = "cuda") && self.0.iter().any(|device| matches!(device, Device::Cuda(_))) {
@@ -32,7 +32,7 @@ impl Devices {
         None
     }
 
-    /// Tries an all-reduce that counts the devices.
+    /// Tests an all-reduce that counts the devices.
     fn add_up(&self, count: impl Fn() -> f32) -> Result<(), DeviceError> {
         let why = match tried(count) {
             Ok(count) if count == self.0.len() as f32 => return Ok(()),
@@ -44,8 +44,8 @@ impl Devices {
     }
 }
 
-/// What a backend gives, or what it panics with. Backends panic when a driver or a GPU is missing; that is no fault of this
-/// program, so its report is kept back.
+/// The result of `work`, or its panic message. Backends panic when a driver or a GPU is missing; that is not a bug of
+/// this program, so no report of it is printed.
 fn tried<T>(work: impl Fn() -> T) -> Result<T, String> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
@@ -59,7 +59,7 @@ fn tried<T>(work: impl Fn() -> T) -> Result<T, String> {
 }
 
 impl Device {
-    /// The device itself, tried out.
+    /// Opens the device and tests it.
     ///
     /// # Errors
     /// When it is not built in or does not work on this machine.
@@ -78,7 +78,7 @@ impl Device {
         }
     }
 
-    /// How to make it; a function that gives `None` when the backend says that it is not there.
+    /// A function that makes it, and returns `None` when the backend says that there is no such device.
     #[cfg_attr(
         feature = "tch",
         expect(deprecated, reason = "burn 0.22 is the last one with libtorch; Cargo.toml pins it")

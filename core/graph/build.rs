@@ -1,4 +1,4 @@
-//! The builder that a model describes its network with; infers every shape as it goes.
+//! The builder with which a model describes its network; it infers every shape.
 
 use super::{Graph, GraphError, Node, NodeId, Shape, fixed_bits};
 use crate::ops::{Add, BatchNorm, Concat, Conv, Flatten, GlobalAvgPool, Input, Linear, MaxPool, Op, Operator, Relu};
@@ -35,7 +35,7 @@ impl Builder {
         self.graph.nodes[node].shape
     }
 
-    /// Any operator, given as a value. One with parameters needs a name; others may have the empty one.
+    /// Any operator, given as a value. It needs a name if it has parameters; otherwise the name may be empty.
     pub fn apply(&mut self, name: &str, operator: impl Operator + Serialize + 'static, inputs: &[NodeId]) -> NodeId {
         self.push(name, Op::new(operator), inputs)
     }
@@ -45,7 +45,7 @@ impl Builder {
         self.push(name, op, inputs)
     }
 
-    /// Any operator by the name under which it is registered, with its default attributes.
+    /// Any registered operator by its name, with its default attributes.
     pub fn named(&mut self, name: &str, operator: &str, inputs: &[NodeId]) -> NodeId {
         match Op::named(operator, &toml::Table::new()) {
             Ok(op) => self.push(name, op, inputs),
@@ -64,7 +64,7 @@ impl Builder {
     /// A convolution that keeps [`super::FIXED_BITS`], such as the stem.
     pub fn fixed_conv(&mut self, name: &str, x: NodeId, conv: Conv) -> NodeId {
         let node = self.conv(name, x, conv);
-        self.graph.nodes[node].fixed = Some(fixed_bits());
+        self.fix(node);
         node
     }
 
@@ -73,7 +73,12 @@ impl Builder {
         self.apply(name, linear, &[x])
     }
 
-    /// Says what files of other programs call a layer.
+    /// Keeps a layer at [`super::FIXED_BITS`] and out of the search.
+    pub fn fix(&mut self, node: NodeId) {
+        self.graph.nodes[node].fixed = Some(fixed_bits());
+    }
+
+    /// Records the name that files of other programs use for a layer.
     pub fn alias(&mut self, node: NodeId, other: &str) {
         let own = self.graph.nodes[node].name.clone();
         if self.graph.aliases.insert(other.to_owned(), own).is_some() || self.names.contains(other) {
@@ -116,11 +121,11 @@ impl Builder {
         let shape = self.shape(x);
         let x = if shape.channels == shape.elements() { x } else { self.apply("", Flatten {}, &[x]) };
         let node = self.linear(name, x, Linear { out: self.graph.classes.max(1), bias: true });
-        self.graph.nodes[node].fixed = Some(fixed_bits());
+        self.fix(node);
         node
     }
 
-    /// The finished network, or the first thing that was wrong with it.
+    /// The finished network, or the first error.
     pub fn finish(self) -> Result<Graph, GraphError> {
         self.error.map_or(Ok(self.graph), Err)
     }
@@ -130,7 +135,7 @@ impl Builder {
         let shape = op.output(&shapes).unwrap_or_else(|error| {
             let place = if name.is_empty() { self.place(&op, inputs) } else { name.to_owned() };
             self.fail(GraphError::Operator { place, error });
-            // Something to go on with; the error is what is reported.
+            // A placeholder to continue with; the error is reported.
             shapes.first().copied().unwrap_or(self.graph.input)
         });
         if !name.is_empty() && !self.names.insert(name.to_owned()) {
@@ -143,7 +148,7 @@ impl Builder {
         self.graph.nodes.len() - 1
     }
 
-    /// What an error calls a node without a name.
+    /// What errors call a node without a name.
     fn place(&self, op: &Op, inputs: &[NodeId]) -> String {
         let input = |&input: &NodeId| {
             let before = self.graph.nodes[..=input].iter().rev().find(|node| !node.name.is_empty());

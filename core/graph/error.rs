@@ -13,10 +13,10 @@ pub enum GraphError {
         /// What is wrong.
         error: OpError,
     },
-    /// An operator is not known, or its attributes are wrong.
+    /// An operator does not exist, or its attributes are wrong.
     #[error(transparent)]
     Registry(#[from] Box<RegistryError>),
-    /// A layer or another node with parameters needs a name, by which its tensors are known.
+    /// A layer, or another node with parameters, has no name, so its tensors have none.
     #[error("a node of operator {0:?} has parameters and no name")]
     Nameless(&'static str),
     /// A name was given twice.

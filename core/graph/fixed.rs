@@ -1,8 +1,9 @@
-//! Which layers stay out of the search, and the bits that they keep.
+//! Which layers are excluded from the search, and the bits that they keep.
 //!
-//! A model says it of its first and last layer, which the literature keeps at 8 bits. A config replaces that by a list of its own.
+//! By default these are a model's first and last layer, which the literature keeps at 8 bits, and products of two
+//! activations, as in attention. A config can replace the list.
 
-use super::{Graph, GraphError, fixed_bits};
+use super::{Graph, GraphError, Second, fixed_bits};
 use crate::{bits::Precision, registry::nearest};
 use glob::Pattern;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
@@ -12,15 +13,18 @@ use std::{fmt, str::FromStr};
 const FIRST: &str = "@first";
 /// The last layer of a network.
 const LAST: &str = "@last";
+/// The products of two activations.
+const PRODUCTS: &str = "@products";
 
-/// Layers that keep their bits: `@first`, `@last`, a name or a glob; 8 bits, or others after `=`: `fc=w4a8`.
+/// Layers that keep their bits: `@first`, `@last`, `@products` (those of two activations, as in attention), a name or a glob; 8
+/// bits, or others after `=`: `fc=w4a8`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FixedRule {
     layers: Pattern,
     bits: Option<Precision>,
 }
 
-/// All layers that keep their bits; an empty list opens every layer to the search.
+/// All layers that keep their bits; with an empty list every layer is searched.
 pub type FixedRules = Vec<FixedRule>;
 
 impl FromStr for FixedRule {
@@ -32,8 +36,10 @@ impl FromStr for FixedRule {
             Some((layers, bits)) => (layers, Some(bits.trim().parse().map_err(|error| format!("{text:?}: {error}"))?)),
         };
         let layers = layers.trim();
-        if layers.is_empty() || layers.starts_with('@') && ![FIRST, LAST].contains(&layers) {
-            return Err(format!("{text:?} names no layers; allowed: {FIRST}, {LAST}, a layer's name or a glob"));
+        if layers.is_empty() || layers.starts_with('@') && ![FIRST, LAST, PRODUCTS].contains(&layers) {
+            return Err(format!(
+                "{text:?} names no layers; allowed: {FIRST}, {LAST}, {PRODUCTS}, a layer's name or a glob"
+            ));
         }
         let layers = Pattern::new(layers).map_err(|error| format!("{text:?}: {error}"))?;
         Ok(Self { layers, bits })
@@ -62,7 +68,7 @@ impl<'de> Deserialize<'de> for FixedRule {
 }
 
 impl Graph {
-    /// Replaces what the model says of fixed layers. Where several rules speak of a layer, the last one holds.
+    /// Replaces the model's own choice of fixed layers. If several rules match a layer, the last one applies.
     ///
     /// # Errors
     /// A rule that no layer matches, a network without a layer that is left to search.
@@ -73,6 +79,7 @@ impl Graph {
             let matched: Vec<_> = match rule.layers.as_str() {
                 FIRST => layers.first().into_iter().collect(),
                 LAST => layers.last().into_iter().collect(),
+                PRODUCTS => layers.iter().filter(|layer| layer.second != Second::Weights).collect(),
                 _ => layers.iter().filter(|layer| rule.layers.matches(&layer.name)).collect(),
             };
             if matched.is_empty() {
@@ -94,7 +101,10 @@ impl Graph {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{Builder, Conv, Shape};
+    use crate::{
+        graph::{Builder, Conv, Shape},
+        ops::Matmul,
+    };
 
     fn graph() -> Graph {
         let (mut b, x) = Builder::new("tiny", Shape::new(3, 8, 8).unwrap(), 5);
@@ -122,9 +132,25 @@ mod tests {
     }
 
     #[test]
+    fn products_of_activations_have_a_word_of_their_own() {
+        let (mut b, x) = Builder::new("products", Shape::new(3, 8, 8).unwrap(), 5);
+        let x = b.conv("a", x, Conv::new(4, 3));
+        let x = b.apply("square", Matmul::default(), &[x, x]);
+        b.fix(x);
+        b.classifier("fc", x);
+        let mut graph = b.finish().unwrap();
+        let fixed = |graph: &Graph| graph.fixed().into_iter().map(|layer| layer.name).collect::<Vec<_>>();
+        assert_eq!(fixed(&graph), ["square", "fc"]);
+        graph.fix(&["@last".parse().unwrap()]).unwrap();
+        assert_eq!(fixed(&graph), ["fc"], "a list without it opens them");
+        graph.fix(&["@products=w4a8".parse().unwrap()]).unwrap();
+        assert_eq!((fixed(&graph), graph.fixed()[0].fixed_bits), (vec!["square".to_owned()], "w4a8".parse().unwrap()));
+    }
+
+    #[test]
     fn says_what_is_wrong() {
         assert_eq!(fixed(&["stom"]).unwrap_err(), "option fixed: stom matches no layer of tiny; nearest: stem");
-        assert!(fixed(&["@middle"]).unwrap_err().contains("allowed: @first, @last"));
+        assert!(fixed(&["@middle"]).unwrap_err().contains("allowed: @first, @last, @products, a layer"));
         assert!(fixed(&["fc=w0a8"]).unwrap_err().contains("bit-width must be 1..=32"));
         assert!(fixed(&["*"]).unwrap_err().contains("nothing is left to search"));
     }

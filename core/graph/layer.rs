@@ -1,4 +1,4 @@
-//! One quantizable layer, with the figures that costs are computed from.
+//! One quantizable layer, with the quantities that costs are computed from.
 
 use super::{Graph, NodeId, Shape, fixed_bits};
 use crate::{
@@ -7,23 +7,25 @@ use crate::{
 };
 use serde::Serialize;
 
-/// What the second operand of a layer is: the one whose bits are called `weight`.
+/// The second operand of a layer, whose bits are called `weight`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Second {
-    /// Weights of its own.
+    /// Weights.
     Weights,
-    /// Another tensor of activations, as in the products of attention; whether it can be negative.
+    /// Another activation tensor, as in the products of attention.
     Activations {
+        /// Its shape for one sample.
+        shape: Shape,
         /// Whether it can be negative.
         signed: bool,
     },
 }
 
-/// A node that multiplies quantized tensors, seen from the outside.
+/// A node that multiplies quantized tensors, as costs and the search see it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Layer {
-    /// State-dict name, the key of this layer everywhere.
+    /// State-dict name, by which it is identified everywhere.
     pub name: String,
     /// Its node in the graph.
     #[serde(skip)]
@@ -32,7 +34,7 @@ pub struct Layer {
     pub kind: &'static str,
     /// Multiply-accumulates for one image, with output sides floored on each axis.
     pub macs: u64,
-    /// The windows in which it goes over an image; a single pixel for a fully connected layer.
+    /// Its window on the image; a single pixel for a fully connected layer.
     #[serde(skip)]
     pub window: Window,
     /// Groups of channels that do not mix; as many as channels in a depthwise convolution.
@@ -40,7 +42,7 @@ pub struct Layer {
     pub groups: usize,
     /// Number of weights (without bias); 0 for a product of two activations.
     pub weights: u64,
-    /// What its bits called `weight` belong to.
+    /// The tensor whose bits are called `weight`.
     #[serde(skip)]
     pub second: Second,
     /// Shape of one input sample.
@@ -50,7 +52,7 @@ pub struct Layer {
     /// Whether input activations can be negative.
     #[serde(skip)]
     pub signed_input: bool,
-    /// Whether it stays out of the search.
+    /// Whether it is excluded from the search.
     #[serde(skip)]
     pub fixed: bool,
     /// The bits that it keeps if it is fixed.
@@ -59,7 +61,7 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// The layer at a node, if the node is one. `signs` are whether nodes can be negative.
+    /// The layer at a node, if the node is one. `signs[i]` says whether the output of node i can be negative.
     pub(super) fn of(graph: &Graph, id: NodeId, signs: &[bool]) -> Option<Self> {
         let node = &graph.nodes[id];
         let [Operand::Input(first), second] = node.op.operands()? else {
@@ -79,7 +81,7 @@ impl Layer {
             weights: weight.map_or(0, |weight| weight.count() as u64),
             second: match second {
                 Operand::Weight => Second::Weights,
-                Operand::Input(input) => Second::Activations { signed: signed(input) },
+                Operand::Input(input) => Second::Activations { shape: shapes[input], signed: signed(input) },
             },
             in_shape: shapes[first],
             out_shape: node.shape,
@@ -89,7 +91,15 @@ impl Layer {
         })
     }
 
-    /// The bits that it keeps if it is fixed, for people: `8 bits`, or `w4a8` if they are not the same for both tensors.
+    /// Number of activations of one sample that it reads at its bits called `weight`: the second operand of a product.
+    pub fn second_activations(&self) -> u64 {
+        match self.second {
+            Second::Weights => 0,
+            Second::Activations { shape, .. } => shape.elements() as u64,
+        }
+    }
+
+    /// The bits that it keeps if it is fixed, for reports: `8 bits`, or `w4a8` if the two differ.
     pub fn fixed_text(&self) -> String {
         match self.fixed_bits.weight == self.fixed_bits.act {
             true => format!("{} bits", self.fixed_bits.act),

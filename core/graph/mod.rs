@@ -1,7 +1,7 @@
-//! A network as data: what it is made of, the shapes inside it, and which layers the search may choose bits for.
+//! A network as data: its nodes, their shapes, and the layers whose bits the search may choose.
 //!
 //! A [`Model`] describes a network once with the [`Builder`]. Costs, training and every report read the same
-//! description. Layers are known by their PyTorch state-dict name everywhere; nothing joins them by position.
+//! description. Layers are identified by their PyTorch state-dict name everywhere, never by position.
 
 mod build;
 mod error;
@@ -30,18 +30,18 @@ crate::registry::kind!(Model, "model");
 /// Index of a node in its [`Graph`]; nodes are in execution order.
 pub type NodeId = usize;
 
-/// Bits that fixed layers (stem, classifier) carry for weights and activations alike, unless a config gives others.
+/// Bits of fixed layers (stem, classifier) for weights and activations alike, unless a config gives others.
 pub const FIXED_BITS: u8 = 8;
 
-/// [`FIXED_BITS`] for both tensors.
+/// [`FIXED_BITS`] for weights and activations.
 pub fn fixed_bits() -> Precision {
     Precision::uniform(FIXED_BITS.into()).expect("8 is a bit-width")
 }
 
-/// One step of the network.
+/// One node of the network: an operator applied to the outputs of earlier nodes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Node {
-    /// State-dict name of the module (`layer1.0.conv2`); empty for steps without parameters.
+    /// State-dict name of the module (`layer1.0.conv2`); empty for nodes without parameters.
     pub name: String,
     /// What it computes.
     pub op: Op,
@@ -49,7 +49,7 @@ pub struct Node {
     pub inputs: Vec<NodeId>,
     /// Output shape of one sample.
     pub shape: Shape,
-    /// The bits that a layer keeps which stays out of the search.
+    /// The bits of a layer that is excluded from the search.
     pub fixed: Option<Precision>,
 }
 
@@ -58,16 +58,16 @@ pub struct Node {
 pub struct Graph {
     /// Name of the model that described it.
     pub model: String,
-    /// The model's options, every default written out; not known when the graph was built by hand.
+    /// The model's options, every default written out; `None` if the graph was built by hand.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub options: Option<toml::Table>,
     /// Shape of one input image.
     pub input: Shape,
     /// Number of classes.
     pub classes: usize,
-    /// Steps in execution order.
+    /// Nodes in execution order.
     pub nodes: Vec<Node>,
-    /// What other programs' files call a layer, and its name here.
+    /// Names of layers in files of other programs, with their names here.
     #[serde(skip)]
     pub aliases: BTreeMap<String, String>,
     /// What whoever uses the network should know of how it was made, each in a sentence.
@@ -87,7 +87,7 @@ impl Graph {
         self.nodes[id].op.operands().is_some()
     }
 
-    /// The name here of a layer that a file may call otherwise.
+    /// The name here of a layer, given by its name here or in files of other programs.
     pub fn own_name<'a>(&'a self, name: &'a str) -> &'a str {
         self.aliases.get(name).map_or(name, String::as_str)
     }
@@ -102,7 +102,7 @@ impl Graph {
         self.layers().into_iter().filter(|layer| layer.fixed).collect()
     }
 
-    /// Shapes of what a node reads.
+    /// Shapes of the inputs of a node.
     pub fn input_shapes(&self, id: NodeId) -> Vec<Shape> {
         self.nodes[id].inputs.iter().map(|&input| self.nodes[input].shape).collect()
     }
@@ -112,7 +112,7 @@ impl Graph {
         self.nodes[id].op.parameters(&self.input_shapes(id))
     }
 
-    /// Whether the values a node puts out can be negative; decides between signed and unsigned activation grids.
+    /// Whether a node's output can be negative; decides between signed and unsigned activation grids.
     pub fn can_be_negative(&self, id: NodeId) -> bool {
         self.signs()[id]
     }
@@ -127,24 +127,24 @@ impl Graph {
         can
     }
 
-    /// The layer with weights whose output a node reads directly, if that is what it reads.
+    /// The layer that a node reads directly, if there is one.
     pub fn normalised_layer(&self, id: NodeId) -> Option<NodeId> {
         let input = *self.nodes[id].inputs.first()?;
         self.is_layer(input).then_some(input)
     }
 
-    /// Number of values of the layers' other parameters, their biases; they stay in full precision.
+    /// Number of values in the layers' parameters that are not quantized, their biases.
     pub fn biases(&self) -> u64 {
         self.count(|id| self.is_layer(id))
     }
 
-    /// Number of values of all other parameters: scale, shift, mean and variance of batch-norms, for example; they stay in full
-    /// precision.
+    /// Number of values in all other parameters, such as scale, shift, mean and variance of batch-norms; they stay in
+    /// full precision.
     pub fn other_parameters(&self) -> u64 {
         self.count(|id| !self.is_layer(id))
     }
 
-    /// Number of values that are not quantized, of the parameters of some nodes.
+    /// Number of values that are not quantized in the parameters of the nodes that `of` selects.
     fn count(&self, of: impl Fn(NodeId) -> bool) -> u64 {
         let parameters = (0..self.nodes.len()).filter(|&id| of(id)).flat_map(|id| self.parameters(id));
         let plain = parameters.filter(|parameter| parameter.kind != ParameterKind::Weight);

@@ -39,8 +39,8 @@ pub trait Model: Send + Sync {
     /// When the input is too small or the options do not fit together.
     fn graph(&self, input: Shape, classes: usize) -> Result<Graph, GraphError>;
 
-    /// In what this network differs from others of the same names and shapes, so that weights trained for those fit and give
-    /// other results. It is said whenever weights from elsewhere are taken.
+    /// How this network differs from others with the same names and shapes, whose weights load without an error but
+    /// give other results. Shown whenever weights from elsewhere are loaded.
     fn weights_remark(&self) -> Option<String> {
         None
     }
@@ -70,20 +70,22 @@ pub trait Model: Send + Sync {
     }
 }
 
-/// The option that every model has beside its own: the layers that stay out of the search.
+/// The option that every model has besides its own: the layers that are excluded from the search.
 const FIXED: &str = "fixed";
 
-/// The option `fixed`, for people.
+/// The option `fixed`, for listings.
 pub fn fixed_option() -> OptionInfo {
-    let about = "Layers that stay out of the search: \"@first\", \"@last\", names or globs; at 8 bits, or others after \"=\", as in \
-                 \"fc=w4a8\". The model's own choice, its first and last layer, if not given.";
+    let about = "Layers that are excluded from the search: \"@first\", \"@last\", \"@products\" (of two activations, as in \
+                 attention), names or globs; at 8 bits, or others after \"=\", as in \"fc=w4a8\". The model's own choice, its \
+                 first and last layer and such products, if not given.";
     OptionInfo { name: FIXED.to_owned(), default: None, about: about.to_owned() }
 }
 
-/// The network that a registered model describes, with the model's name and all options on its record.
+/// The network that a registered model describes, together with the model's name and options.
 ///
-/// Beside the model's own options there is `fixed`, a list of layers that stay out of the search ([`FixedRules`]); without it
-/// these are the model's own choice, its first and last layer.
+/// Besides the model's own options there is `fixed`, a list of layers that are excluded from the search
+/// ([`FixedRules`]); without it these are the model's own choice, its first and last layer and products of two
+/// activations.
 ///
 /// # Errors
 /// Unknown names and options; what [`Model::graph`] refuses.
@@ -97,7 +99,7 @@ pub fn described(name: &str, options: &toml::Table, input: Shape, classes: usize
     Ok(graph)
 }
 
-/// A registered model, made from its own options; `fixed` may be among them.
+/// A registered model, built from its own options; `fixed` may be among them.
 ///
 /// # Errors
 /// Unknown names and options.
@@ -133,7 +135,7 @@ fn divided(name: &str, options: &toml::Table) -> Result<(toml::Table, Option<Fix
     Ok((own, rules))
 }
 
-/// Why a registered model's network cannot be had.
+/// Why the network of a registered model could not be described.
 #[derive(Debug, thiserror::Error)]
 pub enum DescribedError {
     /// The model or its options.

@@ -9,15 +9,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AvgPool {
-    /// Sides of the window, in pixels.
+    /// Height and width of the window, in pixels.
     pub kernel: [usize; 2],
-    /// Steps between windows, in pixels.
+    /// Distance between neighbouring windows, in pixels.
     pub stride: [usize; 2],
-    /// Border of zeros: top, left, bottom, right, in pixels.
+    /// Zero padding: top, left, bottom, right, in pixels.
     pub padding: [usize; 4],
-    /// Whether the zeros of the border count in the divisor.
+    /// Whether the padding counts in the divisor.
     pub count_include_pad: bool,
-    /// Whether a last window that is only partly in the image counts.
+    /// Whether a last window that is only partly inside the image counts.
     pub ceil_mode: bool,
 }
 

@@ -1,8 +1,9 @@
-//! Batch normalisation over channels (Ioffe and Szegedy, ICML 2015): `weight (x - mean) / sqrt(variance + epsilon) + bias`, with the
+//! Batch normalisation over channels (Ioffe and Szegedy, ICML 2015): `weight (x - mean) / sqrt(variance + epsilon) +
+//! bias`, with the
 //! batch's statistics in training and running ones in evaluation, as PyTorch's `BatchNorm2d`.
 //!
-//! Statistics of activations differ between bit-widths. In joint training there is a copy for each bit-width of the layer
-//! before it.
+//! Statistics of activations differ between bit-widths. In joint training there is one copy per bit-width of the
+//! preceding layer.
 
 use super::{OpError, Operator, Parameter, one};
 use crate::graph::Shape;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BatchNorm {
-    /// What is added to a variance before its root is taken.
+    /// Added to a variance before the square root.
     pub epsilon: f64,
     /// Fraction by which running statistics move towards those of each training batch.
     pub momentum: f64,

@@ -1,4 +1,4 @@
-//! What an operator is given in a forward pass.
+//! The arguments of an operator's forward pass.
 
 use super::{Parameter, ParameterKind};
 use crate::train::Arithmetic;
@@ -14,30 +14,30 @@ pub enum Statistics {
     Running,
     /// The batch's own; the running ones stay as they are.
     Batch,
-    /// The batch's own, as in training; the running ones move towards them as far as in this many passes.
+    /// The batch's own, as in training; the running ones are updated as often as by this many passes.
     Train {
         /// Number of passes that this one stands for.
         passes: usize,
     },
-    /// The batch's own; the running ones move towards them by this share of the way, 1 replaces them.
+    /// The batch's own; the running ones become `(1 - share) running + share batch`.
     Observe {
-        /// Share of the way, above 0 and at most 1.
+        /// Weight of the batch's statistics, above 0 and at most 1.
         share: f64,
     },
 }
 
-/// What an operator is given in a forward pass.
+/// The arguments of an operator's forward pass.
 pub struct Call<'a> {
-    /// Its inputs `[batch, channels, height, width]`, those among its operands quantized. burn computes in the memory of tensors
-    /// that nobody else holds.
+    /// Its inputs `[batch, channels, height, width]`; operands among them are quantized. burn works in place on tensors
+    /// without other owners.
     pub inputs: Vec<Tensor<4>>,
-    /// Its quantized weights, if it has any; missing dimensions are 1 and stand last.
+    /// Its quantized weights, if it has any; missing trailing dimensions are 1.
     pub weight: Option<Tensor<4>>,
     /// The statistics to normalise with.
     pub statistics: Statistics,
-    /// The arithmetic of products.
+    /// The data type of products.
     pub arithmetic: Arithmetic,
-    /// What it said its parameters are.
+    /// Its parameters, as it declared them.
     pub(crate) parameters: &'a [Parameter],
     /// Those that are learned in full precision.
     pub(crate) learned: &'a [Param<Tensor<1>>],
@@ -57,15 +57,15 @@ impl Call<'_> {
         [self.inputs.swap_remove(0), right]
     }
 
-    /// A parameter that is learned in full precision, flat; none if the operator did not ask for it.
+    /// A parameter that is learned in full precision, flattened; `None` if the operator has not declared it.
     pub fn learned(&self, name: &str) -> Option<Tensor<1>> {
         Some(self.learned[self.place(name, ParameterKind::Learned)?].val())
     }
 
-    /// A running statistic, flat.
+    /// A running statistic, flattened.
     ///
     /// # Panics
-    /// When the operator did not ask for one of this name.
+    /// When the operator has not declared one of this name.
     pub fn running(&self, name: &str) -> &RunningState<Tensor<1>> {
         let place = self.place(name, ParameterKind::Running);
         &self.running[place.unwrap_or_else(|| panic!("the operator has no running statistic {name:?}"))]

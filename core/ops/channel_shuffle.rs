@@ -1,4 +1,5 @@
-//! Channel shuffle (Zhang et al., ShuffleNet, CVPR 2018): channels, seen as a matrix with a row for each group, are transposed.
+//! Channel shuffle (Zhang et al., ShuffleNet, CVPR 2018): the channels, as a matrix with one row per group, are
+//! transposed.
 
 use super::{OpError, Operator, one};
 use crate::graph::Shape;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ChannelShuffle {
-    /// Number of groups; it divides the channels.
+    /// Number of groups; a divisor of the number of channels.
     pub groups: usize,
 }
 

@@ -1,11 +1,11 @@
-//! Some of the channels, one after another.
+//! A contiguous range of channels.
 
 use super::{OpError, Operator, one};
 use crate::graph::Shape;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The channels from `start` on, up to `end`, which is not among them.
+/// The channels `start..end`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ChannelSlice {

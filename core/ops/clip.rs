@@ -28,7 +28,7 @@ impl Elementwise for Clip {
     }
 
     fn check(&self) -> Result<(), OpError> {
-        // NaN is in no order.
+        // False for NaN, too.
         match self.min < self.max {
             true => Ok(()),
             false => Err(OpError::Attribute(format!("min must be below max, got {} and {}", self.min, self.max))),

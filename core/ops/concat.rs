@@ -1,4 +1,4 @@
-//! The channels of several inputs of one height and width, one after another.
+//! Concatenation along channels, of inputs with equal height and width.
 
 use super::{Join, OpError, Operator};
 use crate::graph::Shape;

@@ -1,5 +1,5 @@
-//! 2-D convolution, as PyTorch's `Conv2d`: each output channel is the sum over a window of the input channels of its group,
-//! times the weights `[out, in / groups, kernel height, kernel width]`, plus a bias.
+//! 2-D convolution, as PyTorch's `Conv2d`: each output channel is the sum over a window of the input channels of its
+//! group, times the weights `[out, in / groups, kernel height, kernel width]`, plus a bias.
 
 use super::{Init, OpError, Operand, Operator, Parameter, Window, one};
 use crate::graph::Shape;
@@ -10,15 +10,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Conv {
-    /// Output channels.
+    /// Number of output channels.
     pub out: usize,
-    /// Sides of the kernel, in pixels.
+    /// Height and width of the kernel, in pixels.
     pub kernel: [usize; 2],
-    /// Steps between places of the kernel, in pixels.
+    /// Distance between neighbouring positions of the kernel, in pixels.
     pub stride: [usize; 2],
-    /// Distance between neighbouring values that the kernel sees, in pixels.
+    /// Distance between neighbouring elements of the kernel, in pixels.
     pub dilation: [usize; 2],
-    /// Border of zeros: top, left, bottom, right, in pixels.
+    /// Zero padding: top, left, bottom, right, in pixels.
     pub padding: [usize; 4],
     /// Channel groups; as many as channels for a depthwise convolution.
     pub groups: usize,
@@ -39,27 +39,27 @@ impl Conv {
         Self { out, kernel, stride, dilation, padding, groups: 1, bias: false }
     }
 
-    /// With this stride on both axes.
+    /// The same with this stride on both axes.
     pub fn stride(self, stride: usize) -> Self {
         Self { stride: [stride; 2], ..self }
     }
 
-    /// With this border on all sides.
+    /// The same with this padding on all sides.
     pub fn padding(self, padding: usize) -> Self {
         Self { padding: [padding; 4], ..self }
     }
 
-    /// With this many groups.
+    /// The same with this many groups.
     pub fn groups(self, groups: usize) -> Self {
         Self { groups, ..self }
     }
 
-    /// With a bias, or without.
+    /// The same with or without a bias.
     pub fn bias(self, bias: bool) -> Self {
         Self { bias, ..self }
     }
 
-    /// Weights of one output channel.
+    /// Number of weights of one output channel.
     fn fan_in(&self, input: Shape) -> usize {
         input.channels / self.groups * self.kernel[0] * self.kernel[1]
     }
@@ -84,7 +84,7 @@ impl Operator for Conv {
         Ok(Shape { channels: self.out, height, width })
     }
 
-    /// Kaiming normal over the fan out, as torchvision's networks start.
+    /// Kaiming normal initialisation by fan-out, as in torchvision's networks.
     fn parameters(&self, inputs: &[Shape]) -> Vec<Parameter> {
         let [height, width] = self.kernel;
         let fan_out = self.out * height * width;

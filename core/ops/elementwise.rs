@@ -1,4 +1,4 @@
-//! What activation functions have in common: each value is transformed by itself.
+//! What activation functions have in common: they transform each value independently.
 
 use super::{OpError, Operator, one};
 use crate::graph::Shape;
@@ -6,7 +6,7 @@ use crate::graph::Shape;
 use burn::tensor::Tensor;
 use std::fmt;
 
-/// An activation function without parameters. Whatever implements it is an [`Operator`].
+/// An activation function without parameters. Every implementation is an [`Operator`].
 pub trait Elementwise: fmt::Debug + Send + Sync {
     /// The name under which it is registered.
     const NAME: &'static str;
@@ -14,15 +14,15 @@ pub trait Elementwise: fmt::Debug + Send + Sync {
     /// Whether its output can be negative, given whether its input can.
     fn can_be_negative(&self, input: bool) -> bool;
 
-    /// Whether its attributes fit together.
+    /// Checks the attributes.
     ///
     /// # Errors
-    /// Those that do not, in words.
+    /// Attributes that do not fit together, in words.
     fn check(&self) -> Result<(), OpError> {
         Ok(())
     }
 
-    /// The function of each value.
+    /// Applies the function to each value.
     #[cfg(feature = "train")]
     fn apply(&self, x: Tensor<4>) -> Tensor<4>;
 }

@@ -1,4 +1,5 @@
-//! All values of a sample as channels of a single pixel, channels slowest and columns fastest, as PyTorch's `flatten(1)`.
+//! All values of a sample as the channels of a single pixel; channels vary slowest and columns fastest, as in PyTorch's
+//! `flatten(1)`.
 
 use super::{OpError, Operator, one};
 use crate::graph::Shape;

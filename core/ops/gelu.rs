@@ -1,4 +1,5 @@
-//! GELU (Hendrycks and Gimpel, arXiv:1606.08415): `x Phi(x)`, where Phi is the distribution function of the standard normal, or its
+//! GELU (Hendrycks and Gimpel, arXiv:1606.08415): `x Phi(x)`, where Phi is the distribution function of the standard
+//! normal, or its
 //! approximation by a hyperbolic tangent.
 
 use super::Elementwise;
@@ -23,7 +24,7 @@ impl Elementwise for Gelu {
     #[cfg(feature = "train")]
     fn apply(&self, x: burn::tensor::Tensor<4>) -> burn::tensor::Tensor<4> {
         match self.approximate {
-            // burn's own has the gradient of the approximation on some devices.
+            // On some devices burn's own function has the gradient of the approximation.
             false => x.clone() * ((x * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0) * 0.5,
             true => burn::tensor::activation::gelu_approximate(x),
         }

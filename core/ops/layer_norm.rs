@@ -1,5 +1,6 @@
 //! Layer normalisation (Ba et al., arXiv:1607.06450) over the channels of each pixel or token:
-//! `weight (x - mean) / sqrt(variance + epsilon) + bias`, with the biased variance, as PyTorch's `LayerNorm` over the last axis of
+//! `weight (x - mean) / sqrt(variance + epsilon) + bias`, with the biased variance, as PyTorch's `LayerNorm` over the
+//! last axis of
 //! `tokens x dim`.
 
 use super::{OpError, Operator, Parameter, one};
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LayerNorm {
-    /// What is added to a variance before its root is taken.
+    /// Added to a variance before the square root.
     pub epsilon: f64,
 }
 

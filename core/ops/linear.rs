@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Linear {
-    /// Output channels.
+    /// Number of output channels.
     pub out: usize,
     /// Whether a bias is added.
     pub bias: bool,
@@ -34,7 +34,7 @@ impl Operator for Linear {
         Ok(Shape { channels: self.out, ..one(inputs)? })
     }
 
-    /// Uniform within 1/sqrt(inputs), as PyTorch starts; biases at 0.
+    /// Uniform initialisation within 1/sqrt(inputs), as in PyTorch; biases of 0.
     fn parameters(&self, inputs: &[Shape]) -> Vec<Parameter> {
         let features = inputs[0].channels;
         let weight = Parameter::weight(vec![self.out, features], Init::Uniform(1.0 / (features as f32).sqrt()));

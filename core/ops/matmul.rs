@@ -1,5 +1,5 @@
-//! Product of two activations, matrix by matrix, as in attention: `batch x rows x inner` times `batch x inner x columns`. Both
-//! operands are quantized; the bits called `weight` are those of the second.
+//! Batched product of two activation tensors, as in attention: `batch x rows x inner` times `batch x inner x columns`.
+//! Both operands are quantized; the bits called `weight` are those of the second.
 
 use super::{OpError, Operand, Operator, two};
 use crate::graph::Shape;
@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Matmul {
-    /// Whether the matrices of the second input are transposed first: `batch x columns x inner`.
+    /// Whether the second input is given transposed: `batch x columns x inner`.
     pub transpose: bool,
-    /// What the product is multiplied by, such as 1 / sqrt(dim of a head).
+    /// Factor of the product, such as 1 / sqrt(dim of a head).
     pub scale: f64,
 }
 

@@ -1,4 +1,4 @@
-//! Maximum over windows; the border counts as minus infinity.
+//! Maximum over windows; the padding counts as minus infinity.
 
 use super::{OpError, Operator, Window, one};
 use crate::graph::Shape;
@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 pub struct MaxPool {
     /// Height and width of the window, in pixels.
     pub kernel: [usize; 2],
-    /// Steps between windows, in pixels.
+    /// Distance between neighbouring windows, in pixels.
     pub stride: [usize; 2],
-    /// Distance between neighbouring values of a window, in pixels.
+    /// Distance between neighbouring elements of a window, in pixels.
     pub dilation: [usize; 2],
-    /// Border: top, left, bottom, right, in pixels.
+    /// Padding: top, left, bottom, right, in pixels.
     pub padding: [usize; 4],
-    /// Whether a last window that is only partly in the image counts.
+    /// Whether a last window that is only partly inside the image counts.
     pub ceil_mode: bool,
 }
 
@@ -28,7 +28,7 @@ impl Default for MaxPool {
 }
 
 impl MaxPool {
-    /// A square window that is moved and padded equally on all sides.
+    /// A square window with equal stride and padding on both axes.
     pub fn square(kernel: usize, stride: usize, padding: usize) -> Self {
         let Window { kernel, stride, dilation, padding } = Window::square(kernel, stride, padding);
         Self { kernel, stride, dilation, padding, ceil_mode: false }

@@ -1,5 +1,5 @@
-//! Operators: one file for each, which says all there is to say about it. Nothing else in the program asks which operator a
-//! node of a network is; it asks the operator.
+//! Operators: one file each, with everything that the program needs to know about the operator. No other code asks
+//! which operator a node has; it asks the operator.
 //!
 //! Values have the shape `[batch, channels, height, width]` everywhere. Tokens are `dim x tokens x 1`, so that a linear layer
 //! on tokens is a 1x1 convolution; matrices are `batch x rows x columns`.
@@ -11,6 +11,7 @@ mod batch_norm;
 mod call;
 mod channel_shuffle;
 mod channel_slice;
+mod class_token;
 mod clip;
 mod concat;
 mod conv;
@@ -26,18 +27,23 @@ mod leaky_relu;
 mod linear;
 mod matmul;
 mod max_pool;
+mod merge_heads;
 mod mul;
 mod op;
 mod pad;
 mod parameter;
+mod position_embedding;
 mod prelu;
 mod relu;
+mod row_slice;
 mod scale;
 mod shapes;
 mod sigmoid;
 mod silu;
 mod softmax;
+mod split_heads;
 mod tanh;
+mod tokens;
 mod window;
 
 pub use add::Add;
@@ -47,6 +53,7 @@ pub use batch_norm::BatchNorm;
 pub use call::{Call, Statistics};
 pub use channel_shuffle::ChannelShuffle;
 pub use channel_slice::ChannelSlice;
+pub use class_token::ClassToken;
 pub use clip::Clip;
 pub use concat::Concat;
 pub use conv::Conv;
@@ -62,18 +69,23 @@ pub use leaky_relu::LeakyRelu;
 pub use linear::Linear;
 pub use matmul::Matmul;
 pub use max_pool::MaxPool;
+pub use merge_heads::MergeHeads;
 pub use mul::Mul;
 pub use op::Op;
 pub use pad::Pad;
 pub use parameter::{Init, Parameter, ParameterKind};
+pub use position_embedding::PositionEmbedding;
 pub use prelu::Prelu;
 pub use relu::Relu;
+pub use row_slice::RowSlice;
 pub use scale::Scale;
-pub use shapes::{OpError, one, same, two};
+pub use shapes::{OpError, one, same, tokens, two};
 pub use sigmoid::Sigmoid;
 pub use silu::Silu;
 pub use softmax::{Axis, Softmax};
+pub use split_heads::SplitHeads;
 pub use tanh::Tanh;
+pub use tokens::Tokens;
 pub use window::Window;
 
 use crate::graph::Shape;
@@ -83,7 +95,7 @@ use std::fmt;
 
 crate::registry::kind!(Operator, "operator");
 
-/// A tensor that an operator computes with and that is quantized first.
+/// A tensor that an operator multiplies and that is quantized first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operand {
     /// One of its inputs, counted from 0.
@@ -92,7 +104,7 @@ pub enum Operand {
     Weight,
 }
 
-/// How an operator makes one tensor of several, for rules that give what it joins the same bits.
+/// How an operator joins several tensors into one, for rules by which joined tensors share their bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Join {
     /// By adding them up: `@residual`.
@@ -103,13 +115,13 @@ pub enum Join {
 
 /// What a node of a network computes.
 ///
-/// A struct that implements it is the table of its attributes. It is registered with `plugin!`, described by a model with
-/// [`crate::graph::Builder::apply`], and may stand in a crate of one's own.
+/// The struct that implements it holds its attributes. It is registered by `plugin!`, used by models through
+/// [`crate::graph::Builder::apply`], and may be in a crate outside this repository.
 pub trait Operator: fmt::Debug + Send + Sync {
     /// The name under which it is registered.
     fn name(&self) -> &'static str;
 
-    /// What reports call a node of it that has no name, such as `max pool`.
+    /// What reports call its nodes without a name, such as `max pool`.
     fn label(&self) -> &'static str {
         self.name()
     }
@@ -117,37 +129,38 @@ pub trait Operator: fmt::Debug + Send + Sync {
     /// Shape of the output, for inputs of these shapes.
     ///
     /// # Errors
-    /// Inputs that it cannot take: too many, too few, or of shapes that do not fit.
+    /// Inputs that it cannot take: their number or shapes are wrong.
     fn output(&self, inputs: &[Shape]) -> Result<Shape, OpError>;
 
-    /// What it learns or keeps, in the order of the state dict.
+    /// Its parameters and running statistics, in the order of the state dict.
     fn parameters(&self, _inputs: &[Shape]) -> Vec<Parameter> {
         vec![]
     }
 
-    /// The two tensors that are quantized before it multiplies them; none for most operators. An operator that has them is a
-    /// *layer*: the search gives it bits. The first is always an input, and its bits are those called `act`; the bits called
-    /// `weight` are those of the second.
+    /// The two tensors that are quantized before it multiplies them; `None` for most operators. An operator that has
+    /// them is a *layer*: the search chooses its bits. The first is always an input, whose bits are called `act`; the
+    /// bits called `weight` are those of the second.
     fn operands(&self) -> Option<[Operand; 2]> {
         None
     }
 
-    /// Multiply-accumulates of its layer for one sample.
+    /// Number of multiply-accumulates per sample.
     fn macs(&self, _inputs: &[Shape], _output: Shape) -> u64 {
         0
     }
 
-    /// The windows in which it goes over an image, if it does.
+    /// Its sliding window on the image; a single pixel by default.
     fn window(&self) -> Window {
         Window::POINT
     }
 
-    /// Groups of channels that do not mix; as many as channels in a depthwise convolution.
+    /// Number of independent groups of channels; the number of channels for a depthwise convolution.
     fn groups(&self) -> usize {
         1
     }
 
-    /// Whether its output can be negative, given whether each of its inputs can; decides between signed and unsigned grids.
+    /// Whether its output can be negative, given whether each of its inputs can; decides between signed and unsigned
+    /// grids.
     fn can_be_negative(&self, inputs: &[bool]) -> bool;
 
     /// How it joins its inputs, if it does.
@@ -155,24 +168,24 @@ pub trait Operator: fmt::Debug + Send + Sync {
         None
     }
 
-    /// Whether it only transforms each value of its one input by itself, so that whoever wrote the input counts as having written
-    /// the output: shares of bits and batch-norm copies look through it.
+    /// Whether it transforms each value of its one input independently. Rules on shared bits and batch-norm copies then
+    /// look through it: its output counts as that of the layer before.
     fn is_elementwise(&self) -> bool {
         false
     }
 
-    /// Whether each value of its output is a value of an input (or 0), so that the output needs no more bits than they have:
-    /// whoever reads the output reads them.
+    /// Whether each value of its output is a value of an input, or 0, so that its output is stored at the bits of its
+    /// input.
     fn selects(&self) -> bool {
         false
     }
 
-    /// Whether it can write its output over an input of the same shape, as kernels that are fused with the layer before do.
+    /// Whether it can write its output over an input of the same shape, as kernels fused with the preceding layer do.
     fn in_place(&self) -> bool {
         false
     }
 
-    /// Whether its parameters have a copy for each bit-width of the layer that it reads: statistics differ between bit-widths.
+    /// Whether joint training keeps one copy of its parameters per bit-width of the layer that it reads.
     fn is_switchable(&self) -> bool {
         false
     }

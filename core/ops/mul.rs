@@ -1,5 +1,5 @@
-//! Element-wise product of two inputs. Where one of them is a single pixel, it is the same for all pixels of the other: the gate of
-//! squeeze-and-excitation (Hu et al., CVPR 2018).
+//! Element-wise product of two inputs. An input of a single pixel is broadcast over the pixels of the other: the gate
+//! of squeeze-and-excitation (Hu et al., CVPR 2018).
 
 use super::{OpError, Operator, two};
 use crate::graph::Shape;

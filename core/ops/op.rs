@@ -5,7 +5,7 @@ use crate::registry::{self, RegistryError};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use std::{fmt, ops::Deref, sync::Arc};
 
-/// An operator with its attributes. It is an [`Operator`] by dereference.
+/// An operator with its attributes. It dereferences to [`Operator`].
 #[derive(Clone)]
 pub struct Op {
     operator: Arc<dyn Operator>,

@@ -1,11 +1,11 @@
-//! A border of zeros around an image.
+//! Zero padding.
 
 use super::{OpError, Operator, one};
 use crate::graph::Shape;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A border of zeros.
+/// Zero padding.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Pad {

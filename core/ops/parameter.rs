@@ -1,20 +1,20 @@
-//! What an operator learns or keeps: its tensors in a state dict.
+//! The parameters and running statistics of an operator: its tensors in a state dict.
 
 #[cfg(feature = "train")]
 use rand_chacha::ChaCha8Rng;
 
-/// What becomes of a parameter in training.
+/// How a parameter is used in training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParameterKind {
-    /// Learned, and quantized before it is used: the weights of a layer. At most one, of at most four dimensions.
+    /// Learned, and quantized before use: the weights of a layer. At most one, of at most four dimensions.
     Weight,
-    /// Learned in full precision; the operator gets it flat.
+    /// Learned in full precision; the operator gets it flattened.
     Learned,
-    /// A running statistic, in full precision; the operator gets it flat and updates it.
+    /// A running statistic in full precision; the operator gets it flattened and updates it.
     Running,
 }
 
-/// What a parameter is before training.
+/// Initialisation of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
     /// The same value everywhere.
@@ -28,17 +28,17 @@ pub enum Init {
 /// One tensor of an operator.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameter {
-    /// The last part of its state-dict name, such as `weight` in `layer1.0.conv1.weight`.
+    /// The last part of its state-dict name, such as `weight` in `layer1.0.conv1.weight`; empty if the node's name is all of it.
     pub name: &'static str,
     /// Its shape, as in PyTorch.
     pub shape: Vec<usize>,
-    /// What it is before training.
+    /// Its initialisation.
     pub init: Init,
-    /// What becomes of it in training.
+    /// How it is used in training.
     pub kind: ParameterKind,
     /// Whether weight decay applies to it.
     pub decay: bool,
-    /// Values that must stay above this one, such as a variance whose root is taken; none may be not finite in any case.
+    /// Exclusive lower bound of its values, such as 0 for a variance; values must be finite in any case.
     pub above: Option<f32>,
 }
 
@@ -48,15 +48,20 @@ impl Parameter {
         Self { name: "weight", shape, init, kind: ParameterKind::Weight, decay: true, above: None }
     }
 
-    /// One value for each channel, learned in full precision without weight decay.
+    /// One value per channel, learned in full precision without weight decay.
     pub fn per_channel(name: &'static str, channels: usize, init: f32) -> Self {
         let (shape, init) = (vec![channels], Init::Constant(init));
         Self { name, shape, init, kind: ParameterKind::Learned, decay: false, above: None }
     }
 
-    /// One statistic for each channel.
+    /// One running statistic per channel.
     pub fn running(name: &'static str, channels: usize, init: f32) -> Self {
         Self { kind: ParameterKind::Running, ..Self::per_channel(name, channels, init) }
+    }
+
+    /// Its state-dict name at a node of this name.
+    pub fn full_name(&self, node: &str) -> String {
+        if self.name.is_empty() { node.to_owned() } else { format!("{node}.{}", self.name) }
     }
 
     /// Number of values.

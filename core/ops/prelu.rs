@@ -1,4 +1,5 @@
-//! Parametric rectifier (He et al., ICCV 2015): `x` above 0, below it times a learned slope, one for all channels or one for each.
+//! Parametric rectifier (He et al., ICCV 2015): `x` above 0, below it `x` times a learned slope, per layer or per
+//! channel.
 
 use super::{OpError, Operator, Parameter, one};
 use crate::graph::Shape;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct Prelu {
     /// Whether each channel has a slope of its own.
     pub per_channel: bool,
-    /// The slope before training.
+    /// Initial slope.
     pub init: f64,
 }
 

@@ -1,5 +1,5 @@
-//! A learned scale and shift for each channel, `weight x + bias`: layer scale (Touvron et al., ICCV 2021), and what is left of a
-//! batch-norm whose statistics were folded.
+//! A learned scale and shift per channel, `weight x + bias`: layer scale (Touvron et al., ICCV 2021), or a batch-norm
+//! with folded statistics.
 
 use super::{OpError, Operator, Parameter, one};
 use crate::graph::Shape;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Scale {
-    /// The scale before training.
+    /// Initial scale.
     pub init: f64,
     /// Whether there is a shift.
     pub bias: bool,

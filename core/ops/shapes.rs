@@ -1,11 +1,11 @@
-//! What operators ask of the shapes of their inputs, and what is wrong with them.
+//! Requirements of operators on the shapes of their inputs, and their errors.
 
 use crate::graph::Shape;
 
 /// Why an operator cannot take its inputs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpError {
-    /// Another number of inputs.
+    /// Wrong number of inputs.
     #[error("takes {expected}, got {found}")]
     Inputs {
         /// What it takes, in words.
@@ -21,7 +21,7 @@ pub enum OpError {
         /// Input or output channels.
         channels: usize,
     },
-    /// Inputs that must be alike are not.
+    /// Inputs that must be equal are not.
     #[error("{what} of its inputs differ: {left} and {right}")]
     Differ {
         /// What must be the same.
@@ -37,9 +37,12 @@ pub enum OpError {
         /// Which dimension.
         what: &'static str,
     },
-    /// A window is larger than the image that it goes over, in words.
+    /// A window that is larger than the padded image, in words.
     #[error("{0}; use larger images")]
     ImageTooSmall(String),
+    /// An image in place of tokens.
+    #[error("takes tokens, dim x tokens x 1, got {0}; the operator tokens makes them of an image")]
+    Image(Shape),
     /// An attribute does not fit the input, in words.
     #[error("{0}")]
     Attribute(String),
@@ -64,11 +67,22 @@ pub fn two(inputs: &[Shape]) -> Result<[Shape; 2], OpError> {
     inputs.try_into().map_err(|_| OpError::Inputs { expected: "two inputs", found: inputs.len() })
 }
 
-/// The one shape that two inputs have.
+/// The shape of two inputs that must be equal.
 ///
 /// # Errors
-/// Another number of inputs, or two shapes.
+/// Another number of inputs, or different shapes.
 pub fn same(inputs: &[Shape]) -> Result<Shape, OpError> {
     let [left, right] = two(inputs)?;
     if left == right { Ok(left) } else { Err(OpError::Differ { what: "shapes", left, right }) }
+}
+
+/// The shape of the only input, tokens.
+///
+/// # Errors
+/// Another number of inputs, or an image.
+pub fn tokens(inputs: &[Shape]) -> Result<Shape, OpError> {
+    match one(inputs)? {
+        input if input.width == 1 => Ok(input),
+        input => Err(OpError::Image(input)),
+    }
 }

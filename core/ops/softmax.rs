@@ -1,4 +1,5 @@
-//! Softmax, `exp(x_i) / sum_j exp(x_j)`, along one axis. In attention, `heads x queries x keys`, that is the width.
+//! Softmax, `exp(x_i) / sum_j exp(x_j)`, along one axis. In attention, with `heads x queries x keys`, that is the
+//! width.
 
 use super::{OpError, Operator, one};
 use crate::graph::Shape;

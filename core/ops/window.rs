@@ -1,32 +1,32 @@
-//! Windows that go over an image: of convolutions and pools.
+//! Sliding windows of convolutions and pools.
 
 use super::OpError;
 use crate::graph::Shape;
 use serde::{Deserialize, Serialize};
 
-/// Where a window is placed on an image. Pairs are height and width.
+/// A sliding window on an image. Pairs are height and width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Window {
-    /// Sides of the window, in pixels.
+    /// Height and width of the window, in pixels.
     pub kernel: [usize; 2],
-    /// Steps between neighbouring windows, in pixels.
+    /// Distance between neighbouring windows, in pixels.
     pub stride: [usize; 2],
-    /// Distance between neighbouring values of a window, in pixels.
+    /// Distance between neighbouring elements of a window, in pixels.
     pub dilation: [usize; 2],
-    /// Border around the image: top, left, bottom, right, in pixels.
+    /// Padding of the image: top, left, bottom, right, in pixels.
     pub padding: [usize; 4],
 }
 
 impl Window {
-    /// A single pixel at each place.
+    /// A single pixel.
     pub const POINT: Self = Self { kernel: [1; 2], stride: [1; 2], dilation: [1; 2], padding: [0; 4] };
 
-    /// A square window that is moved and padded equally on all sides.
+    /// A square window with equal stride and padding on both axes.
     pub const fn square(kernel: usize, stride: usize, padding: usize) -> Self {
         Self { kernel: [kernel; 2], stride: [stride; 2], dilation: [1; 2], padding: [padding; 4] }
     }
 
-    /// Height and width of what the windows of an image give, floored on each axis.
+    /// Height and width of the output, floored on each axis.
     ///
     /// # Errors
     /// Sides of 0, and windows that do not fit into the padded image.
@@ -45,8 +45,8 @@ impl Window {
         }
     }
 
-    /// The same for a pool, whose windows must all reach into the image. `ceil` adds a last window that is only partly in the
-    /// padded image, if it begins in the image or in the border before it, as PyTorch's `ceil_mode`.
+    /// The same for a pool, whose windows must all overlap the image. `ceil` adds a last window that is only partly
+    /// inside the padded image, if it begins inside the image or the padding before it, as PyTorch's `ceil_mode`.
     ///
     /// # Errors
     /// As [`Self::output`]; padding by more than half a window.
@@ -78,13 +78,13 @@ impl Window {
         OpError::ImageTooSmall(format!("{window} does not fit a {input} input"))
     }
 
-    /// The border as pairs of what is before and behind an axis.
+    /// The padding before and after, per axis.
     pub fn pairs(&self) -> [(usize, usize); 2] {
         let [top, left, bottom, right] = self.padding;
         [(top, bottom), (left, right)]
     }
 
-    /// The area of the output with unfloored sides, multiplied as floats and truncated, as LIMPQ's published code counts it.
+    /// The output area with unfloored sides, multiplied as floats and truncated, as LIMPQ's published code counts it.
     pub(crate) fn truncated_area(&self, input: Shape) -> u64 {
         let side = |axis: usize, size: usize| {
             self.room(axis, size).unwrap_or_default() as f64 / self.stride[axis] as f64 + 1.0

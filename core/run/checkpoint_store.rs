@@ -1,4 +1,4 @@
-//! The store of checkpoints in a run's folder: one file for each, known by stage and step.
+//! The store of checkpoints in a run's folder: one file per checkpoint, named after stage and step.
 
 use crate::{
     store::{
@@ -11,13 +11,13 @@ use crate::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// When a stage saves where it is, beside the end of each epoch.
+/// When a stage saves checkpoints, besides the end of each epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckpointOptions {
     /// Number of steps between checkpoints; 0 saves at the end of each epoch only.
     pub every_steps: usize,
-    /// How many of a stage are kept. An earlier one serves if the latest is damaged.
+    /// Number of checkpoints to keep per stage. An earlier one is used if the latest is damaged.
     pub last: usize,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct CheckpointStore<'a> {
     pub folder: &'a Folder,
     pub inputs: &'a str,
     pub options: &'a CheckpointOptions,
-    /// Told of checkpoints that are there and not used.
+    /// Told about checkpoints that exist but are not used.
     pub progress: &'a dyn Progress,
 }
 
@@ -42,19 +42,19 @@ impl CheckpointStore<'_> {
         self.folder.names(&checkpoints(label))
     }
 
-    /// Removes all that were made from these inputs, whatever they are called.
+    /// Removes all checkpoints made from these inputs, whatever their names.
     pub fn clear_all(&self) -> Result<(), WriteError> {
         let mut names = self.folder.names(CHECKPOINTS);
         names.retain(|name| self.folder.made_from(name, self.inputs));
         self.folder.remove(&names)
     }
 
-    /// Removes those of a stage, when its result is kept.
+    /// Removes the checkpoints of a stage, once its result is kept.
     pub fn clear(&self, label: &str) -> Result<(), WriteError> {
         self.folder.remove(&self.names(label))
     }
 
-    /// Files that look like checkpoints of a stage but are not on record: copied from elsewhere, or written a moment before
+    /// Files that look like checkpoints of a stage but are not on record: copied from elsewhere, or written just before
     /// the program was killed.
     fn strangers(&self, label: &str) -> Vec<String> {
         let known = self.names(label);
@@ -77,8 +77,9 @@ impl Checkpoints for CheckpointStore<'_> {
             match found {
                 Ok(checkpoint) => {
                     for Damaged { path, why } in damaged {
-                        self.progress
-                            .remark(&format!("{path} is passed over: {why}; an earlier checkpoint serves, {name}"));
+                        self.progress.remark(&format!(
+                            "{path} is not used: {why}; the earlier checkpoint {name} is used instead"
+                        ));
                     }
                     return Ok(Some(checkpoint));
                 }
@@ -101,7 +102,7 @@ impl Checkpoints for CheckpointStore<'_> {
         let name = checkpoint(label, kept.step);
         self.folder.keep(&name, self.inputs, &kept.to_bytes())?;
         let mut names = self.names(label);
-        // What was made from other inputs is of no use to anybody; a run that goes back to them trains again.
+        // Checkpoints of other inputs are removed; a run that returns to those inputs trains again.
         let (mut same, other): (Vec<_>, Vec<_>) =
             names.drain(..).partition(|name| self.folder.made_from(name, self.inputs));
         same.truncate(same.len().saturating_sub(self.options.last.max(1)));
@@ -137,6 +138,6 @@ mod tests {
         let other = CheckpointStore { inputs: "other inputs", ..store };
         assert_eq!(other.latest("pretrain"), Ok(None));
         other.keep("pretrain", &checkpoint(1)).unwrap();
-        assert_eq!(other.names("pretrain").len(), 1, "those from other inputs are of no use any more");
+        assert_eq!(other.names("pretrain").len(), 1, "those from other inputs are removed");
     }
 }

@@ -1,4 +1,4 @@
-//! Experiment configs: everything that a run does. How they are read stands in `read.rs`.
+//! Experiment configs: every setting of a run. `read.rs` reads them.
 
 use super::CheckpointOptions;
 use crate::{
@@ -40,15 +40,15 @@ impl Plugin {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SearchOptions {
-    /// Weight of the weights' indicators against the activations'; with 0, weights do not count. That which goes with the
-    /// sensitivity if not given: 2 for learned step sizes, 1 for measurements of harm.
+    /// Weight of the weights' indicators relative to the activations'; with 0, weights do not count. If not given, the
+    /// sensitivity's own: 2 for learned step sizes, 1 for measured harm.
     #[serde(default = "default_alpha")]
     pub alpha: f64,
     /// How costs are counted: "exact" or "limpq".
     #[serde(default)]
     pub accounting: Accounting,
-    /// Whether a bit-width may be chosen whose indicator is below that of the next higher one: "allow" or "forbid". As LIMPQ's
-    /// code, "forbid", with its accounting, else "allow", if not given.
+    /// Whether a bit-width may be chosen whose indicator is below that of the next higher one: "allow" or "forbid". If
+    /// not given: "forbid" with accounting "limpq", as LIMPQ's code does, else "allow".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rising_indicators: Option<RisingIndicators>,
     /// Limits by cost model: bitops = "w3a3", size = "10x", average_weight_bits = 3.
@@ -56,8 +56,8 @@ pub struct SearchOptions {
     /// Bits that layers may have, by glob: "layer1.0.conv1" = "w8a8", "layer4.*" = "w4,3,2".
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub layers: BTreeMap<String, String>,
-    /// Layers that share bits: a glob, "@residual", "@concat", "@depthwise" or "@inputs"; after "weights:" or
-    /// "acts:" only those.
+    /// Layers that share bits: a glob, "@residual", "@concat", "@depthwise" or "@inputs"; with the prefix "weights:" or
+    /// "acts:", only those bits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub share: Vec<String>,
 }
@@ -70,7 +70,7 @@ fn default_image_bits() -> u8 {
     FIXED_BITS
 }
 
-/// A limit as written; a bare number may stand without quotes.
+/// A limit as written; a bare number needs no quotes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "expected a limit such as \"w3a3\", \"10x\", \"8MiB\" or 3")]
 pub enum Limit {
@@ -83,7 +83,7 @@ pub enum Limit {
 }
 
 impl SearchOptions {
-    /// The rule on rising indicators: the one given, or the one that goes with the accounting.
+    /// The rule on rising indicators: the given one, or the default of the accounting.
     pub fn rising(&self) -> RisingIndicators {
         self.rising_indicators.unwrap_or(RisingIndicators::with(self.accounting))
     }
@@ -101,7 +101,7 @@ impl SearchOptions {
     /// The rules on single layers and the shares.
     ///
     /// # Errors
-    /// The key of the first that cannot be read, and why.
+    /// The key of the first entry that cannot be read, and why.
     pub fn rules(&self) -> Result<Rules, (String, RuleError)> {
         let rule = |(layers, bits): (&String, &String)| {
             format!("{layers}={bits}").parse::<Rule>().map_err(|error| (format!("search.layers.{layers}"), error))
@@ -120,10 +120,11 @@ impl SearchOptions {
 pub struct Config {
     /// What the experiment is called.
     pub name: String,
-    /// Seeds starting weights, data order and sampling.
+    /// Seed of initialisation, data order and sampling.
     #[serde(default)]
     pub seed: u64,
-    /// Where tensors live: "flex", "libtorch", "libtorch:cuda:0" or "cuda:0"; a list shares each batch among several.
+    /// Where tensors live: "flex", "libtorch", "libtorch:cuda:0" or "cuda:0"; with a list, each batch is divided among
+    /// the devices.
     #[serde(default)]
     pub device: Devices,
     /// Candidate bit-widths.
@@ -139,12 +140,12 @@ pub struct Config {
     pub quantizer: Plugin,
     /// What the search minimises.
     pub sensitivity: Plugin,
-    /// Who solves the integer program.
+    /// Solver of the integer program.
     pub solver: Plugin,
-    /// Where the full-precision network starts; random numbers if not given.
+    /// Weights that initialise the full-precision network; random initialisation if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<Weights>,
-    /// How the full-precision network is trained. With weights, 0 epochs unless they are given.
+    /// How the full-precision network is trained. If weights are given, the default is 0 epochs.
     #[serde(default)]
     pub pretrain: Recipe,
     /// How the indicators are trained.
@@ -158,16 +159,20 @@ pub struct Config {
     /// How the quantized network is fine-tuned.
     #[serde(default)]
     pub finetune: Recipe,
-    /// Bits of the images, as the first layer of a fine-tuned network reads them: 8, like its weights, or 32, not quantized
+    /// Bits of the images at the input of a fine-tuned network's first layer: 8, like its weights, or 32, not quantized
     /// (LIMPQ's code). Costs count 8 in either case, as LIMPQ's search does.
     #[serde(default = "default_image_bits")]
     pub image_bits: u8,
     /// How networks are evaluated.
     #[serde(default)]
     pub evaluate: Evaluate,
-    /// When a stage saves where it is.
+    /// When checkpoints are saved.
     #[serde(default)]
     pub checkpoints: CheckpointOptions,
+    /// Further stages that run after the built-in ones, each with its options: `[stages.layer_table]`. `limpq list stage` lists
+    /// them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stages: BTreeMap<String, toml::Table>,
     /// Options of the cost models behind budgets, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub cost: BTreeMap<String, toml::Table>,
@@ -188,7 +193,7 @@ pub struct Refine {
 #[serde(deny_unknown_fields, default)]
 pub struct Evaluate {
     /// Number of training images on which batch-norm statistics are re-estimated before a network is evaluated (LIMPQ
-    /// takes 6000); 0 keeps those of training.
+    /// uses 6000); 0 keeps the statistics of training.
     pub batch_norm_images: usize,
 }
 
@@ -213,7 +218,7 @@ impl Config {
         self.image_bits == 32
     }
 
-    /// The images, divided as asked.
+    /// The images, split as the config asks.
     ///
     /// # Errors
     /// Missing, truncated or foreign files, by name; a class without training images.
@@ -233,7 +238,7 @@ impl Config {
         self.search.budgets().into_iter().map(|text| Budget::new(text.clone(), options(&text))).collect()
     }
 
-    /// What a policy of this config must keep.
+    /// The constraints on a policy of this config.
     pub fn constraints<'a>(&'a self, graph: &'a Graph, budgets: &'a [Budget], rules: &'a Rules) -> Constraints<'a> {
         Constraints { graph, candidates: &self.bits, accounting: self.search.accounting, budgets, rules }
     }

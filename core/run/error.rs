@@ -21,7 +21,7 @@ impl From<DescribedError> for RunError {
     }
 }
 
-/// Why a run ended early. Artifacts of finished stages stay; the same command goes on after them.
+/// Why a run ended early. Artifacts of finished stages stay; the same command continues after them.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant passes on the error it is named after")]
 pub enum RunError {
@@ -55,4 +55,7 @@ pub enum RunError {
     Indicators(#[from] IndicatorsError),
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// A stage of a plugin, for errors of its own.
+    #[error("stage {stage}: {why}")]
+    Stage { stage: &'static str, why: String },
 }

@@ -1,14 +1,15 @@
-//! A run as a list of stages, one after another. A stage whose artifacts are there, made from the same inputs, is skipped.
+//! A run as a list of stages, executed in order. A stage is skipped if its artifacts exist and were made from the same
+//! inputs.
 
 use super::{
     Config, RunError, Setup,
     checkpoint_store::CheckpointStore,
-    record::json,
+    record::{inputs, json},
     stages::{Stage, Summary, layout, pipeline, report},
 };
 use crate::{
-    search::{Indicators, Instance, Search},
-    store::{Folder, FolderError},
+    search::{Indicators, Instance, Policy, Search},
+    store::{Folder, FolderError, Leaves},
     train::{CancelToken, Nowhere, Progress, State, TrainContext},
 };
 use std::{
@@ -17,14 +18,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where a run lies.
+/// Where a run keeps its files.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
     /// Its folder.
     pub folder: &'a Path,
-    /// Folders of other runs. What they hold that was made from the same inputs is copied from there.
+    /// Folders of other runs. Artifacts there that were made from the same inputs are copied.
     pub others: &'a [PathBuf],
-    /// Whether results in the folder that are of another run, or damaged, are made again.
+    /// Whether results in the folder that belong to another run, or are damaged, are replaced.
     pub replace: bool,
 }
 
@@ -36,7 +37,7 @@ pub fn run(config: &Config, out: &Path, progress: &dyn Progress) -> Result<Summa
     run_in(config, Place { folder: out, others: &[], replace: false }, progress, &CancelToken::default())
 }
 
-/// As [`run`], in a place of which more is said, and until somebody cancels it.
+/// As [`run`], with more control over the folder, and with cancellation.
 ///
 /// # Errors
 /// As [`run`]; [`TrainError::Interrupted`](crate::train::TrainError::Interrupted) and
@@ -51,7 +52,7 @@ pub fn run_in(
     let setup = Setup::new(config, progress)?;
     let folder = folder.begin(setup.origin()?, place.replace)?;
     let run = Run::new(&setup, &folder, progress, Some(cancel));
-    for stage in pipeline().iter().filter(|stage| stage.is_asked_for(config)) {
+    for stage in pipeline(config)?.iter().filter(|stage| stage.is_asked_for(config)) {
         run.go(stage.as_ref())?;
     }
     let summary = report(&run)?;
@@ -87,7 +88,7 @@ pub enum StageState {
     Damaged(String),
 }
 
-/// All stages in order, as they stand in a folder, which may be missing. Nothing is changed there.
+/// All stages in order, with their state in a folder, which may be missing. Nothing is changed there.
 ///
 /// # Errors
 /// A damaged record, files in the folder that no run wrote.
@@ -111,7 +112,7 @@ pub fn report_stages(setup: &Setup, folder: &Path) -> Result<Vec<StageReport>, R
         to_run.extend(leaves.names().into_iter().map(str::to_owned));
         Ok(state)
     };
-    let stages = pipeline().into_iter().map(|stage| {
+    let stages = pipeline(setup.config)?.into_iter().map(|stage| {
         let leaves = stage.leaves();
         let (name, does, state) = (stage.name().to_owned(), stage.does(), state(stage.as_ref())?);
         Ok(StageReport { name, does, reads: leaves.reads, leaves: leaves.always, state })
@@ -119,22 +120,25 @@ pub fn report_stages(setup: &Setup, folder: &Path) -> Result<Vec<StageReport>, R
     stages.collect()
 }
 
-/// What a folder has of a stage.
+/// What a folder holds of a stage.
 enum Found {
-    /// All of it.
+    /// All artifacts.
     All,
-    /// Not all; the hash of the stage's inputs.
+    /// Not all of them; the hash of the stage's inputs.
     Key(String),
-    /// It cannot be known yet.
+    /// Not known yet.
     Not,
     /// The config leaves the stage nothing to do.
     NothingToDo,
 }
 
-/// A run at work: what its stages are given.
-pub(super) struct Run<'a> {
+/// A run in progress: what its stages work with.
+pub struct Run<'a> {
+    /// The config with everything that it names read and built.
     pub setup: &'a Setup<'a>,
+    /// The config.
     pub config: &'a Config,
+    /// Where artifacts are kept.
     pub folder: &'a Folder,
     /// Data, devices, seed, observer, cancellation.
     pub train: TrainContext<'a>,
@@ -162,7 +166,7 @@ impl<'a> Run<'a> {
         Self { setup, config: setup.config, folder, train, made: RefCell::default() }
     }
 
-    /// Runs a stage unless what it leaves is there.
+    /// Runs a stage unless its artifacts exist.
     fn go(&self, stage: &dyn Stage) -> Result<(), RunError> {
         if let Found::Key(key) = self.find(stage)? {
             stage.run(self, &key)?;
@@ -189,31 +193,41 @@ impl<'a> Run<'a> {
         self.made.borrow_mut().extend(there.map(|name| (name.to_owned(), key.to_owned())));
     }
 
-    /// Whether an earlier stage has left a file of this name.
+    /// The default of [`Stage::key`]: a hash of the program, the data, the seed and the model, of the content of the files
+    /// that a stage reads, and of the settings that it depends on.
+    pub fn key(&self, leaves: &Leaves) -> String {
+        let config = toml::Value::try_from(self.config).expect("a config is plain data");
+        let at = |path: &&str| path.split('.').try_fold(&config, |table, key| table.get(key)).cloned();
+        let settings: Vec<Option<toml::Value>> = leaves.settings.iter().map(at).collect();
+        let reads: Vec<String> = leaves.reads.iter().map(|name| self.content_of(name)).collect();
+        inputs(&[&self.setup.basis, &reads, &settings])
+    }
+
+    /// Whether an earlier stage has written a file of this name.
     pub fn has(&self, name: &str) -> bool {
         self.made.borrow().contains_key(name)
     }
 
-    /// Hash of the inputs of an artifact that an earlier stage has left.
+    /// Hash of the inputs of an artifact of an earlier stage.
     pub fn inputs_of(&self, name: &str) -> String {
         self.made.borrow().get(name).cloned().unwrap_or_default()
     }
 
-    /// Hash of the content of such an artifact; empty if none is there.
+    /// Hash of the content of such an artifact; empty if there is none.
     pub fn content_of(&self, name: &str) -> String {
         self.folder.content(name, &self.inputs_of(name)).unwrap_or_default()
     }
 
-    /// Such an artifact.
+    /// Reads such an artifact.
     ///
     /// # Errors
-    /// When it is damaged, or was removed meanwhile.
+    /// When it is damaged, or was removed in the meantime.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, RunError> {
         let gone = || FolderError::Gone(self.folder.path().join(name).display().to_string());
         Ok(self.folder.find(name, &self.inputs_of(name))?.ok_or_else(gone)?)
     }
 
-    /// A network that an earlier stage has left.
+    /// Reads a network that an earlier stage has written.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -221,8 +235,16 @@ impl<'a> Run<'a> {
         Ok(State::from_bytes(&self.read(name)?, name)?)
     }
 
-    /// The indicators that an earlier stage has left. They are read back, so that a run that goes on later computes with the same
-    /// numbers.
+    /// Reads a policy that an earlier stage has written.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn policy(&self, name: &str) -> Result<Policy, RunError> {
+        Ok(Policy::from_bytes(&self.read(name)?, name, Some(&self.setup.graph))?)
+    }
+
+    /// Reads the indicators that an earlier stage has written. They are always read back from the file, so that a
+    /// resumed run computes with the same values.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -230,18 +252,21 @@ impl<'a> Run<'a> {
         Ok(Indicators::from_bytes(&self.read("indicators.json")?)?)
     }
 
-    /// Works with the search and its integer program.
+    /// Calls `work` with the search and its integer program.
     ///
     /// # Errors
-    /// Those of `work`; indicators that do not fit.
-    pub fn searching<R>(&self, work: impl FnOnce(&Search, &Instance) -> Result<R, RunError>) -> Result<R, RunError> {
+    /// Those of `work`; indicators that do not fit the network.
+    pub(super) fn searching<R>(
+        &self,
+        work: impl FnOnce(&Search, &Instance) -> Result<R, RunError>,
+    ) -> Result<R, RunError> {
         let indicators = self.indicators()?;
         let search = self.setup.search(&indicators);
         work(&search, &search.instance()?)
     }
 
     /// The checkpoints of the stage whose inputs have this hash.
-    pub fn checkpoints<'s>(&'s self, key: &'s str) -> CheckpointStore<'s> {
+    pub(super) fn checkpoints<'s>(&'s self, key: &'s str) -> CheckpointStore<'s> {
         let options = &self.config.checkpoints;
         CheckpointStore { folder: self.folder, inputs: key, options, progress: self.train.progress }
     }

@@ -1,7 +1,8 @@
-//! Configs are read strictly from TOML, environment variables and `key=value` pairs; errors point at line and column, or at
-//! what was laid over the file.
+//! Reads configs strictly from TOML, environment variables and `key=value` pairs. Errors name line and column, or the
+//! setting that overrides the file.
 
 use super::{
+    Stage,
     config::{Config, Plugin},
     variables::{Variable, VariableError, variables},
 };
@@ -14,9 +15,9 @@ use crate::{
     settings::{Setting, UnreadableSetting},
     train::{Keep, Recipe, Split},
 };
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
-/// Largest magnitude of a gradient's element in joint training, as LIMPQ publishes it.
+/// Largest magnitude of a gradient element in joint training, as published by LIMPQ.
 const INDICATORS_CLIP_VALUE: f64 = 1.0;
 
 /// What is wrong with a config.
@@ -27,7 +28,7 @@ pub enum ConfigError {
     Read {
         /// The file.
         path: String,
-        /// What the system said.
+        /// The system's error.
         error: std::io::Error,
     },
     /// Not TOML; the message has line and column.
@@ -35,7 +36,7 @@ pub enum ConfigError {
     Syntax {
         /// The file.
         path: String,
-        /// What the parser said.
+        /// The parser's error.
         message: String,
     },
     /// A key or value is wrong.
@@ -49,20 +50,20 @@ pub enum ConfigError {
     /// A setting that is not `key=value`.
     #[error(transparent)]
     Set(#[from] UnreadableSetting),
-    /// An environment variable that is no setting.
+    /// An environment variable that looks like a setting but is not one.
     #[error(transparent)]
     Variable(#[from] VariableError),
 }
 
-/// A setting that is laid over the file, and where it came from.
+/// A setting that overrides the file, and where it came from.
 struct Override {
     shown: String,
     setting: Setting,
 }
 
 impl Config {
-    /// Reads a file, lays environment variables (`LIMPQ__SEARCH__ALPHA=1.5`) and then `key=value` pairs over it, and
-    /// checks everything, plugins' own options included. Every default is written out in what it returns.
+    /// Reads a file, overrides it by environment variables (`LIMPQ__SEARCH__ALPHA=1.5`) and then by `key=value` pairs,
+    /// and checks everything, the plugins' own options included. The returned config has every default written out.
     ///
     /// # Errors
     /// Point at the line and column of the file, at the variable, or at the pair.
@@ -95,7 +96,8 @@ impl Config {
             Self::over(file.clone(), kept.map(|(_, kept)| &kept.setting))
         };
         Self::over(file.clone(), overrides.iter().map(|kept| &kept.setting)).map_err(|error| {
-            // What brought the value, or else that without which nothing is wrong: some mistakes are in two values together.
+            // The setting that gives the offending value, or else the setting without which there is no error: some
+            // errors are in two values together.
             let brought = overrides.iter().rev().find(|one| brings(&one.setting, &error.path));
             let alone = || (0..overrides.len()).rev().find(|&place| without(place).is_ok());
             let place = match brought.or_else(|| alone().map(|place| &overrides[place])) {
@@ -120,7 +122,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Checks the model and writes every default of it out; beside its own options it may have `fixed`.
+    /// Checks the model and writes out all its defaults; `fixed` is allowed besides its own options.
     fn resolve_model(&mut self) -> Result<(), OptionsError> {
         let Plugin { name, options } = &mut self.model;
         *options = graph::resolved(name, options).map_err(|error| match error {
@@ -132,7 +134,7 @@ impl Config {
         Ok(())
     }
 
-    /// Checks plugins and recipes and writes every default of the plugins out.
+    /// Checks plugins and recipes and writes out all defaults of the plugins.
     fn resolve(&mut self) -> Result<(), OptionsError> {
         fn plugin<P: ?Sized + Kind>(section: &str, plugin: &mut Plugin) -> Result<(), OptionsError> {
             let entry = registry::find::<P>(&plugin.name)
@@ -190,18 +192,26 @@ impl Config {
             registry::find::<dyn CostModel>(name)
                 .map_err(|error| OptionsError { path: format!("search.budgets.{name}"), message: error.to_string() })?;
         }
-        for (name, options) in &mut self.cost {
-            let entry = registry::find::<dyn CostModel>(name)
-                .map_err(|error| OptionsError { path: format!("cost.{name}"), message: error.to_string() })?;
-            *options = (entry.resolve)(options).map_err(|error| OptionsError {
-                path: format!("cost.{name}.{}", error.path),
-                message: error.message,
-            })?;
+        fn by_name<P: ?Sized + Kind>(
+            section: &str,
+            plugins: &mut BTreeMap<String, toml::Table>,
+        ) -> Result<(), OptionsError> {
+            for (name, options) in plugins {
+                let path = format!("{section}.{name}");
+                let entry = registry::find::<P>(name)
+                    .map_err(|error| OptionsError { path: path.clone(), message: error.to_string() })?;
+                *options = (entry.resolve)(options).map_err(|error| {
+                    let path = format!("{path}.{}", error.path).trim_end_matches('.').to_owned();
+                    OptionsError { path, message: error.message }
+                })?;
+            }
+            Ok(())
         }
-        Ok(())
+        by_name::<dyn CostModel>("cost", &mut self.cost)?;
+        by_name::<dyn Stage>("stages", &mut self.stages)
     }
 
-    /// That the sensitivity gets from the quantizer what it asks for; hours of training must not end in finding out.
+    /// Checks that the quantizer gives the indicators that the sensitivity asks for, before hours of training.
     fn check_indicators(&self) -> Result<(), OptionsError> {
         let fault = |path: &str, message: String| OptionsError { path: path.into(), message };
         let sensitivity = self.sensitivity.build::<dyn crate::train::Sensitivity>();
@@ -213,8 +223,8 @@ impl Config {
     }
 }
 
-/// Defaults that depend on what else the config says: LIMPQ's recipe clips gradients where indicators are trained, and an
-/// alpha goes with each sensitivity.
+/// Defaults that depend on other settings: LIMPQ's recipe clips gradients where indicators are trained, and alpha
+/// depends on the sensitivity.
 fn default_of_stages(merged: &mut toml::Table) {
     let indicators = merged.entry("indicators").or_insert_with(|| toml::Table::new().into());
     if let Some(indicators) = indicators.as_table_mut() {
@@ -226,16 +236,16 @@ fn default_of_stages(merged: &mut toml::Table) {
     }
 }
 
-/// The alpha of a sensitivity that can be built; what is wrong with others is told later.
+/// The alpha of a sensitivity that can be built; other faults are reported later.
 fn alpha_of(sensitivity: &toml::Value) -> Option<f64> {
     let sensitivity: Plugin = sensitivity.clone().try_into().ok()?;
     Some(sensitivity.build::<dyn crate::train::Sensitivity>().ok()?.alpha())
 }
 
-/// What a recipe asks for that its stage does not have.
+/// A recipe setting that does not apply to its stage.
 fn stage_fault(section: &str, recipe: &Recipe, split: &Split) -> Option<(&'static str, String)> {
     if section == "pretrain" && recipe.distillation > 0.0 {
-        return Some(("distillation", "there is no teacher to distil from before pre-training".to_owned()));
+        return Some(("distillation", "before pre-training there is no teacher to distil from".to_owned()));
     }
     if section == "indicators" && recipe.keep == Keep::Best {
         let message = "indicators are those of the last step; \"best\" is for pretrain and finetune".to_owned();
@@ -248,7 +258,7 @@ fn stage_fault(section: &str, recipe: &Recipe, split: &Split) -> Option<(&'stati
     None
 }
 
-/// Whether a setting has the value that a dotted path leads to.
+/// Whether a setting gives the value at a dotted path.
 fn brings(setting: &Setting, path: &str) -> bool {
     fn has(value: &toml::Value, rest: &str) -> bool {
         match value {
@@ -263,7 +273,7 @@ fn brings(setting: &Setting, path: &str) -> bool {
     rest.is_some_and(|rest| has(&setting.value, rest))
 }
 
-/// What is left of a dotted path behind a key, which may have dots of its own.
+/// The rest of a dotted path after a key, which may contain dots.
 fn after<'p>(path: &'p str, key: &str) -> Option<&'p str> {
     let rest = path.strip_prefix(key)?;
     match rest.strip_prefix('.') {

@@ -1,4 +1,4 @@
-//! What a run depends on, as hashes, and what is written down about it.
+//! The inputs of a run as hashes, and the record of program and data in `versions.json`.
 
 use super::Config;
 use crate::{
@@ -23,18 +23,19 @@ pub(super) fn fingerprint(data: &Data) -> Result<String, DatasetError> {
     Ok(hash::of_bytes(text.as_bytes()))
 }
 
-/// Hash of the running program: another build may compute other numbers, whatever its version says.
+/// Hash of the running program: another build may compute other values, whatever its version number.
 pub(super) fn program() -> std::io::Result<String> {
     let bytes = std::env::current_exe().and_then(std::fs::read)?;
     Ok(hash::of_bytes(&bytes))
 }
 
-/// Hash of an integer program: limits and costs, losses if it has any. Costs may be read from files, whose names say little.
+/// Hash of an integer program: limits, costs, and losses if it has any. Costs may come from files, so their names are
+/// not enough.
 pub(super) fn of_problem(problem: &Problem) -> String {
     hash::of_bytes(format!("{problem:?}").as_bytes())
 }
 
-/// What computed the results, and the images, weights and costs that they are from.
+/// The contents of `versions.json`: program, images, weights and costs that the results depend on.
 pub(super) fn versions(
     program: &str,
     images: &str,

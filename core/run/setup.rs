@@ -1,5 +1,4 @@
-//! What a run needs before its first stage. Everything that can be wrong with a config comes to light here, not after hours of
-//! training.
+//! What a run needs before its first stage. Every error in a config is found here, not after hours of training.
 
 use super::{
     Config, RunError,
@@ -23,23 +22,23 @@ pub struct Setup<'a> {
     pub config: &'a Config,
     /// The images.
     pub data: Data,
-    /// What builds the network.
+    /// Describes the network.
     pub model: Box<dyn Model>,
     /// The network.
     pub graph: Arc<Graph>,
     /// How tensors are quantized.
     pub quantizer: Arc<dyn Quantizer>,
-    /// The limits, with what they are limits of.
+    /// The budgets with their cost models.
     pub budgets: Vec<Budget>,
     /// The rules on single layers.
     pub rules: Rules,
-    /// Who solves the integer program.
+    /// Solver of the integer program.
     pub solver: Box<dyn Solver>,
-    /// Given weights.
+    /// The weights that the config gives, if any.
     pub weights: Option<Loaded>,
     /// Where tensors live; at least one.
     pub devices: Vec<Device>,
-    /// Hash of what every stage depends on.
+    /// Hash of the inputs of every stage.
     pub(super) basis: String,
     /// Hash of the program.
     program: String,
@@ -48,11 +47,11 @@ pub struct Setup<'a> {
 }
 
 impl<'a> Setup<'a> {
-    /// Reads and builds everything. What whoever believes the results should know is told to `progress`.
+    /// Reads and builds everything. Remarks that affect how results should be read go to `progress`.
     ///
     /// # Errors
-    /// Unreadable data; a network that does not fit it; budgets and rules that no policy keeps; weights that do not fit; a
-    /// device that does not work.
+    /// Unreadable data; a network that does not fit it; budgets and rules that no policy satisfies; weights that do not
+    /// fit; a device that does not work.
     pub fn new(config: &'a Config, progress: &dyn Progress) -> Result<Self, RunError> {
         start_threads()?;
         let data = config.data()?;
@@ -93,7 +92,7 @@ impl<'a> Setup<'a> {
         })
     }
 
-    /// What a policy must keep.
+    /// The constraints on a policy.
     pub fn constraints(&self) -> Constraints<'_> {
         self.config.constraints(&self.graph, &self.budgets, &self.rules)
     }
@@ -104,13 +103,13 @@ impl<'a> Setup<'a> {
         Search { constraints: self.constraints(), indicators, alpha: search.alpha, rising: search.rising() }
     }
 
-    /// What the results are from.
+    /// What the results are made from.
     pub(super) fn origin(&self) -> Result<Origin, RunError> {
         let versions = versions(&self.program, &self.images, &self.costs()?, self.config, self.weights.as_ref());
         Ok(Origin { config: self.config.to_toml(), versions })
     }
 
-    /// The integer program before there are indicators: its limits and costs.
+    /// The integer program without indicators: its limits and costs.
     fn costs(&self) -> Result<Problem, RunError> {
         Ok(Instance::new(&self.constraints(), |_, _| Some(0.0)).map_err(SearchError::Instance)?.problem)
     }

@@ -5,8 +5,8 @@ use std::ffi::OsString;
 
 const START: &str = "LIMPQ__";
 
-/// The keys that a config may begin with.
-const SECTIONS: [&str; 20] = [
+/// The top-level keys of a config.
+const SECTIONS: [&str; 21] = [
     "name",
     "seed",
     "device",
@@ -26,20 +26,21 @@ const SECTIONS: [&str; 20] = [
     "image_bits",
     "evaluate",
     "checkpoints",
+    "stages",
     "cost",
 ];
 
-/// An environment variable that looks like a setting and is none.
+/// An environment variable that looks like a setting but is not one.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum VariableError {
-    /// One underscore where two belong.
+    /// One underscore in place of two.
     #[error(
-        "the environment variable {name} sets nothing: two underscores stand before each part of a key. Call it {right}, or unset it"
+        "the environment variable {name} sets nothing: each part of a key needs two underscores before it. Rename it to {right}, or unset it"
     )]
     Underscores {
         /// What it is called.
         name: String,
-        /// What it was probably meant to be called.
+        /// The name that was probably meant.
         right: String,
     },
     /// A part of the key is empty.
@@ -53,7 +54,7 @@ pub enum VariableError {
     Unicode(String),
 }
 
-/// A variable that sets something.
+/// A variable that is a setting.
 #[derive(Debug, PartialEq)]
 pub(super) struct Variable {
     pub name: String,
@@ -61,8 +62,8 @@ pub(super) struct Variable {
     pub setting: Setting,
 }
 
-/// Those that set something, by name. What does not start with LIMPQ is nobody's business here, nor is what starts so and has
-/// no section of a config in its name, such as `LIMPQ_TEST_DEVICE`.
+/// The variables that are settings, by name. Ignored are those that do not start with LIMPQ, and those without a
+/// section of a config in their name, such as `LIMPQ_TEST_DEVICE`.
 pub(super) fn variables(all: impl Iterator<Item = (OsString, OsString)>) -> Result<Vec<Variable>, VariableError> {
     let mut found = vec![];
     for (name, value) in all {
@@ -84,7 +85,7 @@ pub(super) fn variables(all: impl Iterator<Item = (OsString, OsString)>) -> Resu
     Ok(found)
 }
 
-/// A name such as `LIMPQ_SEARCH_ALPHA`.
+/// Refuses names such as `LIMPQ_SEARCH_ALPHA`.
 fn misspelt(name: &str, upper: &str) -> Result<(), VariableError> {
     let Some(key) = upper.strip_prefix("LIMPQ_") else { return Ok(()) };
     let (section, rest) = key.split_once('_').unwrap_or((key, ""));

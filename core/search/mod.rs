@@ -1,55 +1,32 @@
 //! The search half: bits, costs, indicators and the integer program. No tensor type is imported here.
 
-mod allowed;
-mod audit;
-mod budget;
+mod analysis;
 mod constraints;
-mod cost;
-mod deadline;
-mod front;
-mod indicators;
-mod infeasible;
-mod instance;
-mod network;
-mod other_names;
-mod pickle;
-mod policy;
-mod policy_file;
+mod formats;
 mod problem;
-mod refine;
-mod rising;
-mod rules;
-mod scale;
-#[expect(clippy::module_inception, reason = "the search itself is what this module is named after")]
-mod search;
-mod share;
-mod solver;
-mod stability;
-mod sweep;
-mod top;
+mod solve;
 
 pub use crate::bits::{BitWidth, BitsError, Candidates, Precision};
-pub use allowed::{Allowed, Class};
-
-pub use budget::{BudgetError, BudgetText, Limits};
-pub use constraints::{Budget, Constraints, ConstraintsError, Stated};
-pub use cost::{Accounting, Added, CostError, CostModel, CostTable, Step, Sum, Unit, uniform_precisions};
-pub use deadline::Deadline;
-pub use front::{Axis, Cell, Front, FrontBudget, FrontError, FrontPoint, MOST_POINTS, Steps, upper_ends};
-pub use indicators::{INDICATORS_SCHEMA, Indicators, IndicatorsError, LayerIndicators, Provenance};
-pub use infeasible::{Infeasible, Reach, Refused};
-pub use instance::{Instance, InstanceError, Origin};
-pub use network::{Contradiction, NetworkRecord};
-pub use policy::{LayerBits, POLICY_SCHEMA, Policy, PolicyError};
-pub use problem::{Change, Choice, Costs, Group, Problem, Room, Row, Span};
-pub use refine::{Refined, refine};
-pub use rising::RisingIndicators;
-pub use rules::{Joined, Rule, RuleError, Rules, Share};
-pub use search::{BudgetUse, DEFAULT_ALPHA, Found, Search, SearchError, Uniform};
-pub use share::ShareError;
-pub use solver::{Answer, Beside, Named, Proof, Solved, Solver, SolverError, Status, solve};
-pub use stability::{Flips, Spread, Stability, noisy};
-pub use top::{Changed, Ranked, changed};
+pub use analysis::{
+    Axis, Cell, Changed, Flips, Front, FrontBudget, FrontError, FrontPoint, Infeasible, MOST_POINTS, Ranked, Reach,
+    Refined, Refused, Spread, Stability, Steps, changed, noisy, refine, upper_ends,
+};
+pub use constraints::{
+    Accounting, Added, Allowed, Budget, BudgetError, BudgetText, Class, Constraints, ConstraintsError, CostError,
+    CostModel, CostTable, Joined, Limits, RisingIndicators, Rule, RuleError, Rules, Share, Stated, Step, Sum, Unit,
+    uniform_precisions,
+};
+pub use formats::{
+    Contradiction, INDICATORS_SCHEMA, Indicators, IndicatorsError, LayerBits, LayerIndicators, NetworkRecord,
+    POLICY_SCHEMA, Policy, PolicyError, Provenance,
+};
+pub use problem::{
+    Change, Choice, Costs, Group, Instance, InstanceError, Origin, Problem, Room, Row, ShareError, Span,
+};
+pub use solve::{
+    Answer, Beside, BudgetUse, DEFAULT_ALPHA, Deadline, Found, Named, Proof, Search, SearchError, Solved, Solver,
+    SolverError, Status, Uniform, solve,
+};
 
 crate::registry::kind!(CostModel, "cost");
 crate::registry::kind!(Solver, "solver");

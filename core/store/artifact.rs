@@ -1,5 +1,5 @@
-//! Files that hold results: written to a temporary file beside their place and renamed, so that a reader (or a run that
-//! was killed) sees the old file or the new one, never half of one.
+//! Files that hold results. They are written to a temporary file next to their final path and renamed, so that a
+//! reader, or a run after a kill, sees the old file or the new one, never half of one.
 
 use serde::Serialize;
 use std::{
@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-/// How the names of files that are being written start.
+/// Prefix of the names of temporary files.
 const TEMPORARY: &str = ".limpq-";
 
 /// A file could not be written. Nothing at its path was changed.
@@ -17,24 +17,24 @@ const TEMPORARY: &str = ".limpq-";
 pub struct WriteError {
     /// The file.
     pub path: String,
-    /// What the system said.
+    /// The system's error.
     pub error: std::io::Error,
 }
 
-/// A file is there, but it is not what was written.
+/// A file exists, but is not what was written.
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[error(
     "cannot use {path}: {why}. Put it back from a copy, delete it to have it made again, or have the run replace all that is \
      damaged"
 )]
 pub struct Damaged {
-    /// The file, or several.
+    /// The file or files.
     pub path: String,
     /// What is wrong with it.
     pub why: String,
 }
 
-/// What lies at a path, in words, if it is neither a plain file or folder nor nothing. Links are not followed.
+/// What is at a path, in words, if it exists and is neither a plain file nor a folder. Links are not followed.
 pub fn not_plain(path: &Path) -> Option<&'static str> {
     path.symlink_metadata().ok().and_then(|found| in_words(found.file_type()))
 }
@@ -47,10 +47,11 @@ fn in_words(kind: FileType) -> Option<&'static str> {
     }
 }
 
-/// A file's content. Links are not followed, since they may lead anywhere, and pipes are not read, since that may never end.
+/// A file's content. Links are not followed, since they may lead anywhere; pipes are not read, since that may never
+/// end.
 ///
 /// # Errors
-/// When it is not there, not a plain file, or cannot be read.
+/// When it does not exist, is not a plain file, or cannot be read.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     match in_words(path.symlink_metadata()?.file_type()) {
         Some(what) => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {what}, not a file"))),
@@ -58,14 +59,14 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Whether a file's name is one that [`write()`] gives while it writes.
+/// Whether [`write()`] can have given this name to a temporary file.
 pub fn is_temporary(name: &str) -> bool {
-    // The library behind it draws six letters and digits.
+    // The library appends six random letters and digits.
     let drawn = name.strip_prefix(TEMPORARY);
     drawn.is_some_and(|drawn| drawn.len() == 6 && drawn.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
-/// Replaces a file's content in one step; makes its folder if need be.
+/// Replaces a file's content atomically; creates its folder if necessary.
 ///
 /// # Errors
 /// A full disk, a folder that cannot be written to.
@@ -74,7 +75,7 @@ pub fn write(path: &Path, content: &[u8]) -> Result<(), WriteError> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         std::fs::create_dir_all(folder)?;
         let mut builder = tempfile::Builder::new();
-        // Results are for others too; temporary files are private unless told otherwise. The umask still applies.
+        // Results are for others too, while temporary files are private by default. The umask still applies.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let mut file = builder.prefix(TEMPORARY).tempfile_in(folder)?;
@@ -82,7 +83,7 @@ pub fn write(path: &Path, content: &[u8]) -> Result<(), WriteError> {
         file.as_file().sync_all()?;
         let temporary = file.into_temp_path();
         std::fs::rename(&temporary, path)?;
-        // It has another name now; there is nothing to clear away.
+        // It has been renamed; there is nothing to clean up.
         let _ = temporary.keep();
         Ok(())
     };

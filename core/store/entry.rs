@@ -1,24 +1,24 @@
 //! Where an artifact lies in a run's folder.
 //!
-//! A record is a file that anybody may have written or damaged, and what stands on it is read, moved and removed. So its names
-//! are checked once, when it is read: no name of another form gets in, and none of these leads out of the folder. Which of them
-//! stages have is for the [`super::Layout`] to know.
+//! Anybody may have written or damaged a record, and its entries are read, moved and removed. So its names are checked
+//! once, when it is read: names of another form are refused, so that none leads out of the folder. Which names stages
+//! use is up to [`super::Layout`].
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Where the checkpoints of unfinished stages lie.
 pub(crate) const CHECKPOINTS: &str = "checkpoints/";
-/// Where results wait until all of them are there, if another run's are in their places.
+/// Where results wait until all of them exist, if another run's results are in their places.
 pub(super) const NEXT: &str = "next/";
 
-/// An artifact's place relative to the folder: `[next/]NAME` or `[next/]checkpoints/STAGE-STEP.safetensors`.
+/// An artifact's path relative to the folder: `[next/]NAME` or `[next/]checkpoints/STAGE-STEP.safetensors`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(super) struct Entry(String);
 
 impl Entry {
-    /// An artifact of this program, `place` being "" or [`NEXT`].
+    /// An artifact of this program; `place` is "" or [`NEXT`].
     pub fn new(place: &str, name: &str) -> Self {
         Self::try_from(format!("{place}{name}")).expect("stages name their artifacts so")
     }
@@ -46,9 +46,9 @@ impl TryFrom<String> for Entry {
     }
 }
 
-/// What is said of a name that no run gives.
+/// The error for a name that no run gives.
 pub(super) fn no_artifact(name: &str) -> String {
-    format!("{name:?} is no name that a run gives to an artifact")
+    format!("{name:?} is not a name that a run gives to an artifact")
 }
 
 impl From<Entry> for String {
@@ -69,7 +69,7 @@ fn is_plain(name: &str) -> bool {
     plain && !name.is_empty() && !name.starts_with('.')
 }
 
-/// Whether a checkpoint is called so.
+/// Whether a name is that of a checkpoint.
 pub(super) fn is_checkpoint(name: &str) -> bool {
     let stage_and_step = name.strip_suffix(".safetensors").and_then(|stem| stem.rsplit_once('-'));
     stage_and_step.is_some_and(|(stage, step)| {
@@ -77,12 +77,12 @@ pub(super) fn is_checkpoint(name: &str) -> bool {
     })
 }
 
-/// The name of a checkpoint of a stage, as people see it, after a number of steps.
+/// The name of a stage's checkpoint after a number of steps.
 pub(crate) fn checkpoint(label: &str, step: usize) -> String {
     format!("{}{step:010}.safetensors", checkpoints(label))
 }
 
-/// How the names of all checkpoints of a stage start.
+/// The common prefix of the names of a stage's checkpoints.
 pub(crate) fn checkpoints(label: &str) -> String {
     format!("{CHECKPOINTS}{}-", plain(label))
 }
@@ -128,7 +128,7 @@ mod tests {
             ".lock",
         ] {
             let error = Entry::try_from(name.to_owned()).unwrap_err();
-            assert!(error.contains("is no name that a run gives to an artifact"), "{name}: {error}");
+            assert!(error.contains("is not a name that a run gives to an artifact"), "{name}: {error}");
             assert!(serde_json::from_value::<Entry>(name.into()).is_err());
         }
     }

@@ -1,8 +1,8 @@
-//! A run's folder. Every artifact is kept with the hash of what went into it, so that a stage is skipped exactly when its
-//! result is there and its inputs have not changed.
+//! A run's folder. Every artifact is kept with the hash of its inputs, so that a stage is skipped exactly if its result
+//! exists and its inputs have not changed.
 //!
-//! Results of another run are not touched until all those of this one are there. So the folder never mixes two runs, and a
-//! run that fails leaves what was there before.
+//! Results of another run are not touched until all results of this one exist. So the folder never mixes two runs, and
+//! a run that fails leaves the earlier results unchanged.
 
 mod error;
 mod guard;
@@ -27,32 +27,32 @@ use std::{
 
 const SUMMARY: &str = "summary.json";
 
-/// An open run folder. Nobody else can open it meanwhile.
+/// An open run folder, locked against other processes.
 pub struct Folder {
     path: PathBuf,
     layout: Layout,
     record: RefCell<Record>,
-    /// Folders of other runs, which artifacts may be copied from.
+    /// Folders of other runs, from which artifacts may be copied.
     others: Vec<PathBuf>,
-    /// What the run is made from, once it has begun.
+    /// Config and versions of the run, once it has begun.
     origin: Option<Origin>,
-    /// Whether another run's results are here. They stay, and those of this run wait, until all are there.
+    /// Whether another run's results are here. They stay, and the results of this run wait in `next/`, until all exist.
     waits: bool,
-    /// Whether what is damaged is made again.
+    /// Whether damaged artifacts are made again.
     replace: bool,
-    /// Artifacts that the run found or made, with their inputs.
+    /// Artifacts that the run found or made, with the hash of their inputs.
     used: RefCell<BTreeMap<String, String>>,
-    /// Held until the folder is dropped; the system lets go of it when the program dies, however it dies. Whoever only looks
-    /// into a folder has none, and writes nothing.
+    /// Held until the folder is dropped; the system releases it when the program dies, however it dies. `None` for a
+    /// folder that is only looked at, which is never written to.
     lock: Option<Lock>,
 }
 
 impl Folder {
-    /// Opens a folder, new or of an earlier run. What a run that was killed left half done is cleared away.
+    /// Opens a folder, new or of an earlier run, and cleans up after runs that were killed.
     ///
     /// # Errors
-    /// A damaged or foreign record; files of somebody else, or links, where a run writes its own; a folder that cannot be
-    /// written to; another run that is at work in it.
+    /// A damaged or foreign record; foreign files, or links, where a run writes its own; a folder that cannot be
+    /// written to; another run in progress in it.
     pub fn open(path: &Path, layout: Layout) -> Result<Self, FolderError> {
         guard::check(path, &layout)?;
         let lock = Lock::take(path)?;
@@ -62,15 +62,15 @@ impl Folder {
         Ok(Self::new(path, layout, record, Some(lock)))
     }
 
-    /// Looks into a folder, which may be missing, without changing anything, even while a run is at work in it.
+    /// Looks into a folder, which may be missing, without changing anything, even while a run is in progress there.
     ///
     /// # Errors
-    /// A damaged or foreign record; files of somebody else, or links, where a run writes its own.
+    /// A damaged or foreign record; foreign files, or links, where a run writes its own.
     pub fn look(path: &Path, layout: Layout) -> Result<Self, FolderError> {
         guard::check(path, &layout)?;
         let mut record = Record::read(path, &layout)?;
         record.adopt(path);
-        // What waits there may be of the run that asks, too.
+        // Waiting results may belong to the run that asks, too.
         Ok(Self { waits: true, ..Self::new(path, layout, record, None) })
     }
 
@@ -88,18 +88,19 @@ impl Folder {
         }
     }
 
-    /// Looks for artifacts in the folders of other runs too. Inputs of equal hash give equal artifacts, so one that is there
-    /// need not be made again; it is copied, and this folder still holds everything.
+    /// Also looks for artifacts in the folders of other runs. Equal hashes of inputs mean equal artifacts, so one that
+    /// exists there need not be made again; it is copied, so that this folder still holds everything.
     pub fn beside(mut self, others: &[PathBuf]) -> Self {
         self.others = others.to_vec();
         self
     }
 
-    /// Begins a run, or goes on with it. If another run's results are here they stay until [`Self::finish`], and what is new
-    /// waits in `next/`. With `replace` they may be of another run, and what is damaged is made again.
+    /// Begins a run, or resumes it. If another run's results are here they stay until [`Self::finish`], and new results
+    /// wait in `next/`. `replace` allows results of another run and makes damaged ones again.
     ///
     /// # Errors
-    /// Results of another run; a config that was edited here; a folder that cannot be written to. Nothing is changed then.
+    /// Results of another run; a config that was edited here; a folder that cannot be written to. Then nothing is
+    /// changed.
     pub(crate) fn begin(mut self, origin: Origin, replace: bool) -> Result<Self, FolderError> {
         let occupied = !self.record.borrow().artifacts.is_empty() || self.path.join(SUMMARY).exists();
         let (here, waiting) = (Origin::read(&self.path), Origin::read(&self.path.join(NEXT)));
@@ -125,7 +126,7 @@ impl Folder {
             }
         }
         self.replace = replace;
-        // The config last: without it nothing has begun. The record first: it says whose files these are.
+        // The config last: without it the run has not begun. The record first: it says to which run these files belong.
         let there = here.iter().chain(&waiting).chain([&origin]).map(config_hash);
         self.record.borrow_mut().configs.extend(there);
         self.write_record()?;
@@ -135,7 +136,7 @@ impl Folder {
         Ok(self)
     }
 
-    /// What a new run would replace of an earlier one's, in words; empty when nothing would stay.
+    /// Which results of an earlier run a new one would replace, in words; empty if none would stay.
     fn replaced(&self, here: &Origin, new: &Origin) -> String {
         let Some(depending) = self.layout.depending_on(&here.differing(new, self.layout.free)) else {
             return String::new();
@@ -149,18 +150,18 @@ impl Folder {
         }
     }
 
-    /// All results are there. They take the places of another run's, of which nothing is left: its summary goes first, and
-    /// that of this run comes last, so that a summary never stands beside results of another run.
+    /// Ends a run: all results exist. They replace those of another run: its summary is removed first, and the summary
+    /// of this run is written last, so that a summary never stands next to results of another run.
     ///
     /// # Errors
-    /// A full disk, a folder that cannot be written to, results that somebody has removed meanwhile. The same run puts the
-    /// rest in place when it is started again.
+    /// A full disk, a folder that cannot be written to, results that somebody has removed in the meantime. Started
+    /// again, the same run puts the rest in place.
     pub(crate) fn finish(self, summary: &[u8]) -> Result<(), FolderError> {
         self.still_here(SUMMARY)?;
         if self.waits {
             self.put_in_place()?;
         }
-        // A run that was killed between keeping a result and clearing up after it has left some.
+        // Left by a run that was killed between keeping a result and removing its checkpoints.
         self.remove(&self.names(CHECKPOINTS))?;
         let gone = |name: &&String| !self.path.join(name).is_file();
         if let Some(gone) = self.used.borrow().keys().find(gone) {
@@ -172,7 +173,7 @@ impl Folder {
         }
         artifact::write(&self.path.join(SUMMARY), summary)?;
         if self.waits {
-            // The config first: without it nothing waits there, and what is left is cleared away at the next start.
+            // The config first: without it nothing waits there, and the rest is removed at the next start.
             for name in [CONFIG, VERSIONS] {
                 self.erase(&format!("{NEXT}{name}"))?;
             }
@@ -183,7 +184,7 @@ impl Folder {
         Ok(self.still_here(SUMMARY)?)
     }
 
-    /// Moves what waits to where it belongs, and removes what another run has left.
+    /// Moves waiting results to their places, and removes those of another run.
     fn put_in_place(&self) -> Result<(), WriteError> {
         self.erase(SUMMARY)?;
         let used = self.used.borrow();
@@ -208,13 +209,13 @@ impl Folder {
         self.write_record()
     }
 
-    /// Leaves on record only the configs that are there.
+    /// Removes from the record the configs that no longer exist.
     fn forget_configs(&self) {
         let there = [self.path.clone(), self.path.join(NEXT)].map(|place| Origin::read(&place));
         self.record.borrow_mut().configs = there.iter().flatten().map(config_hash).collect();
     }
 
-    /// Where artifacts may be, the newest first.
+    /// The places of artifacts, the newest first.
     fn places(&self) -> &'static [&'static str] {
         if self.waits { &[NEXT, ""] } else { &[""] }
     }
@@ -223,7 +224,8 @@ impl Folder {
         WriteError { path: self.path.join(name).display().to_string(), error }
     }
 
-    /// That the folder is still where it was when it was opened. What is written after it was moved would be lost.
+    /// Checks that the folder is still where it was when it was opened. What is written after it was moved would be
+    /// lost.
     fn still_here(&self, name: &str) -> Result<(), WriteError> {
         let only_looked = || std::io::Error::new(ErrorKind::PermissionDenied, "the folder was opened to look into it");
         let held = self.lock.as_ref().ok_or_else(only_looked).and_then(Lock::holds);
@@ -246,12 +248,12 @@ impl Folder {
         }
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// An artifact's bytes, if it is there and made from these inputs; here or beside.
+    /// An artifact's bytes, if it exists here or in another run's folder and was made from these inputs.
     ///
     /// # Errors
     /// One that is damaged, unless the run replaces it.
@@ -260,10 +262,9 @@ impl Folder {
         Ok(self.stage(&[name], 1, inputs, bytes)?.flatten())
     }
 
-    /// What a stage left, if it is there and made from these inputs; here or beside. Of its artifacts the first is its
-    /// result, kept last; the first `always` are there in any case, and each of the others if it was kept with them. Where one is
-    /// gone the stage is to be made again. `read` makes sense of them, and names the one that it cannot use.
-    ///
+    /// A stage's artifacts, if they exist here or in another run's folder and were made from these inputs. The first is
+    /// the stage's result, which is kept last; the first `always` must exist, and each of the others if it was kept
+    /// with them. If one is gone, the stage must run again. `read` parses them, and names the one that cannot be used.
     /// # Errors
     /// One that is damaged, unless the run replaces it.
     pub(crate) fn stage<T>(
@@ -285,8 +286,8 @@ impl Folder {
             Err(damaged) if !self.replace => return Err(damaged),
             _ => {}
         }
-        // What is damaged there is that run's concern. One that cannot be copied is made again; that will say what is wrong
-        // with the folder.
+        // A damaged artifact there concerns only that run. One that cannot be copied is made again; that will report
+        // what is wrong with the folder.
         let beside = |other: &PathBuf| {
             let files =
                 Record::read(other, &self.layout).ok()?.find_all(other, &[NEXT, ""], names, always, inputs).ok()??;
@@ -298,14 +299,14 @@ impl Folder {
         Ok(self.others.iter().find_map(beside))
     }
 
-    /// The same with the path of the artifact that is named.
+    /// The same error with the path of the artifact.
     fn located(&self, damaged: Damaged, inputs: &str) -> Damaged {
         let here = |place: &&&str| self.made(&Entry::new(place, &damaged.path), inputs).is_some();
         let place = self.places().iter().find(here).copied().unwrap_or_default();
         Damaged { path: self.path.join(place).join(&damaged.path).display().to_string(), ..damaged }
     }
 
-    /// Writes an artifact and puts it on record.
+    /// Writes an artifact and records it.
     ///
     /// # Errors
     /// A full disk, a folder that cannot be written to.
@@ -324,10 +325,10 @@ impl Folder {
         self.write_record()
     }
 
-    /// Removes what this run does not need any more. What another run has left stays until all results are there.
+    /// Removes artifacts that this run no longer needs. Those of another run stay until all results exist.
     ///
     /// # Errors
-    /// When a file is there and cannot be removed.
+    /// When a file exists and cannot be removed.
     pub fn remove(&self, names: &[String]) -> Result<(), WriteError> {
         for name in names {
             let entry = Entry::new(self.places()[0], name);
@@ -338,18 +339,18 @@ impl Folder {
         Ok(())
     }
 
-    /// Whether an artifact on record was made from these inputs.
+    /// Whether a recorded artifact was made from these inputs.
     pub fn made_from(&self, name: &str, inputs: &str) -> bool {
         self.places().iter().any(|place| self.made(&Entry::new(place, name), inputs).is_some())
     }
 
-    /// Hash of an artifact's content, if it is on record and was made from these inputs.
+    /// Hash of an artifact's content, if it is recorded and was made from these inputs.
     pub fn content(&self, name: &str, inputs: &str) -> Option<String> {
         let made = |place: &&str| self.made(&Entry::new(place, name), inputs);
         Some(self.places().iter().find_map(made)?.content)
     }
 
-    /// Names on record that start so, in order.
+    /// Recorded names with this prefix, in order.
     pub fn names(&self, start: &str) -> Vec<String> {
         let record = self.record.borrow();
         let named = |place: &&str| -> Vec<String> {

@@ -3,12 +3,12 @@
 use sha2::{Digest, Sha256};
 use std::{fs::File, io, io::Read, path::Path};
 
-/// Of bytes.
+/// Hash of bytes.
 pub fn of_bytes(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// Of a file, read in pieces.
+/// Hash of a file, read in blocks.
 pub fn of_file(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let (mut digest, mut piece) = (Sha256::new(), vec![0; 1 << 20]);

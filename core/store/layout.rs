@@ -1,39 +1,39 @@
-//! What the stages of a run leave in its folder, as far as the folder must know it. It decides which names a record may have,
-//! and so what is ever read, moved or removed.
+//! The files that the stages of a run write to its folder. They decide which names a record may have, and so which
+//! files are ever read, moved or removed.
 
 use super::entry::{CHECKPOINTS, Entry};
 
-/// What one stage leaves, and from what.
+/// The files that one stage writes, and its inputs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Leaves {
-    /// Names of the files that it always leaves. The first is its result, which is written last.
+    /// Names of the files that it always writes. The first is its result, which is written last.
     pub always: Vec<String>,
-    /// Names of those that it leaves in some runs.
+    /// Names of the files that it writes in some runs only.
     pub sometimes: Vec<String>,
     /// Names of the files of earlier stages that it reads.
     pub reads: Vec<String>,
-    /// Sections or keys of the config that it depends on, beside those that every stage depends on.
+    /// Sections or keys of the config that it depends on, besides those that every stage depends on.
     pub settings: Vec<&'static str>,
 }
 
 impl Leaves {
-    /// All names, those that are always left first.
+    /// All names, those that are always written first.
     pub fn names(&self) -> Vec<&str> {
         self.always.iter().chain(&self.sometimes).map(String::as_str).collect()
     }
 }
 
-/// What all stages leave, in the order in which they run.
+/// The files of all stages, in execution order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
-    /// One entry for each stage.
+    /// One entry per stage.
     pub stages: Vec<Leaves>,
     /// Keys of the config that no result depends on.
     pub free: &'static [&'static str],
 }
 
 impl Layout {
-    /// Whether a stage's result is called so.
+    /// Whether a name is that of a stage's result.
     pub(super) fn is_result(&self, name: &str) -> bool {
         self.stages.iter().any(|stage| stage.names().contains(&name))
     }
@@ -43,8 +43,8 @@ impl Layout {
         entry.name().starts_with(CHECKPOINTS) || self.is_result(entry.name())
     }
 
-    /// Names of the results that depend on one of these keys of the config; `None` if all may, since a key belongs to no stage
-    /// of its own.
+    /// Names of the results that depend on one of these keys of the config; `None` if all may, because a key belongs to
+    /// no stage in particular.
     pub(super) fn depending_on(&self, keys: &[String]) -> Option<Vec<&str>> {
         let of = |stage: &Leaves, key: &str| within(&stage.settings, key);
         if keys.iter().any(|key| !self.stages.iter().any(|stage| of(stage, key))) {
@@ -61,7 +61,7 @@ impl Layout {
     }
 }
 
-/// Whether a key is one of these or in a table of that name.
+/// Whether a key is one of these, or is in a table of that name.
 pub(super) fn within(tables: &[&str], key: &str) -> bool {
     let within = |table: &&str| key.strip_prefix(*table).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
     tables.iter().any(within)

@@ -1,5 +1,5 @@
-//! What lies on disk: files that are written whole or not at all, their hashes, and the folder of a run with the record of
-//! what is in it.
+//! Files on disk: written atomically, identified by their hashes, and kept in a run's folder with a record of its
+//! contents.
 
 pub mod artifact;
 #[cfg(feature = "train")]

@@ -1,4 +1,4 @@
-//! What a run was made from, as its folder tells it: whether another config, program or data set left results there.
+//! Where the results in a folder come from: whether another config, program or data set made them.
 
 use super::{artifact, layout::within};
 use serde_json::Value;
@@ -31,7 +31,7 @@ impl Origin {
         self.keys() == other.keys() && self.hashes() == other.hashes()
     }
 
-    /// In what a new run differs from this one, as far as results depend on it: they do not on the keys that are `free`.
+    /// How a new run differs from this one, as far as results depend on it: they do not depend on the `free` keys.
     pub fn differences(&self, new: &Self, free: &[&str]) -> Vec<String> {
         let (there, here) = (self.keys(), new.keys());
         let value = |of: &BTreeMap<String, String>, key: &String| {
@@ -42,16 +42,16 @@ impl Origin {
             told.map(|key| format!("{key}: {} there, {} here", value(&there, &key), value(&here, &key))).collect();
         let [program, images, weights, costs] = self.hashes();
         let [new_program, new_images, new_weights, new_costs] = new.hashes();
-        // Other keys of the search have other costs, too.
+        // Other search settings have other costs as well.
         if told.is_empty() && costs.is_some() && costs != new_costs {
             told.push("the costs: a file that they are read from has changed since".to_owned());
         }
-        // Another data set has other images, as its keys say already.
+        // Another data set has other images, which its keys already say.
         if told.is_empty() && images != new_images {
             told.push("the images: they have changed since".to_owned());
         }
         if weights != new_weights {
-            told.push("the file of weights: its content is another".to_owned());
+            told.push("the file of weights: its content has changed".to_owned());
         }
         if program != new_program {
             told.push("the program: another build of limpq".to_owned());
@@ -59,12 +59,12 @@ impl Origin {
         told
     }
 
-    /// Whether a new run has the program, the images and the weights of this one.
+    /// Whether a new run has the same program, images and weights as this one.
     pub fn has_the_data_of(&self, new: &Self) -> bool {
         self.hashes()[..3] == new.hashes()[..3]
     }
 
-    /// The keys of different values that results depend on, in order.
+    /// The keys whose values differ and that results depend on, in order.
     pub fn differing(&self, new: &Self, free: &[&str]) -> Vec<String> {
         let (there, here) = (self.keys(), new.keys());
         let keys: BTreeSet<&String> = there.keys().chain(here.keys()).collect();
@@ -72,7 +72,7 @@ impl Origin {
         keys.into_iter().filter(differs).cloned().collect()
     }
 
-    /// Values by key, `search.alpha` and so on.
+    /// Values by dotted key, such as `search.alpha`.
     fn keys(&self) -> BTreeMap<String, String> {
         let mut keys = BTreeMap::new();
         match self.config.parse::<toml::Table>() {

@@ -1,4 +1,4 @@
-//! `artifacts.json`: which artifacts a run's folder holds, and what each was made from.
+//! `artifacts.json`: the artifacts in a run's folder and the hashes of their inputs.
 
 use super::{
     FolderError, Layout,
@@ -14,14 +14,14 @@ use std::{
     path::Path,
 };
 
-/// Version of the layout. The first had nothing but the artifacts and is read too.
+/// Version of the layout. The first one only had the artifacts; it is read too.
 pub(super) const RECORD_SCHEMA: u32 = 2;
 pub(super) const RECORD: &str = "artifacts.json";
 
 /// One artifact on record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Made {
-    /// Hash of everything that went in.
+    /// Hash of all its inputs.
     pub inputs: String,
     /// Hash of the file.
     pub content: String,
@@ -35,25 +35,25 @@ pub(super) struct Writing {
     pub made: Made,
 }
 
-/// All of them, by place in the folder.
+/// All artifacts, by path in the folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Record {
     schema: u32,
-    /// Hashes of what runs wrote into `config.toml`, so that one which was edited since is known.
+    /// Hashes of `config.toml` as runs wrote it, to detect later edits.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub configs: BTreeSet<String>,
-    /// Said before an artifact is written. If the run is killed in between, the file that is there then has a record.
+    /// Recorded before an artifact is written, so that a file is on record even if the run is killed in between.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub writing: Option<Writing>,
     pub artifacts: BTreeMap<Entry, Made>,
 }
 
-/// What a folder has of a stage's artifacts, in the order in which they were asked for.
+/// The contents of a stage's artifacts, in the order in which they were requested; `None` if one does not exist.
 pub type Files = Vec<Option<Vec<u8>>>;
 
 impl Record {
-    /// That of a folder; empty if it has none.
+    /// The record of a folder; empty if it has none.
     pub fn read(folder: &Path, layout: &Layout) -> Result<Self, FolderError> {
         let file = folder.join(RECORD);
         let shown = file.display().to_string();
@@ -66,7 +66,7 @@ impl Record {
             }
             Err(error) => return Err(wrong(error.to_string())),
         };
-        // Some editors put a byte order mark before what they save.
+        // Some editors put a byte order mark at the start of a file.
         let bytes = input::unmarked(&bytes);
         #[derive(Deserialize)]
         struct Version {
@@ -89,7 +89,7 @@ impl Record {
         artifact::write_json(&folder.join(RECORD), self)
     }
 
-    /// Takes on record what was being written when the run was killed, if it is there.
+    /// Records the file that was being written when the run was killed, if it exists.
     pub fn adopt(&mut self, folder: &Path) {
         let Some(Writing { entry, made }) = self.writing.take() else { return };
         if artifact::read(&folder.join(entry.as_str())).is_ok_and(|bytes| hash::of_bytes(&bytes) == made.content) {
@@ -97,8 +97,8 @@ impl Record {
         }
     }
 
-    /// The artifacts of a stage that were made from these inputs, if the first `always` of them are there and every other that
-    /// is on record with them: where one is gone, the stage is to be made again.
+    /// The artifacts of a stage that were made from these inputs, if the first `always` of them exist, and every other
+    /// one that is recorded with them: if one is gone, the stage must run again.
     pub fn find_all(
         &self,
         folder: &Path,
@@ -120,14 +120,14 @@ impl Record {
         Ok(Some(files))
     }
 
-    /// An artifact that was made from these inputs. That it is gone, or was made from others, is no damage.
+    /// An artifact that was made from these inputs. It is not damaged if it is gone, or was made from others.
     pub fn find(&self, folder: &Path, places: &[&str], name: &str, inputs: &str) -> Result<Option<Vec<u8>>, Damaged> {
         for place in places {
             let entry = Entry::new(place, name);
             let Some(made) = self.artifacts.get(&entry).filter(|made| made.inputs == inputs) else { continue };
             let path = folder.join(entry.as_str());
             let read = match artifact::read(&path) {
-                // A run that was killed while it put its results in their places may have moved it already.
+                // A run that was killed while it moved its results may have moved this one already.
                 Err(error) if error.kind() == ErrorKind::NotFound => match artifact::read(&folder.join(name)) {
                     Ok(bytes) if hash::of_bytes(&bytes) == made.content => return Ok(Some(bytes)),
                     _ => continue,
@@ -168,7 +168,7 @@ mod tests {
         }
     }
 
-    /// A record decides what is read, moved and removed.
+    /// A record decides which files are read, moved and removed.
     #[test]
     fn has_no_names_that_lead_out_of_the_folder() {
         let made = r#"{"inputs": "i", "content": "c"}"#;

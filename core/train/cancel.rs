@@ -1,22 +1,22 @@
-//! The wish that a run ends: handed to whatever takes long, which asks at every step.
+//! Cancellation: a token that long-running work checks at every step.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
 };
 
-/// Shared by its clones, on any thread: whoever has one can ask the work to end, and the work looks at its own. It then saves
-/// where it is and stops after the current step.
+/// Clones share one state and may be on any thread: one side cancels, the work checks. The work then saves a checkpoint
+/// and stops after the current step.
 #[derive(Clone, Debug, Default)]
 pub struct CancelToken(Arc<AtomicBool>);
 
 impl CancelToken {
-    /// Asks for the end; whether that had been asked for before.
+    /// Asks the work to stop. Returns whether that had been asked before.
     pub fn cancel(&self) -> bool {
         self.0.swap(true, Ordering::Relaxed)
     }
 
-    /// Whether the end was asked for.
+    /// Whether the work was asked to stop.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

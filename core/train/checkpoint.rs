@@ -1,7 +1,7 @@
-//! Where a stage stands, so that a run that was killed goes on to the same numbers.
+//! The state of a stage, from which a run that was killed continues with bit-identical results.
 //!
-//! Data order, augmentation and sampled bit-widths depend on seed, stage and step alone. So the step is all that must be
-//! known about them; the rest is the network's numbers and the optimizer's.
+//! Data order, augmentation and sampled bit-widths depend on seed, stage and step only. So a checkpoint is the step,
+//! the network's parameters and the optimizer's state.
 
 use super::{Score, State, StateError};
 use crate::store::artifact::{Damaged, WriteError};
@@ -9,49 +9,49 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// A stage after some of its steps.
+/// The state of a stage after some of its steps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    /// Steps that are done.
+    /// Number of steps that are done.
     pub step: usize,
     /// The network.
     pub state: State,
-    /// The optimizer's memory, as it writes it.
+    /// The optimizer's state, in its own format.
     pub optimizer: Vec<u8>,
     /// The best epoch so far, if there are validation images.
     pub best: Option<Best>,
 }
 
-/// The network after the epoch of highest validation accuracy; the first of several.
+/// The network after the epoch of highest validation accuracy; the first one of several.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Best {
     /// The epoch, from 0.
     pub epoch: usize,
-    /// What was measured then.
+    /// Its score.
     pub score: Score,
-    /// The network then.
+    /// The network after that epoch.
     pub state: State,
 }
 
-/// Keeps the checkpoints of a stage and finds the latest again.
+/// Stores the checkpoints of stages and finds the latest one.
 pub trait Checkpoints {
-    /// The latest that is whole and was made from the same inputs, if there are any.
+    /// The latest undamaged checkpoint that was made from the same inputs, if there is one.
     ///
     /// # Errors
     /// When there are some and all are damaged.
     fn latest(&self, label: &str) -> Result<Option<Checkpoint>, Damaged>;
 
-    /// Keeps one, and removes those that are not needed any more.
+    /// Stores a checkpoint, and removes those that are no longer needed.
     ///
     /// # Errors
-    /// A full disk, a folder that cannot be written to. Earlier ones stay.
+    /// A full disk, a folder that cannot be written to. Earlier checkpoints stay.
     fn keep(&self, label: &str, checkpoint: &Checkpoint) -> Result<(), WriteError>;
 
-    /// Whether one is due after so many steps that do not end an epoch.
+    /// Whether a checkpoint is due after step `step`, besides those at the ends of epochs.
     fn due(&self, step: usize) -> bool;
 }
 
-/// Keeps none: for what is too short to be stopped halfway.
+/// Stores no checkpoints, for stages too short to be interrupted.
 pub struct Nowhere;
 
 impl Checkpoints for Nowhere {

@@ -1,7 +1,7 @@
-//! Gradients of several devices, added up: by an all-reduce among the devices where they have one, else on the first of them.
+//! Sums gradients over devices: by an all-reduce if the devices have one, else on the first device.
 //!
-//! burn has collectives between CUDA devices, through NCCL. Either way all gradients of a device go as one vector, since a
-//! network has hundreds of small parameters.
+//! burn has collectives between CUDA devices, through NCCL. In both cases all gradients of a device are sent as one
+//! vector, since a network has hundreds of small parameters.
 
 use super::network::Network;
 use crate::device::{have_all_reduce, reduced};
@@ -11,8 +11,8 @@ use burn::{
     tensor::{Device, Tensor},
 };
 
-/// The sum of the devices' gradients, on the first device. All have gradients for the same parameters; there may be fewer
-/// of them than devices, from the first device on.
+/// The sum of the devices' gradients, on the first device. All have gradients of the same parameters. There may be
+/// gradients for the first few devices only.
 pub(super) fn sum(network: &Network, mut gradients: Vec<GradientsParams>, devices: &[Device]) -> GradientsParams {
     let devices = &devices[..gradients.len()];
     match devices {
@@ -21,7 +21,7 @@ pub(super) fn sum(network: &Network, mut gradients: Vec<GradientsParams>, device
     }
 }
 
-/// The sum of gradients, given how vectors of equal length become one.
+/// The sum of gradients, given how to sum vectors of equal length.
 fn joined<M: Module>(
     module: &M,
     gradients: Vec<GradientsParams>,
@@ -34,7 +34,7 @@ fn joined<M: Module>(
     };
     let (mut learned, vectors): (Vec<_>, Vec<_>) = gradients.into_iter().map(flat).unzip();
     let learned = learned.swap_remove(0);
-    // Nothing is learned; a vector of no parts has no device.
+    // No parameter has a gradient; concatenating no vectors would have no device.
     if learned.is_empty() {
         return GradientsParams::new();
     }
@@ -44,18 +44,18 @@ fn joined<M: Module>(
     whole.gradients
 }
 
-/// The sum of one vector of each device, on the first.
+/// The sum of one vector per device, on the first device.
 fn add_up(vectors: Vec<Tensor<1>>, devices: &[Device]) -> Tensor<1> {
     if have_all_reduce(devices) { reduced(vectors, devices) } else { gathered(vectors, &devices[0]) }
 }
 
-/// In the order of the devices, on the first.
+/// Adds on the first device, in the order of the devices.
 fn gathered(vectors: Vec<Tensor<1>>, first: &Device) -> Tensor<1> {
     let here = vectors.into_iter().map(|vector| vector.to_device(first));
     here.reduce(|sum, vector| sum + vector).expect("there is a first device")
 }
 
-/// Gradients in the module's order, each as a vector, and whose they are.
+/// Flattens gradients in the module's order, with the parameters they belong to.
 struct Flat {
     gradients: GradientsParams,
     learned: Vec<ParamId>,
@@ -70,7 +70,7 @@ impl ModuleVisitor for Flat {
     }
 }
 
-/// The way back, out of one vector.
+/// Restores gradients from one flat vector.
 struct Whole {
     learned: Vec<ParamId>,
     sum: Tensor<1>,
@@ -95,7 +95,7 @@ impl ModuleVisitor for Whole {
 mod tests {
     use super::*;
 
-    /// Two learned parameters, one of which has three dimensions, around one that is not.
+    /// Two learned parameters, one of which has three dimensions, and one constant between them.
     #[derive(Module, Debug)]
     struct Three {
         first: Param<Tensor<1>>,

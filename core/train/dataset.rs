@@ -12,7 +12,7 @@ pub enum DatasetError {
     Read {
         /// The file.
         path: String,
-        /// What the system said.
+        /// The system's error.
         error: std::io::Error,
         /// What to do, starting with a space or empty.
         hint: String,
@@ -25,15 +25,15 @@ pub enum DatasetError {
         /// What was found and what was expected.
         why: String,
     },
-    /// A batch that the system has no memory for.
+    /// A batch for which there is not enough memory.
     #[error("cannot hold {images} images at once: the system has no {mib} MiB for them; lower batch_size")]
     Memory {
-        /// How many images.
+        /// Number of images.
         images: usize,
-        /// What they take.
+        /// Memory they need, in MiB.
         mib: usize,
     },
-    /// An image that its data set was told to leave out; no reason to stop.
+    /// An image that the data set leaves out, as its options ask; not a reason to stop.
     #[error("{path} is left out: {why}")]
     LeftOut {
         /// The file.
@@ -43,9 +43,9 @@ pub enum DatasetError {
     },
 }
 
-/// Labelled images that can be had one by one, in any order, from any thread.
+/// Labelled images, read one by one, in any order, from any thread.
 pub trait Samples: Send + Sync {
-    /// How many there are.
+    /// Number of images.
     fn len(&self) -> usize;
 
     /// Whether there are none.
@@ -56,21 +56,21 @@ pub trait Samples: Send + Sync {
     /// The class of an image; known without decoding it.
     fn label(&self, index: usize) -> usize;
 
-    /// Writes the normalised image `index` into `pixels` (channel, row, column order). `draw` fixes the augmentation: the
-    /// same number gives the same image. `None` is the image as it is evaluated, without augmentation.
+    /// Writes the normalised image `index` into `pixels` (channel, row, column order). `draw` seeds the augmentation:
+    /// the same value gives the same image. `None` is the image as in evaluation, without augmentation.
     ///
     /// # Errors
     /// When the image cannot be read or decoded.
     fn image(&self, index: usize, draw: Option<u64>, pixels: &mut [f32]) -> Result<(), DatasetError>;
 
-    /// What was found while images were decoded that is no error, but that whoever believes the results should know. Each is
-    /// given once, to whoever asks first.
+    /// Remarks on images decoded so far that are not errors but matter for the results. Each is returned once, to the
+    /// first caller.
     fn remarks(&self) -> Vec<String> {
         vec![]
     }
 
-    /// Hash of everything that results depend on; `elements` is the size of an image. Unless a set knows something
-    /// cheaper, every image is decoded for it.
+    /// Hash of everything that results depend on; `elements` is the size of an image. By default every image is decoded
+    /// for it; override it if something cheaper will do.
     ///
     /// # Errors
     /// When an image cannot be read or decoded.
@@ -92,13 +92,13 @@ pub struct Data {
     pub shape: Shape,
     /// Number of classes; labels are below it.
     pub classes: usize,
-    /// What networks are trained on.
+    /// The training images.
     pub train: Arc<dyn Samples>,
     /// A part of the training set that is held out to choose between epochs.
     pub validation: Option<Arc<dyn Samples>>,
-    /// What accuracies are measured on.
+    /// The test images, on which accuracies are measured.
     pub test: Arc<dyn Samples>,
-    /// What was found that is no error, but that whoever believes the results should know. For people.
+    /// Remarks that are not errors but matter for the results, for users.
     pub remarks: Vec<String>,
 }
 
@@ -125,7 +125,7 @@ fn empty_classes(part: &str, set: &dyn Samples, classes: usize) -> Option<String
     })
 }
 
-/// Rising numbers for people: `0`, `1 to 254`, `3, 5 to 9`; not more than a line of them.
+/// Ascending numbers as text: `0`, `1 to 254`, `3, 5 to 9`; one line at most.
 fn ranges(numbers: &[usize]) -> String {
     const MOST: usize = 10;
     let runs: Vec<&[usize]> = numbers.chunk_by(|a, b| a + 1 == *b).collect();

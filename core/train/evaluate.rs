@@ -11,21 +11,22 @@ use burn::{module::Module, tensor::Device};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Images that are evaluated at once.
+/// Batch size of evaluation.
 const BATCH: usize = 256;
 
 /// Accuracy and loss over a set.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// Share of images whose highest score is their class (top-1).
+    /// Fraction of images whose largest logit is that of their class (top-1).
     pub accuracy: f64,
-    /// Share of images whose class is among the five highest scores (top-5).
+    /// Fraction of images whose class is among the five largest logits (top-5).
     pub top5: f64,
     /// Mean cross entropy.
     pub loss: f64,
-    /// Number of images; those that could not be read and were left out do not count.
+    /// Number of images, without those that could not be read and were left out.
     pub images: usize,
-    /// Number of training images that batch-norm statistics were estimated on anew before; 0: as training left them.
+    /// Number of training images on which batch-norm statistics were re-estimated before; 0 if they are those of
+    /// training.
     pub batch_norm_images: usize,
 }
 
@@ -33,7 +34,8 @@ impl TrainContext<'_> {
     /// Accuracy and loss on the test set with every layer at the given bits.
     ///
     /// # Errors
-    /// Unreadable samples; [`TrainError::InterruptedMeasuring`]; [`TrainError::NotFinite`] for a loss that is not.
+    /// Unreadable samples; [`TrainError::InterruptedMeasuring`]; [`TrainError::NotFinite`] for a loss that is not
+    /// finite.
     pub fn evaluate(&self, network: &Network, bits: &Bits) -> Result<Score, TrainError> {
         let all: Vec<usize> = (0..self.data.test.len()).collect();
         let go_on = || self.stop_if_asked("measuring accuracy on the test images");
@@ -50,8 +52,8 @@ impl TrainContext<'_> {
         }
     }
 
-    /// Accuracy and loss on some samples of a set with every layer at the given bits; the loss may be NaN or infinite. Is not
-    /// interrupted.
+    /// Accuracy and loss on some samples of a set with every layer at the given bits; the loss may be NaN or infinite.
+    /// Cannot be cancelled.
     ///
     /// # Errors
     /// Unreadable samples.
@@ -65,7 +67,7 @@ impl TrainContext<'_> {
         Ok(self.measured(network, bits, set, indices, &|| Ok(()))?.0)
     }
 
-    /// The score; and where values are not finite for the first batch whose loss is not.
+    /// The score; and, for the first batch whose loss is not finite, where in the network that begins.
     fn measured(
         &self,
         network: &Network,
@@ -82,7 +84,7 @@ impl TrainContext<'_> {
         let mut not_finite = None;
         loop {
             go_on()?;
-            // A batch for each device; sums are in the order of the batches, whoever measured them.
+            // One batch per device; sums are in the order of the batches, whichever device computed them.
             let round = batches.by_ref().take(devices.len()).collect::<Result<Vec<_>, _>>()?;
             if round.is_empty() {
                 break;
@@ -102,11 +104,12 @@ impl TrainContext<'_> {
         Ok((score, not_finite))
     }
 
-    /// The network with batch-norm statistics that are the mean over so many training images, run at the given bits; and
-    /// how many images that were, since some may be left out.
+    /// The network with batch-norm statistics that are the mean over batches of up to `images` training images, run at
+    /// the given bits; and the number of images used, since some may be left out.
     ///
     /// # Errors
-    /// Unreadable samples; [`TrainError::InterruptedMeasuring`]; [`TrainError::NotFinite`] for statistics that are not.
+    /// Unreadable samples; [`TrainError::InterruptedMeasuring`]; [`TrainError::NotFinite`] for statistics that are not
+    /// finite.
     pub fn reestimate(&self, network: &Network, bits: &Bits, images: usize) -> Result<(Network, usize), TrainError> {
         let network = network.clone().valid();
         let places = self.some_training_images(images);
@@ -130,13 +133,13 @@ impl TrainContext<'_> {
     }
 }
 
-/// What a batch adds to a score.
+/// The contribution of a batch to a score.
 struct Part {
     images: usize,
     first: usize,
     top5: usize,
     loss: f64,
-    /// Where, if the loss is not finite.
+    /// Where in the network, if the loss is not finite.
     not_finite: Option<String>,
 }
 
@@ -157,7 +160,7 @@ fn part(network: &Network, bits: &Bits, batch: Batch, shape: Shape, device: &Dev
     part
 }
 
-/// How many classes stand before the true one. Of equal scores the first stands first; what is no number stands last.
+/// Rank of the true class, from 0. Among equal logits the first class ranks first; NaN ranks last.
 fn rank(scores: &[f32], label: usize) -> usize {
     let own = scores[label];
     let ahead = |(class, &score): (usize, &f32)| own.is_nan() || score > own || (score == own && class < label);
@@ -172,7 +175,7 @@ mod tests {
     fn ranks_go_by_score_then_by_place() {
         let scores = [1.0, 3.0, 3.0, -1.0];
         assert_eq!([0, 1, 2, 3].map(|label| rank(&scores, label)), [2, 0, 1, 3]);
-        assert_eq!(rank(&[f32::NAN, f32::NAN], 0), 1, "a network that gives no numbers is never right");
+        assert_eq!(rank(&[f32::NAN, f32::NAN], 0), 1, "NaN is never right");
         assert_eq!(rank(&[f32::NAN, 0.0], 1), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! Networks that compute NaN or infinity. They are found before anything is made of them, and the tensor to blame is named.
+//! Finds networks that compute NaN or infinity before their results are used, and names the tensor responsible.
 
 use super::{
     TrainContext, TrainError,
@@ -8,16 +8,16 @@ use super::{
 use crate::graph::Graph;
 use std::{collections::BTreeMap, fmt};
 
-/// A value in a network's tensors that no forward pass can compute with.
+/// A value in a network's tensors that makes every forward pass fail.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unusable {
     /// The tensor.
     pub tensor: String,
-    /// Where in it, counted from 0 with the last axis fastest.
+    /// Its flat index, with the last axis fastest.
     pub place: usize,
-    /// The value: not finite, or a running variance that is too far below 0.
+    /// The value: not finite, or a running variance too far below 0.
     pub value: f32,
-    /// What it must be above, if it is a number after all: minus the epsilon of a batch-norm.
+    /// For a finite value, its exclusive lower bound: minus the epsilon of a batch-norm.
     pub above: Option<f32>,
 }
 
@@ -26,15 +26,15 @@ impl fmt::Display for Unusable {
         let Self { tensor, place, value, above } = self;
         write!(f, "tensor {tensor:?} holds {value} at place {place}")?;
         match above {
-            Some(above) => write!(f, ", a variance of which batch-norm takes the root after adding {}", -above),
+            Some(above) => write!(f, ", a variance, of which batch-norm takes the square root after adding {}", -above),
             None => Ok(()),
         }
     }
 }
 
 impl State {
-    /// The first value, by the tensor's name, that is not finite, or a running variance that stays at 0 or below it when
-    /// batch-norm adds its epsilon. A variance that rounding took just below 0 is none.
+    /// The first value, by the tensor's name, that is not finite, or a running variance that is not positive even after
+    /// batch-norm adds its epsilon. A variance that is just below 0 by rounding is accepted.
     pub fn unusable(&self, graph: &Graph) -> Option<Unusable> {
         let bounds = bounds(graph);
         self.0.iter().find_map(|(name, array)| {
@@ -47,7 +47,7 @@ impl State {
     }
 }
 
-/// What tensors of a network must be above, by name.
+/// Exclusive lower bounds of tensors of a network, by name.
 fn bounds(graph: &Graph) -> BTreeMap<String, f32> {
     let of = |node: usize| {
         let bound = move |parameter| Some((tensor_name(graph, node, &parameter), parameter.above?));
@@ -56,7 +56,7 @@ fn bounds(graph: &Graph) -> BTreeMap<String, f32> {
     (0..graph.nodes.len()).flat_map(of).collect()
 }
 
-/// A tensor's name without the bit-width of its copy: `bn1.running_var` of `bn1.b4.running_var`.
+/// A tensor's name without the bit-width of its copy: `bn1.running_var` for `bn1.b4.running_var`.
 fn without_bits(name: &str) -> String {
     let mut parts: Vec<&str> = name.split('.').collect();
     let bits = |part: &str| part.strip_prefix('b').is_some_and(|bits| bits.parse::<u64>().is_ok());
@@ -67,11 +67,11 @@ fn without_bits(name: &str) -> String {
 }
 
 impl TrainContext<'_> {
-    /// Whether a network gives finite logits in full precision on a batch of training images, as in evaluation. `name` is what an
-    /// error calls it.
+    /// Checks that a network gives finite logits in full precision on a batch of training images, in evaluation mode.
+    /// `name` is used in errors.
     ///
     /// # Errors
-    /// [`TrainError::NotFinite`] with the first tensor or layer that is not; unreadable samples.
+    /// [`TrainError::NotFinite`] with the first tensor or layer that is not finite; unreadable samples.
     pub fn check_finite(&self, name: &str, plan: &Plan, state: &State, batch_size: usize) -> Result<(), TrainError> {
         let refused = |why: String| Err(TrainError::NotFinite { network: name.to_owned(), why });
         if let Some(unusable) = state.unusable(&plan.graph) {
@@ -115,10 +115,10 @@ mod tests {
         for (name, value) in [("bn1.running_var", -9.99e-6), ("bn1.running_mean", -3.0), ("bn1.running_var", 0.0)] {
             assert_eq!(said(name, value), None, "{name} {value}");
         }
-        let root = ", a variance of which batch-norm takes the root after adding 0.00001";
+        let root = ", a variance, of which batch-norm takes the square root after adding 0.00001";
         let negative = format!("tensor \"layer1.0.bn1.running_var\" holds -0.5 at place 1{root}");
         assert_eq!(said("layer1.0.bn1.running_var", -0.5), Some(negative));
-        assert!(said("bn1.running_var", -1e-5).is_some(), "1e-5 - 1e-5 is 0, by which nothing can be divided");
+        assert!(said("bn1.running_var", -1e-5).is_some(), "1e-5 - 1e-5 is 0: a division by zero");
         assert_eq!(said("conv1.weight", f32::NAN).unwrap(), "tensor \"conv1.weight\" holds NaN at place 1");
         assert_eq!(
             said("bn1.b4.running_var", f32::INFINITY).unwrap(),

@@ -1,5 +1,4 @@
-//! The training loop: for every step a list of passes at given bits whose gradients are added up, then one step of the
-//! optimizer.
+//! The training loop. Each step has a list of passes at given bits, whose gradients are summed, and one optimizer step.
 
 use super::{
     Batch, Data, DatasetError, Loader, NoIndicator, Pick, Plan, Role, Samples, State,
@@ -28,15 +27,15 @@ pub enum TrainError {
     /// A sample could not be read.
     #[error(transparent)]
     Data(#[from] DatasetError),
-    /// Saved numbers do not fit the network.
+    /// Saved parameters do not fit the network.
     #[error(transparent)]
     State(#[from] StateError),
     /// The quantizer gives no indicators.
     #[error(transparent)]
     NoIndicator(#[from] NoIndicator),
-    /// The loss, or a number of the network, is no number any more.
+    /// The loss, or another value in the network, is not finite.
     #[error(
-        "{what} in step {step} of {stage} at learning rate {learning_rate}; the first numbers that are not finite are \
+        "{what} in step {step} of {stage} at learning rate {learning_rate}; the first values that are not finite are \
          {place}. {} {}",
         match learned {
             true => format!("Lower [{stage}] learning_rate, or set clip_value = 1.0 there."),
@@ -46,23 +45,23 @@ pub enum TrainError {
         .kept.map_or_else(|| "No checkpoint had been made".to_owned(), |step| format!("The checkpoint of step {step} stays"))
     )]
     Diverged {
-        /// Which stage.
+        /// The stage.
         stage: String,
         /// What happened.
         what: String,
         /// Step from 1.
         step: usize,
-        /// The learning rate then.
+        /// Its learning rate.
         learning_rate: f64,
-        /// Where, in words.
+        /// Where in the network, in words.
         place: String,
-        /// Whether the stage had changed the network before.
+        /// Whether the stage had changed the network before this step.
         learned: bool,
         /// The step of the last checkpoint, if there is one.
         kept: Option<usize>,
     },
-    /// A network that computes NaN or infinity, whatever it was made by.
-    #[error("{network} is not finite: {why}. No result is written of it")]
+    /// A network that computes NaN or infinity, whatever made it.
+    #[error("{network} is not finite: {why}. No result of it is written")]
     NotFinite {
         /// Which network.
         network: String,
@@ -83,11 +82,11 @@ pub enum TrainError {
         role: Role,
         /// The bit-width.
         bits: BitWidth,
-        /// What was measured.
+        /// The measured value.
         value: f64,
     },
-    /// Somebody asked the run to end.
-    #[error("stopped after step {step} of {steps} of {stage}, which is saved. The same command goes on from there")]
+    /// The run was cancelled.
+    #[error("stopped after step {step} of {steps} of {stage}, which is saved. The same command continues from there")]
     Interrupted {
         /// Which stage.
         stage: String,
@@ -96,48 +95,48 @@ pub enum TrainError {
         /// Steps of the stage.
         steps: usize,
     },
-    /// Somebody asked the run to end during what has no checkpoints.
+    /// The run was cancelled during work that has no checkpoints.
     #[error("stopped while {doing}. The same command does that again; what was finished before is kept")]
     InterruptedMeasuring {
-        /// During what, such as "measuring infoq".
+        /// The work, such as "measuring infoq".
         doing: String,
     },
     /// A checkpoint could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// No checkpoint of a stage is what was written.
+    /// All checkpoints of a stage are damaged.
     #[error(transparent)]
     Damaged(#[from] Damaged),
     /// Fewer images than a batch.
     #[error("the training set has {images} images, fewer than a batch of {batch_size}; lower [{stage}] batch_size")]
     TooFewImages {
-        /// Which stage.
+        /// The stage.
         stage: String,
-        /// How many images.
+        /// Number of images.
         images: usize,
         /// The batch size.
         batch_size: usize,
     },
 }
 
-/// What everything that trains or evaluates needs.
+/// The context of all training and evaluation.
 #[derive(Clone, Copy)]
 pub struct TrainContext<'a> {
     /// The images.
     pub data: &'a Data,
     /// Where tensors live, without autodiff.
     pub device: &'a Device,
-    /// More devices, which share each batch with it.
+    /// Further devices, which share each batch with the first.
     pub others: &'a [Device],
     /// Seeds data order and sampling, together with the stage's name.
     pub seed: u64,
     /// Threads that read and decode images. Results do not depend on it.
     pub workers: NonZeroUsize,
-    /// Told how far it is.
+    /// The observer of the run.
     pub progress: &'a dyn Progress,
-    /// Whether somebody wants it to end; nobody can if it is `None`.
+    /// Cancellation; `None` if the work cannot be cancelled.
     pub cancel: Option<&'a CancelToken>,
-    /// Where a stage goes on from after it was stopped.
+    /// Where checkpoints are kept and found.
     pub checkpoints: &'a dyn Checkpoints,
 }
 
@@ -145,26 +144,26 @@ pub struct TrainContext<'a> {
 pub struct Job<'a> {
     /// The config's section, which fixes the data order.
     pub stage: &'a str,
-    /// What people see; checkpoints go by it.
+    /// Its name for users; checkpoints are named after it.
     pub label: &'a str,
     /// Settings.
     pub recipe: &'a Recipe,
-    /// The full-precision network, for recipes that distil from it.
+    /// The full-precision network, teacher of recipes with distillation.
     pub teacher: &'a State,
-    /// What a step does with the gradients of its passes.
+    /// How a step uses the gradients of its passes.
     pub update: Update,
 }
 
 /// A trained network.
 pub struct Trained {
-    /// As it is after the last step.
+    /// The network after the last step.
     pub network: Network,
-    /// As it was after its best epoch, if there are validation images.
+    /// The network after its best epoch, if there are validation images.
     pub best: Option<Best>,
 }
 
 impl<'a> TrainContext<'a> {
-    /// Random numbers of a stage: the same for the same seed and stage.
+    /// The random generator of a stage, seeded by the run's seed and the stage.
     pub fn random(&self, stage: &str) -> ChaCha8Rng {
         use sha2::{Digest, Sha256};
         let digest = Sha256::digest(format!("{stage}/{}", self.seed));
@@ -182,7 +181,7 @@ impl<'a> TrainContext<'a> {
         Ok(first.transpose()?.unwrap_or_default().on(self.data.shape, self.device).0)
     }
 
-    /// The first batches that a stage trains on, as many as asked or as its first epoch has.
+    /// The first batches that a stage trains on: `count`, or as many as its first epoch has.
     ///
     /// # Errors
     /// When a sample cannot be read; [`TrainError::TooFewImages`].
@@ -198,7 +197,7 @@ impl<'a> TrainContext<'a> {
         }
     }
 
-    /// Whole batches in an epoch.
+    /// Number of whole batches in an epoch.
     fn steps_per_epoch(&self, stage: &str, batch_size: usize) -> Result<usize, TrainError> {
         let images = self.data.train.len();
         match images / batch_size {
@@ -207,10 +206,10 @@ impl<'a> TrainContext<'a> {
         }
     }
 
-    /// Places of so many training images, drawn evenly and the same for the same seed: those that refinement measures on, and
-    /// that batch-norm re-estimation runs on.
+    /// Indices of `count` training images, drawn uniformly and the same for the same seed: the images of refinement and
+    /// of batch-norm re-estimation.
     pub fn some_training_images(&self, count: usize) -> Vec<usize> {
-        // Both draw by this label, and results would be others with labels of their own.
+        // Both use this label; with labels of their own, results would change.
         const LABEL: &str = "refine";
         let mut order: Vec<usize> = (0..self.data.train.len()).collect();
         order.shuffle(&mut self.random(LABEL));
@@ -223,7 +222,8 @@ impl<'a> TrainContext<'a> {
     /// it must depend on the step alone.
     ///
     /// # Errors
-    /// Unreadable samples; a network that is not finite, before, after, or in any step; checkpoints that cannot be written;
+    /// Unreadable samples; a network that is not finite, before, after, or in any step; checkpoints that cannot be
+    /// written;
     /// [`TrainError::Interrupted`].
     pub fn fit(
         &self,
@@ -258,7 +258,7 @@ impl<'a> TrainContext<'a> {
             let bits = passes(step);
             run.network = run.network.at(step as f64 / steps as f64);
             if images == 0 {
-                // None of its images can be read: the step learns nothing, and the ones behind it are what they would be.
+                // None of its images can be read: the step learns nothing, and later steps are unchanged.
                 run.done += 1;
                 self.after_step(job, &mut run, epoch, (per_epoch, steps), &bits[0])?;
                 continue;
@@ -299,7 +299,7 @@ impl<'a> TrainContext<'a> {
         Ok(Trained { network: run.network.at(1.0), best: run.best })
     }
 
-    /// Step sizes to watch, validation at the end of an epoch, and a checkpoint where one is due.
+    /// Reports step sizes, validates at the end of an epoch, and saves a checkpoint if one is due.
     fn after_step(
         &self,
         job: &Job,
@@ -327,7 +327,7 @@ impl<'a> TrainContext<'a> {
         if let (true, Some(validation)) = (ends_epoch, &self.data.validation) {
             let all: Vec<usize> = (0..validation.len()).collect();
             let score = self.evaluate_on(&run.network, bits, validation, &all)?;
-            // The accuracy of a network whose logits are not finite is that of guessing, which may be the highest so far.
+            // A network whose logits are not finite has the accuracy of guessing, which may be the highest so far.
             let best =
                 score.loss.is_finite() && run.best.as_ref().is_none_or(|best| score.accuracy > best.score.accuracy);
             if best {
@@ -346,7 +346,7 @@ impl<'a> TrainContext<'a> {
         Ok(())
     }
 
-    /// The error of a step, counted from 1; `learned` is whether the network had been changed by then.
+    /// The error of a step, counted from 1; `learned` is whether the network had been changed before it.
     fn diverged(
         &self,
         job: &Job,
@@ -364,7 +364,7 @@ impl<'a> TrainContext<'a> {
         self.cancel.is_some_and(CancelToken::is_cancelled)
     }
 
-    /// Ends what has no checkpoints if somebody asked for it; `doing` says what it is.
+    /// Stops work that has no checkpoints if it was cancelled; `doing` describes the work.
     ///
     /// # Errors
     /// [`TrainError::InterruptedMeasuring`].
@@ -381,7 +381,7 @@ impl<'a> TrainContext<'a> {
         let Some(kept) = self.checkpoints.latest(job.label)? else {
             return Ok(Running { network, optimizer: fresh, done: 0, best: None });
         };
-        // A hash says that it was written, not by whom.
+        // A hash proves that it was written, not by whom.
         let started = network.state();
         let states = std::iter::once(&kept.state).chain(kept.best.as_ref().map(|best| &best.state));
         let misfit = states.filter_map(|state| state.differs_from(&started)).next();
@@ -396,7 +396,7 @@ impl<'a> TrainContext<'a> {
         Ok(Running { network, optimizer, done: kept.step, best: kept.best })
     }
 
-    /// The full-precision network on each device, if the recipe learns from it.
+    /// The teacher, the full-precision network, on each device, if the recipe has distillation.
     fn teachers(&self, job: &Job, plan: &Plan, devices: &[Device]) -> Result<Vec<Network>, TrainError> {
         if job.recipe.distillation == 0.0 {
             return Ok(vec![]);
@@ -405,12 +405,12 @@ impl<'a> TrainContext<'a> {
         Ok(devices.iter().map(|device| Network::new(&plan, job.teacher, device)).collect::<Result<_, _>>()?)
     }
 
-    /// All devices, the first one first.
+    /// All devices, the main one first.
     pub(super) fn devices(&self) -> Vec<Device> {
         std::iter::once(self.device).chain(self.others).cloned().collect()
     }
 
-    /// The batches of an epoch from a step on. Order and augmentation depend on seed, stage and epoch alone.
+    /// The batches of an epoch from a step on. Order and augmentation depend on seed, stage and epoch only.
     fn epoch(&self, stage: &str, epoch: usize, from: usize, batch_size: usize) -> Loader<'a> {
         let mut random = self.random(&format!("{stage} epoch {epoch}"));
         let mut order: Vec<usize> = (0..self.data.train.len()).collect();
@@ -427,7 +427,7 @@ impl<'a> TrainContext<'a> {
     }
 }
 
-/// A network on its way.
+/// The state of a training in progress.
 struct Running {
     network: Network,
     optimizer: burn::optim::ModuleOptimizer,

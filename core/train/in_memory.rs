@@ -1,4 +1,4 @@
-//! Images held in memory as bytes: normalised, and augmented if asked, when they are read.
+//! Images held in memory as bytes; normalised, and optionally augmented, when they are read.
 
 use super::{DatasetError, Samples};
 use crate::{graph::Shape, store::hash};
@@ -6,12 +6,12 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 
-/// Random changes of small training images (He et al., CVPR 2016, section 4.2).
+/// Random augmentation of small training images (He et al., CVPR 2016, section 4.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Augment {
-    /// Black pixels around the image, of which a part of the image's own size is cut out at a random place.
+    /// Black pixels added around the image, from which a random crop of the original size is taken.
     pub crop_padding: u16,
-    /// Every other image is mirrored, left to right.
+    /// Whether images are mirrored horizontally, with probability 1/2.
     pub flip: bool,
 }
 
@@ -19,15 +19,15 @@ pub struct Augment {
 pub struct InMemory {
     /// Shape of every image.
     pub shape: Shape,
-    /// All images after another, channel, row, column order.
+    /// Pixels of all images, in image, channel, row, column order.
     pub pixels: Vec<u8>,
     /// The class of each image.
     pub labels: Vec<u8>,
-    /// For each channel the mean of the training images, in pixel units.
+    /// Mean of the training images per channel, in pixel units.
     pub mean: Vec<f32>,
-    /// Standard deviation of the same.
+    /// Standard deviation of the training images per channel, in pixel units.
     pub deviation: Vec<f32>,
-    /// How images are changed when they are trained on.
+    /// Augmentation in training.
     pub augment: Augment,
 }
 
@@ -73,7 +73,7 @@ impl Samples for InMemory {
     }
 }
 
-/// What is cut out of a padded image, from the image's own corner.
+/// Position of the crop, relative to the unpadded image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Place {
     down: isize,
@@ -91,7 +91,7 @@ impl Augment {
     }
 }
 
-/// For each channel mean and standard deviation of images that stand after another; the deviation is never 0.
+/// Mean and standard deviation per channel of concatenated images; the deviation is never 0.
 pub fn mean_and_deviation(pixels: &[u8], shape: Shape) -> (Vec<f32>, Vec<f32>) {
     let plane = shape.height * shape.width;
     let channel = |channel: usize| {

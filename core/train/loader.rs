@@ -1,8 +1,8 @@
-//! Batches of images, decoded ahead of their use by worker threads.
+//! Batches of images, decoded ahead of use by worker threads.
 //!
-//! What a batch holds depends on the picks alone, not on how many workers there are or which of them is fastest: workers
-//! take the next image that nobody has, and the batch is put together in the order of the picks. They stay at most two
-//! batches ahead of what is asked for, which bounds the memory.
+//! The content of a batch depends only on the picks, not on the number or speed of the workers: a worker takes the next
+//! image that is not taken, and batches are assembled in the order of the picks. Workers are at most two batches ahead,
+//! which bounds the memory.
 
 use super::{DatasetError, Progress, Samples};
 use crate::graph::Shape;
@@ -18,33 +18,33 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-/// Batches that workers may be ahead.
+/// Number of batches that workers may be ahead.
 const AHEAD: usize = 2;
-/// Small images are taken several at once: about so many numbers.
+/// Small images are taken several at a time: about this many values.
 const AT_ONCE: usize = 16_384;
 
-/// An image of a set, and the random number that fixes its augmentation (`None`: as it is evaluated).
+/// An image of a set, and the seed of its augmentation (`None`: as in evaluation).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pick {
-    /// Its place in the set.
+    /// Its index in the set.
     pub index: usize,
-    /// Fixes the augmentation.
+    /// Seed of the augmentation.
     pub draw: Option<u64>,
 }
 
 impl Pick {
-    /// Images as they are evaluated.
+    /// Images as in evaluation.
     pub fn plain(indices: &[usize]) -> Vec<Self> {
         indices.iter().map(|&index| Self { index, draw: None }).collect()
     }
 
-    /// Images to train on. An image's draw depends on the epoch's number and its place alone, not on when its turn is.
+    /// Images to train on. An image's seed depends on the epoch and its index only, not on its position in the order.
     pub fn drawn(indices: &[usize], epoch: u64) -> Vec<Self> {
         indices.iter().map(|&index| Self { index, draw: Some(mixed(epoch, index as u64)) }).collect()
     }
 }
 
-/// Two numbers mixed into one (the finaliser of SplitMix64: Steele, Lea and Flood, OOPSLA 2014).
+/// Mixes two integers into one (the finaliser of SplitMix64: Steele, Lea and Flood, OOPSLA 2014).
 fn mixed(seed: u64, index: u64) -> u64 {
     let mut z = seed.wrapping_add(index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -52,32 +52,32 @@ fn mixed(seed: u64, index: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Images and their classes, in the order of the picks. Images that their set leaves out are missing.
+/// Images and their classes, in the order of the picks, without images that their set leaves out.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
-    /// One image after another: channel, row, column.
+    /// The images, in image, channel, row, column order.
     pub pixels: Vec<f32>,
     /// The class of each.
     pub labels: Vec<usize>,
 }
 
 impl Batch {
-    /// The images as `[image, channel, row, column]` on a device, and their classes.
+    /// The images as `[batch, channels, height, width]` on a device, and their classes.
     pub fn on(self, shape: Shape, device: &Device) -> (Tensor<4>, Vec<usize>) {
         let data = TensorData::new(self.pixels, [self.labels.len(), shape.channels, shape.height, shape.width]);
         (Tensor::from_data(data, device), self.labels)
     }
 }
 
-/// As many threads as the machine has for this program.
+/// The number of threads that the machine has for this program.
 pub fn default_workers() -> NonZeroUsize {
     thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 type Decoded = Result<Vec<f32>, DatasetError>;
 
-/// An iterator over batches. The last one may be smaller, and one whose images are all left out is empty; that all images of
-/// all batches are left out is an error. After an error there are no more. Dropping it ends its workers.
+/// An iterator over batches. The last batch may be smaller. A batch whose images are all left out is empty, but if that
+/// is so of all batches it is an error. After an error the iterator ends. Dropping it stops its workers.
 pub struct Loader<'a> {
     shared: Arc<Shared>,
     batch_size: usize,
@@ -85,11 +85,11 @@ pub struct Loader<'a> {
     at: usize,
     /// Whether any image could be read.
     any: bool,
-    /// Images that came before their turn.
+    /// Images decoded before their turn.
     early: BTreeMap<usize, Decoded>,
     decoded: Receiver<(usize, Decoded)>,
     workers: Vec<JoinHandle<()>>,
-    /// Told what the set has to say.
+    /// Told the remarks of the set.
     progress: &'a dyn Progress,
 }
 
@@ -113,29 +113,29 @@ impl<'a> Loader<'a> {
             let (shared, sender) = (shared.clone(), sender.clone());
             thread::Builder::new().spawn(move || shared.work(&sender)).ok()
         };
-        // Where the system allows fewer threads those do, and without any the images are decoded when they are asked for.
+        // If the system allows fewer threads, those do the work; without any, images are decoded on request.
         let workers = (0..workers).map_while(start).collect();
         Self { shared, batch_size, at: 0, any: false, early: BTreeMap::new(), decoded, workers, progress: &() }
     }
 
-    /// The same, passing on what the set remarks on while its images are decoded.
+    /// The same, passing on the set's remarks while its images are decoded.
     pub fn telling(mut self, progress: &'a dyn Progress) -> Self {
         self.progress = progress;
         self
     }
 
-    /// The same where other batches came before: that none of these can be read is no error then.
+    /// The same for batches that follow others: then it is not an error that none of these can be read.
     pub fn after_others(mut self) -> Self {
         self.any = true;
         self
     }
 
-    /// The batches that have images.
+    /// The batches that are not empty.
     pub fn filled(self) -> impl Iterator<Item = Result<Batch, DatasetError>> + use<'a> {
         self.filter(|batch| batch.as_ref().map_or(true, |batch| !batch.labels.is_empty()))
     }
 
-    /// Waits for the image of a place.
+    /// Waits for the image at a position in the order.
     fn decoded(&mut self, place: usize) -> Decoded {
         loop {
             if let Some(decoded) = self.early.remove(&place) {
@@ -149,7 +149,7 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// Passes the panic of a worker on: it is a bug in a data set.
+    /// Propagates the panic of a worker: it is a bug in a data set.
     fn workers_failed(&mut self) -> ! {
         for worker in self.workers.drain(..) {
             if let Err(panic) = worker.join() {
@@ -197,7 +197,7 @@ impl Iterator for Loader<'_> {
         self.shared.samples.remarks().iter().for_each(|remark| self.progress.remark(remark));
         self.any |= !batch.labels.is_empty();
         match left_out {
-            // Nothing can be computed from no image at all.
+            // Without a single image nothing can be computed.
             Some(DatasetError::LeftOut { path, why }) if !self.any && end == self.shared.picks.len() => {
                 let why = format!("{why}; this was the last of {end} images, none of which can be read");
                 Some(Err(DatasetError::Content { path, why }))
@@ -211,13 +211,13 @@ impl Drop for Loader<'_> {
     fn drop(&mut self) {
         self.shared.stop();
         for worker in self.workers.drain(..) {
-            // A worker's panic has been passed on, or nobody waits for its image any more.
+            // A worker's panic has been propagated, or its image is no longer needed.
             let _ = worker.join();
         }
     }
 }
 
-/// Room for so many images, if the system has it.
+/// Allocates memory for `images` images, if the system has it.
 fn room(images: usize, elements: usize) -> Result<Vec<f32>, DatasetError> {
     let (mut pixels, numbers) = (vec![], images.saturating_mul(elements));
     let mib = numbers.saturating_mul(size_of::<f32>()) >> 20;
@@ -225,7 +225,7 @@ fn room(images: usize, elements: usize) -> Result<Vec<f32>, DatasetError> {
     Ok(pixels)
 }
 
-/// What workers and the loader both hold.
+/// State shared by workers and loader.
 struct Shared {
     samples: Arc<dyn Samples>,
     elements: usize,
@@ -233,15 +233,15 @@ struct Shared {
     at_once: usize,
     ahead: usize,
     queue: Mutex<Queue>,
-    /// Told when the limit rises.
+    /// Notified when the limit rises.
     room: Condvar,
 }
 
 /// Which picks are taken.
 struct Queue {
-    /// The first that nobody has.
+    /// The first pick that is not taken.
     next: usize,
-    /// None from here on may be taken yet.
+    /// Picks from here on may not be taken yet.
     limit: usize,
 }
 
@@ -264,7 +264,7 @@ impl Shared {
         self.samples.image(index, draw, &mut pixels).map(|()| pixels)
     }
 
-    /// The next picks that nobody has; waits until they are in reach.
+    /// Takes the next free picks; waits until they are within the limit.
     fn take(&self) -> Option<Range<usize>> {
         let mut queue = self.queue();
         while queue.next < self.picks.len() && queue.next >= queue.limit {
@@ -286,12 +286,12 @@ impl Shared {
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        // Nothing can panic while it is held, and two numbers are never half written.
+        // Nothing can panic while the lock is held, so the queue is consistent.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Lets the other workers end, so that nobody waits for an image that will never come.
+/// Stops the other workers on a panic, so that nobody waits for an image that will never come.
 struct StopOnPanic<'a>(&'a Shared);
 
 impl Drop for StopOnPanic<'_> {

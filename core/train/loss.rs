@@ -1,9 +1,9 @@
-//! What training makes small: cross entropy against smoothed labels, and the distance to a teacher's scores.
+//! Training losses: cross entropy with label smoothing, and knowledge distillation.
 
 use super::kernels::total;
 use burn::tensor::{Device, Tensor, TensorData, activation::log_softmax, activation::softmax};
 
-/// One-hot targets `[batch, classes]` with a share spread evenly over all classes.
+/// Smoothed one-hot targets `[batch, classes]`: the fraction `smoothing` is spread evenly over all classes.
 pub fn smoothed(labels: &[usize], classes: usize, smoothing: f64, device: &Device) -> Tensor<2> {
     let mut targets = vec![(smoothing / classes as f64) as f32; labels.len() * classes];
     for (row, &label) in targets.chunks_mut(classes).zip(labels) {
@@ -12,14 +12,15 @@ pub fn smoothed(labels: &[usize], classes: usize, smoothing: f64, device: &Devic
     Tensor::from_data(TensorData::new(targets, [labels.len(), classes]), device)
 }
 
-/// Cross entropy of scores against targets, both `[batch, classes]`; mean over the batch.
+/// Cross entropy of logits and targets, both `[batch, classes]`; mean over the batch.
 pub fn cross_entropy(scores: Tensor<2>, targets: Tensor<2>) -> Tensor<1> {
     let [batch, _] = scores.dims();
     total(log_softmax(scores, 1) * targets).div_scalar(-(batch as f64))
 }
 
 /// Knowledge distillation (Hinton et al., 2015): Kullback-Leibler divergence from the teacher's distribution to the
-/// student's, both softened by a temperature T, times T^2 so that gradients keep their size; mean over the batch.
+/// student's, both with logits divided by a temperature T, times T^2 so that gradients keep their magnitude; mean over
+/// the batch.
 pub fn distillation(scores: Tensor<2>, teacher: Tensor<2>, temperature: f64) -> Tensor<1> {
     let [batch, _] = scores.dims();
     let soft = |scores: Tensor<2>| scores.div_scalar(temperature);

@@ -1,4 +1,4 @@
-//! The training half: networks as burn modules, fake quantization, joint training, fine-tuning, evaluation.
+//! The training half: networks as burn modules, fake quantization, training loop, evaluation.
 
 mod cancel;
 mod checkpoint;

@@ -1,5 +1,5 @@
-//! From a recipe to burn's optimizers, whose memory is read back where the run is, and clipping of gradients by their common
-//! norm.
+//! Builds burn's optimizers from a recipe, restores their state on the run's device, and clips gradients by their
+//! global norm.
 
 use super::{
     Network, StepSizeRate,
@@ -42,7 +42,7 @@ pub(super) fn optimizer(network: &Network, recipe: &Recipe, device: &Device) -> 
 
 fn groups(network: &Network, recipe: &Recipe, device: &Device, rest: impl Rule, decayed: impl Rule) -> ModuleOptimizer {
     let clip = (recipe.clip_value > 0.0).then_some(GradientClipping::Value(recipe.clip_value as f32));
-    // burn starts from a rule for all parameters, and of several groups that a parameter is in the last one counts.
+    // burn starts from a rule for all parameters; if a parameter is in several groups, the last one counts.
     let optimizer = ModuleOptimizer::from(rest.clone())
         .with_group(ParamGroup::all(), Here::new(rest.clone(), device), clip.clone())
         .with_group(ParamGroup::from_ids(network.decayed()), Here::new(decayed.clone(), device), clip.clone());
@@ -58,12 +58,12 @@ fn groups(network: &Network, recipe: &Recipe, device: &Device, rest: impl Rule, 
         .with_group(ParamGroup::from_ids(own_decayed), Here { factor, ..Here::new(decayed, device) }, clip)
 }
 
-/// A rule whose memory is read from a checkpoint onto the run's own device. burn reads it onto the default one, which in a
-/// build with the feature `cuda` is a GPU, also where there is none.
+/// A rule whose state is read from a checkpoint onto the run's own device. burn reads it onto the default device, which
+/// in a build with the feature `cuda` is a GPU, even if there is none.
 struct Here<R> {
     rule: R,
     device: Device,
-    /// What the learning rate is multiplied by.
+    /// Factor of the learning rate.
     factor: f64,
 }
 
@@ -98,21 +98,20 @@ impl<R: Rule> DynOptimizer for Here<R> {
     }
 }
 
-/// Scales all gradients together so that the norm of all their elements is at most `limit`, as PyTorch's
-/// `clip_grad_norm_` does. burn's own clipping by norm takes each tensor alone.
+/// Scales all gradients by one factor so that their global norm is at most `limit`, as PyTorch's `clip_grad_norm_`
+/// does. burn's own clipping by norm treats each tensor separately.
 pub(super) fn clip_norm(network: &Network, gradients: GradientsParams, limit: f64) -> GradientsParams {
     let mut squares = Squares { gradients: &gradients, sum: None };
     network.visit(&mut squares);
     let Some(sum) = squares.sum else { return gradients };
-    // PyTorch adds 1e-6 to the norm too.
+    // PyTorch adds 1e-6 to the norm, too.
     let factor = sum.sqrt().add_scalar(1e-6).recip().mul_scalar(limit).clamp_max(1.0);
     let mut scaled = Scaled { gradients, factor, scaled: GradientsParams::new() };
     network.visit(&mut scaled);
     scaled.scaled
 }
 
-/// The gradients of these vectors alone. A parameter without a gradient stays as it is: the optimizer skips it, decay and
-/// all.
+/// Only the gradients of these vectors. The optimizer skips parameters without a gradient, weight decay included.
 pub(super) fn only(vectors: &[ParamId], mut gradients: GradientsParams) -> GradientsParams {
     let mut kept = GradientsParams::new();
     for &id in vectors {

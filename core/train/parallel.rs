@@ -1,9 +1,9 @@
-//! Data-parallel work: a batch is divided among devices, each with a copy of the network, and what they find is put together
-//! in their order; gradients by `collective.rs`.
+//! Data-parallel work: a batch is divided among devices, each with a copy of the network; results are combined in the
+//! order of the devices, gradients by `collective.rs`.
 //!
-//! Copies are made anew for each optimizer step, so all start a step with the same numbers: weights, and step sizes as well,
-//! are initialised once and stay in step. Batch-norms use the statistics of a device's own share, and running statistics are
-//! those of the first device, as in PyTorch's DistributedDataParallel.
+//! The network is copied to the devices in each optimizer step, so that all copies have the same weights and
+//! quantization parameters, which are initialised once. Batch-norms use the statistics of the device's own part of the
+//! batch, and running statistics are those of the first device, as in PyTorch's DistributedDataParallel.
 
 use super::{loader::Batch, network::Network};
 use burn::{module::Module, tensor::Device};
@@ -12,8 +12,8 @@ use std::{
     thread,
 };
 
-/// Works on every task at once and gives the results in the tasks' order. The first is done by the calling thread, which is
-/// the only one if there is one task. It also does those that no thread could be started for.
+/// Works on all tasks in parallel and returns the results in the order of the tasks. The calling thread does the first
+/// task, and those for which no thread could be started.
 pub(super) fn each<T: Send, R: Send>(tasks: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     let tasks: Vec<Mutex<Option<T>>> = tasks.into_iter().map(|task| Mutex::new(Some(task))).collect();
     let one = |place: usize| {
@@ -36,7 +36,8 @@ pub(super) fn each<T: Send, R: Send>(tasks: Vec<T>, work: impl Fn(T) -> R + Sync
     })
 }
 
-/// A batch in so many parts of consecutive images, whose sizes differ by one at most; none is empty.
+/// Divides a batch into at most `parts` parts of consecutive images, with sizes that differ by at most one; none is
+/// empty.
 pub(super) fn shares(batch: Batch, parts: usize) -> Vec<Batch> {
     let images = batch.labels.len();
     let parts = parts.clamp(1, images.max(1));
@@ -54,9 +55,9 @@ pub(super) fn shares(batch: Batch, parts: usize) -> Vec<Batch> {
     (0..parts).map(part).collect()
 }
 
-/// The network on another device, with gradients of its own if it has them here.
+/// A copy of the network on another device, with gradients of its own if asked for.
 pub(super) fn copy(network: &Network, device: &Device, gradients: bool) -> Network {
-    // Not `fork`: it shares batch-norm statistics with the original, and takes them along.
+    // Not `fork`: it shares batch-norm statistics with the original and moves them as well.
     let copy = network.clone().valid().to_device(device);
     if gradients { copy.train() } else { copy }
 }

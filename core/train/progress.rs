@@ -1,37 +1,37 @@
-//! What a run tells those who watch it.
+//! The observer of a run: what it is told.
 
 use super::{Role, Score};
 use crate::search::BitWidth;
 
-/// Watches a run. Every method but the first two does nothing unless a watcher wants it.
+/// Observes a run. All methods but the first two do nothing by default.
 pub trait Progress {
-    /// A stage of so many steps starts, or goes on after the first `done` of them.
+    /// A stage of `steps` steps starts, or continues after the first `done` of them.
     fn start(&self, label: &str, steps: usize, done: usize);
 
-    /// The stage is over, or ends early.
+    /// The stage is over, or stops early.
     fn finish(&self);
 
-    /// Something that is no error, but that whoever believes the results should know.
+    /// A remark that is not an error but matters for the results.
     fn remark(&self, _remark: &str) {}
 
-    /// One step of a stage that is no training is done; `note` says how it goes.
+    /// One step of a stage that does not train is done; `note` says how it goes.
     fn note(&self, _note: &str) {}
 
     /// One optimizer step is done.
     fn step(&self, _step: &Step) {}
 
-    /// An epoch is over and was measured on the validation images.
+    /// An epoch is over and was validated.
     fn validated(&self, _validation: &Validation) {}
 
-    /// The quantization parameters as they are after `step` steps.
+    /// The step sizes after `step` steps.
     fn step_sizes(&self, _step: usize, _sizes: &[StepSize]) {}
 
-    /// A checkpoint is about to be kept. A run that is killed goes on from there, so what was told up to here must not be lost
-    /// any more.
+    /// A checkpoint is about to be saved. A killed run continues from there, so everything reported so far must be on
+    /// disk now.
     fn saving(&self) {}
 }
 
-/// Nobody watches.
+/// Ignores everything.
 impl Progress for () {
     fn start(&self, _: &str, _: usize, _: usize) {}
     fn finish(&self) {}
@@ -40,15 +40,15 @@ impl Progress for () {
 /// One optimizer step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
-    /// Steps of the stage that are done, this one among them.
+    /// Steps of the stage that are done, including this one.
     pub done: usize,
     /// The epoch that it belongs to, from 0.
     pub epoch: usize,
-    /// The learning rate that it used.
+    /// The learning rate of this step.
     pub learning_rate: f64,
-    /// Images in its batch.
+    /// Number of images in its batch.
     pub images: usize,
-    /// Its passes: one, or one for each bit-width in joint training.
+    /// Its passes: one, or one per bit-width in joint training.
     pub passes: Vec<Pass>,
 }
 
@@ -59,31 +59,31 @@ impl Step {
     }
 }
 
-/// One pass forward and backward.
+/// One forward and backward pass.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pass {
     /// `w4a4` if all searched layers share these bits, else `mixed` or `full precision`.
     pub bits: String,
     /// Its loss on the batch.
     pub loss: f32,
-    /// Share of the batch whose highest score is its class.
+    /// Fraction of the batch whose largest logit is that of their class.
     pub accuracy: f64,
 }
 
 /// A measurement on the validation images.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Validation {
-    /// Steps that are done.
+    /// Number of steps that are done.
     pub done: usize,
     /// The epoch that is over, from 0.
     pub epoch: usize,
-    /// What was measured.
+    /// The score.
     pub score: Score,
     /// Whether no earlier epoch was as good.
     pub best: bool,
 }
 
-/// The step size of one tensor at one bit-width: the distance of neighbouring levels.
+/// The step size of one tensor at one bit-width: the distance between neighbouring levels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepSize {
     /// The layer.

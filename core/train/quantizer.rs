@@ -1,4 +1,4 @@
-//! The quantizer kind: fake quantization of weights and activations, with learned parameters.
+//! The plugin kind quantizer: fake quantization of weights and activations, with learned parameters.
 
 use super::quant::AcrossBatches;
 use crate::search::BitWidth;
@@ -25,7 +25,7 @@ impl Role {
         }
     }
 
-    /// `weights` or `activations`, for people.
+    /// `weights` or `activations`, for messages.
     pub(super) fn plural(self) -> &'static str {
         match self {
             Self::Weight => "weights",
@@ -34,7 +34,7 @@ impl Role {
     }
 }
 
-/// The integers a tensor is rounded to, `-qn..=qp`, or any other 2^b levels with as many steps between them.
+/// The integer grid of a tensor, `-qn..=qp`, or any other 2^b levels with as many steps between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {
     /// Number of bits.
@@ -49,19 +49,19 @@ impl Grid {
         if self.signed { 2f64.powi(self.bits.get() as i32 - 1) } else { 0.0 }
     }
 
-    /// The highest integer: 2^(b-1) - 1 if signed, else 2^b - 1. One signed bit has none above 0; runs refuse it.
+    /// The highest integer: 2^(b-1) - 1 if signed, else 2^b - 1. With one signed bit it is 0; runs refuse that.
     pub fn qp(self) -> f64 {
         let bits = self.bits.get() as i32 - i32::from(self.signed);
         2f64.powi(bits) - 1.0
     }
 
-    /// Steps from the lowest of 2^b levels to the highest: 2^b - 1.
+    /// Number of steps between the lowest and the highest of 2^b levels: 2^b - 1.
     pub fn steps(self) -> f64 {
         self.qn() + self.qp()
     }
 }
 
-/// A tensor's quantization has no number that could serve as an importance indicator.
+/// A quantizer has no value that could serve as an importance indicator of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("quantizer {quantizer:?} gives no importance indicator for {}: {why}", role.plural())]
 pub struct NoIndicator {
@@ -73,26 +73,27 @@ pub struct NoIndicator {
     pub why: &'static str,
 }
 
-/// Which tensor a quantizer is given, and when.
+/// What a quantizer knows about a tensor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TensorInfo<'a> {
     /// The layer's name.
     pub layer: &'a str,
     /// Its weights or its input activations.
     pub role: Role,
-    /// Whether the layer's bits are fixed, as those of stem and classifier are, and not searched.
+    /// Whether the layer's bits are fixed, as those of stem and classifier, and not searched.
     pub fixed: bool,
-    /// The fraction of the stage's optimizer steps that are done, from 0; 1 outside training.
+    /// Fraction of the stage's optimizer steps that are done, from 0; 1 outside training.
     pub progress: f64,
 }
 
-/// Fake quantization. Tensors come as `[rows, elements]`: one row for the whole tensor, or one for each output channel when
-/// [`Quantizer::per_channel`] says so, or several for each when [`Quantizer::groups`] does.
+/// Fake quantization. Tensors have the shape `[rows, elements]`: one row for the whole tensor, one per output channel
+/// if [`Quantizer::per_channel`] says so, or several per channel if [`Quantizer::groups`] does.
 ///
-/// [`Quantizer::start`], [`Quantizer::quantize`] and [`Quantizer::indicator`] are a quantizer; all else has a default. What they
-/// are made of is in [`super::quant`], and a kernel of one's own is a [`super::kernels::CustomOp`].
+/// [`Quantizer::init`], [`Quantizer::quantize`] and [`Quantizer::indicator`] make a quantizer; all other methods have
+/// defaults. Building blocks are in [`super::quant`]; a custom kernel is a [`super::kernels::CustomOp`].
 ///
-/// Logarithmic levels (Miyashita et al., arXiv:1603.01025), with a kernel of their own, as a plugin; in a crate outside this is all:
+/// As an example, a complete plugin with its own kernel, for a crate outside: logarithmic levels (Miyashita et al.,
+/// arXiv:1603.01025):
 ///
 /// ```
 /// use burn::{backend::tensor::FloatTensor, tensor::{Device, Tensor}};
@@ -109,7 +110,7 @@ pub struct TensorInfo<'a> {
 /// limpq_core::plugin!(Quantizer, "logarithmic", "powers of two (Miyashita et al., 2016)", Logarithmic);
 ///
 /// impl Quantizer for Logarithmic {
-///     fn start(&self, _: Role, values: Tensor<2>, _: Grid) -> Vec<Tensor<1>> {
+///     fn init(&self, _: Role, values: Tensor<2>, _: Grid) -> Vec<Tensor<1>> {
 ///         let [rows, _] = values.dims();
 ///         vec![values.abs().max_dim(1).clamp_min(1e-5).reshape([rows])]
 ///     }
@@ -163,40 +164,40 @@ pub struct TensorInfo<'a> {
 /// let quantizer = limpq_core::registry::build::<dyn Quantizer>("logarithmic", &toml::Table::new()).unwrap();
 /// let grid = Grid { bits: "3".parse().unwrap(), signed: true };
 /// let values = Tensor::<2>::from_floats([[4.0, -1.9, 0.7, 0.01]], &Device::flex().autodiff()).require_grad();
-/// let start = quantizer.start(Role::Weight, values.clone().inner(), grid);
-/// let quantized = quantizer.quantize(Role::Weight, values.clone(), &start, grid);
+/// let parameters = quantizer.init(Role::Weight, values.clone().inner(), grid);
+/// let quantized = quantizer.quantize(Role::Weight, values.clone(), &parameters, grid);
 /// assert_eq!(quantized.to_data().try_to_vec::<f32>().unwrap(), [4.0, -2.0, 0.5, 0.0]);
 /// let gradients = quantized.sum().backward();
 /// assert_eq!(values.grad(&gradients).unwrap().into_data().try_to_vec::<f32>().unwrap(), [1.0; 4]);
 /// ```
 pub trait Quantizer: Send + Sync {
-    /// Whether this tensor gets parameters of its own for each output channel.
+    /// Whether each output channel of this tensor has its own parameters.
     fn per_channel(&self, _role: Role) -> bool {
         false
     }
 
-    /// Into how many groups the `elements` weights of an output channel are divided, each of consecutive weights and with parameters
-    /// of its own; a divisor of `elements`. For tensors of [`Quantizer::per_channel`] weights.
+    /// Number of groups per output channel, each of consecutive weights and with its own parameters; a divisor of
+    /// `elements`, the number of weights per channel. Only used for weights with [`Quantizer::per_channel`].
     fn groups(&self, _elements: usize) -> usize {
         1
     }
 
-    /// Parameters to start from, each of shape `[rows]`, given the pre-trained weights or a batch of activations.
-    fn start(&self, role: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>>;
+    /// Initial quantization parameters, each of shape `[rows]`, from the pre-trained weights or a batch of activations.
+    fn init(&self, role: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>>;
 
-    /// Parameters of activations to start from, given what [`Quantizer::start`] makes of each of several calibration batches, in
-    /// their order. By default the mean of each; [`super::quant::AcrossBatches`] has other ways.
-    fn start_from_batches(&self, starts: Vec<Vec<Tensor<1>>>) -> Vec<Tensor<1>> {
-        let parameters = starts.first().map_or(0, Vec::len);
+    /// Initial parameters of activations from several calibration batches, given the result of [`Quantizer::init`] for
+    /// each, in order. By default their mean; [`super::quant::AcrossBatches`] has other reductions.
+    fn init_from_batches(&self, batches: Vec<Vec<Tensor<1>>>) -> Vec<Tensor<1>> {
+        let parameters = batches.first().map_or(0, Vec::len);
         (0..parameters)
-            .map(|place| AcrossBatches::Mean.combine(starts.iter().map(|start| start[place].clone()).collect()))
+            .map(|place| AcrossBatches::Mean.combine(batches.iter().map(|batch| batch[place].clone()).collect()))
             .collect()
     }
 
-    /// The values rounded to the grid, differentiable in values and parameters.
+    /// Fake quantization: the values rounded to the grid, differentiable in values and parameters.
     fn quantize(&self, role: Role, values: Tensor<2>, parameters: &[Tensor<1>], grid: Grid) -> Tensor<2>;
 
-    /// The same for a method that depends on the layer, or on how far the training is; this is what networks call.
+    /// The same for methods that depend on the layer or on the training progress; networks call this one.
     fn quantize_tensor(
         &self,
         tensor: &TensorInfo,
@@ -207,9 +208,9 @@ pub trait Quantizer: Send + Sync {
         self.quantize(tensor.role, values, parameters, grid)
     }
 
-    /// A term that is added to the training loss of each pass for each layer whose weights are quantized in it, of shape `[1]`:
-    /// regularisation such as KURE's, or dampening of oscillations. It may have gradients of the weights and of the parameters.
-    /// The losses that runs report are without it.
+    /// An additional term of the training loss, of shape `[1]`, per pass and layer with quantized weights:
+    /// regularisation such as KURE, or dampening of oscillations. It may have gradients with respect to weights and
+    /// parameters. Reported losses do not include it.
     fn loss(
         &self,
         _weights: &TensorInfo,
@@ -220,9 +221,9 @@ pub trait Quantizer: Send + Sync {
         None
     }
 
-    /// Parameters that an optimizer step took from `before` to `after`, brought back into their domain, and no farther away than
-    /// a step may go. Done here and not in [`Quantizer::quantize`], so that a parameter at its bound still gets a gradient and can
-    /// leave it.
+    /// Projects parameters back into their domain after an optimizer step, which took them from `before` to `after`,
+    /// and may limit the step. Done here and not in [`Quantizer::quantize`], so that a parameter at its bound still
+    /// gets a gradient and can leave it.
     fn after_step(&self, _before: &[Tensor<1>], after: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
         after
     }
@@ -233,15 +234,15 @@ pub trait Quantizer: Send + Sync {
         false
     }
 
-    /// The importance indicator that parameters stand for: the distance of neighbouring levels, in the tensor's own unit.
-    /// Whether there is one must depend on `role` alone, so that core finds out before any training.
+    /// The importance indicator of a tensor: the distance between neighbouring levels, in the tensor's own unit.
+    /// Whether there is one may only depend on `role`, so that core can check it before any training.
     ///
     /// # Errors
-    /// When the method keeps nothing that could serve as one.
+    /// When the method has no such value.
     fn indicator(&self, role: Role, parameters: &[Vec<f32>], grid: Grid) -> Result<f64, NoIndicator>;
 }
 
-/// Whether a quantizer gives importance indicators, tried on what its parameters start from.
+/// Whether a quantizer gives importance indicators, tested on its initial parameters.
 ///
 /// # Errors
 /// When weights or activations have none.
@@ -249,9 +250,9 @@ pub(crate) fn try_indicators(quantizer: &dyn Quantizer) -> Result<(), NoIndicato
     let grid = Grid { bits: BitWidth::new(4).expect("4 is a bit-width"), signed: true };
     for role in Role::BOTH {
         let values = Tensor::<2>::from_floats([[-1.0, 1.0]], &Device::flex());
-        let start = quantizer.start(role, values, grid).into_iter();
-        let start: Vec<Vec<f32>> = start.map(super::network::host).collect();
-        quantizer.indicator(role, &start, grid)?;
+        let initial = quantizer.init(role, values, grid).into_iter();
+        let initial: Vec<Vec<f32>> = initial.map(super::network::host).collect();
+        quantizer.indicator(role, &initial, grid)?;
     }
     Ok(())
 }

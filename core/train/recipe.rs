@@ -17,7 +17,7 @@ pub enum Optimizer {
     AdamW,
 }
 
-/// Which network a stage hands on.
+/// Which network is the result of a stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Keep {
@@ -41,7 +41,7 @@ pub enum Schedule {
     Epoch,
 }
 
-/// What convolutions and fully connected layers compute with.
+/// Data type of the operands of convolutions and fully connected layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Arithmetic {
@@ -87,7 +87,7 @@ pub struct Recipe {
     pub nesterov: bool,
     /// Decay of Adam's second moment (beta 2).
     pub beta2: f64,
-    /// What Adam adds to the square root of the second moment.
+    /// Added to the square root of Adam's second moment.
     pub epsilon: f64,
     /// Weight decay of weights, and of quantization parameters if the quantizer asks for it; none for biases and
     /// batch-norm.
@@ -145,7 +145,7 @@ impl Default for Recipe {
 }
 
 impl Recipe {
-    /// What is wrong with the values, as (key, reason).
+    /// The first invalid value, as (key, reason).
     pub fn fault(&self) -> Option<(&'static str, String)> {
         let positive = |value: f64| value.is_finite() && value > 0.0;
         let share = |value: f64| (0.0..1.0).contains(&value);
@@ -153,7 +153,7 @@ impl Recipe {
         let fault = |key, value: f64, allowed: &str| Some((key, format!("must be {allowed}, got {value}")));
         match self {
             r if !(r.fraction > 0.0 && r.fraction <= 1.0) => fault("fraction", r.fraction, "above 0 and at most 1"),
-            // Without epochs it is the number of images that quantizers are calibrated with.
+            // Without epochs it is the size of the calibration batch.
             r if r.batch_size == 0 => fault("batch_size", 0.0, "at least 1"),
             r if r.batch_size < 2 && r.epochs > 0 => {
                 fault("batch_size", r.batch_size as f64, "at least 2 (batch-norm needs a variance)")
@@ -182,7 +182,7 @@ impl Recipe {
         }
     }
 
-    /// Times the training images are gone through in all.
+    /// Number of epochs, including the cool-down.
     pub fn all_epochs(&self) -> usize {
         self.epochs + self.cooldown_epochs
     }
@@ -190,7 +190,7 @@ impl Recipe {
     /// The learning rate of a step, counted from 0, out of `steps` with `steps_per_epoch`, those of the cool-down
     /// included.
     pub fn learning_rate_at(&self, step: usize, steps: usize, steps_per_epoch: usize) -> f64 {
-        // Where it is, where the warm-up ends, where the cosine begins and how long it is; in steps or in epochs.
+        // Current position, end of the warm-up, start of the cosine and its length; in steps or in epochs.
         let (now, warmup, begin, length) = match self.schedule {
             Schedule::Step => {
                 let warmup = self.warmup_epochs * steps_per_epoch as f64;

@@ -1,4 +1,4 @@
-//! The sensitivity kind: the number for (layer, tensor, bit-width) that the search minimises.
+//! The plugin kind sensitivity: the indicators for (layer, tensor, bit-width) whose sum the search minimises.
 
 use super::{
     ByLayer, SensitivityContext, State, TrainError,
@@ -9,16 +9,16 @@ use crate::{
     search::DEFAULT_ALPHA,
 };
 
-/// What a sensitivity measured.
+/// The result of a sensitivity.
 #[derive(Clone, Debug, Default)]
 pub struct Measurement {
-    /// The number for every searchable layer, tensor and candidate.
+    /// One value per searchable layer, tensor and candidate bit-width.
     pub indicators: ByLayer,
     /// The network that the sensitivity trained, if it trains one. Refinement measures with it.
     pub trained: Option<State>,
-    /// Where learned indicators started.
+    /// Initial values of learned indicators.
     pub initial: Option<ByLayer>,
-    /// Standard deviation of each indicator, where it is a mean over several trainings.
+    /// Standard deviation of each indicator, if it is a mean over several trainings.
     pub spread: Option<ByLayer>,
 }
 
@@ -31,22 +31,24 @@ impl From<ByLayer> for Measurement {
 /// Measures how sensitive each layer is at each bit-width. The search minimises the sum of these numbers, so larger
 /// means more harm.
 pub trait Sensitivity: Send + Sync {
-    /// The indicators of every searchable layer at every candidate, with whatever else was made on the way.
+    /// The indicators of every searchable layer at every candidate, and by-products such as a trained network.
     ///
-    /// [`SensitivityContext::each`] and [`SensitivityContext::by_layer`] refuse what is not finite at once, and a run refuses it in whatever is given back. So
-    /// give NaN where a measurement fails; `NaN.max(0.0)` is 0, the most harmless number there is.
+    /// [`SensitivityContext::each`] and [`SensitivityContext::by_layer`] refuse values that are not finite at once, and
+    /// a run refuses them in the result. So return NaN where a measurement fails; beware that `NaN.max(0.0)` is 0, the
+    /// most harmless value.
     ///
     /// # Errors
     /// Training that diverges; a quantizer that has no indicator; [`TrainError::NotMeasurable`].
     fn measure(&self, context: &SensitivityContext) -> Result<Measurement, TrainError>;
 
-    /// Whether it asks the quantizer for importance indicators ([`SensitivityContext::indicators`]). Then a quantizer that has none is
-    /// refused with the config instead of after the training.
+    /// Whether it asks the quantizer for importance indicators ([`SensitivityContext::indicators`]). A quantizer that
+    /// has none is then refused when the config is read, instead of after the training.
     fn asks_for_indicators(&self) -> bool {
         false
     }
 
-    /// The weight of the weights' numbers against the activations' that goes with this metric: 1 where both are on one scale.
+    /// The default alpha, the weight of the weights' indicators relative to the activations': 1 if both are on one
+    /// scale.
     fn alpha(&self) -> f64 {
         DEFAULT_ALPHA
     }
@@ -61,7 +63,7 @@ pub trait Sensitivity: Send + Sync {
 pub struct Unindicated {
     /// The sensitivity's registered name.
     pub sensitivity: String,
-    /// What the quantizer says.
+    /// The quantizer's error.
     pub error: NoIndicator,
     /// Names of the quantizers that give indicators.
     pub quantizers: String,
@@ -69,7 +71,7 @@ pub struct Unindicated {
     pub sensitivities: String,
 }
 
-/// Whether a sensitivity, registered under `name`, gets from a quantizer what it asks for.
+/// Whether a quantizer gives the sensitivity registered as `name` what it asks for.
 ///
 /// # Errors
 /// When it asks for indicators and the quantizer has none for weights or for activations.
@@ -89,7 +91,7 @@ pub(crate) fn preflight(
     })
 }
 
-/// The registered plugins of a kind that fit as they are by default, in words.
+/// The registered plugins of a kind that fit with default options, in words.
 fn names<P: ?Sized + Kind>(fits: impl Fn(&P) -> bool) -> String {
     let entries = registry::entries::<P>().unwrap_or_default().into_iter();
     let built = entries.filter_map(|entry| Some((entry.name, (entry.build)(&toml::Table::new()).ok()?)));

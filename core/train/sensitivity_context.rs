@@ -1,4 +1,4 @@
-//! What sensitivities work with: the pre-trained network with its quantizers, and training images.
+//! The input of sensitivities: the pre-trained network with its quantizers, and training images.
 
 use super::{
     fit::{TrainContext, TrainError},
@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, sync::Arc};
 /// Indicators by layer name.
 pub type ByLayer = BTreeMap<String, LayerIndicators>;
 
-/// What a sensitivity can work with: the pre-trained network and data.
+/// The input of a sensitivity: the pre-trained network and data.
 pub struct SensitivityContext<'a> {
     /// The network's description.
     pub graph: Arc<Graph>,
@@ -36,8 +36,8 @@ pub struct SensitivityContext<'a> {
 }
 
 impl SensitivityContext<'_> {
-    /// The pre-trained network with quantization parameters for these bit-widths at each searchable tensor, as they start
-    /// before any training: from the weights and one batch. For measuring; without gradients.
+    /// The pre-trained network with initial quantization parameters for these bit-widths at each searchable tensor,
+    /// from the weights and one calibration batch. For measurements; without gradients.
     ///
     /// # Errors
     /// When the pre-trained parameters do not fit or a sample cannot be read.
@@ -45,7 +45,7 @@ impl SensitivityContext<'_> {
         Ok(self.uncalibrated(bits)?.calibrate(self.train.first_batch(self.recipe.batch_size)?))
     }
 
-    /// The same, with the parameters of weights alone.
+    /// The same, with the quantization parameters of weights only.
     ///
     /// # Errors
     /// When the pre-trained parameters do not fit.
@@ -56,7 +56,7 @@ impl SensitivityContext<'_> {
         Ok(Network::new(&plan, self.pretrained, self.train.device)?)
     }
 
-    /// The same at the candidates, and on a device that keeps gradients.
+    /// The same at the candidate bit-widths, and on a device with autodiff.
     ///
     /// # Errors
     /// As [`Self::calibrated`].
@@ -64,7 +64,7 @@ impl SensitivityContext<'_> {
         self.with_gradients(&self.calibrated(self.candidates.iter())?)
     }
 
-    /// The same network on a device that keeps gradients.
+    /// The same network on a device with autodiff.
     ///
     /// # Errors
     /// None for a network of this context.
@@ -72,9 +72,9 @@ impl SensitivityContext<'_> {
         Ok(Network::new(network.plan(), &network.state(), &self.train.device.clone().autodiff())?)
     }
 
-    /// Training images and their classes in batches, without gradients: the same for the same seed and `purpose`, no image
-    /// twice, as many batches as there are images for. The last one may be smaller if it is the only one, and all may be where
-    /// images are left out.
+    /// Up to `batches` batches of training images and their classes, without gradients: the same for the same seed and
+    /// `purpose`, no image twice. If there are fewer images than a batch, the only batch is smaller; batches are also
+    /// smaller if images are left out.
     ///
     /// # Errors
     /// When a sample cannot be read, or all are left out.
@@ -93,8 +93,8 @@ impl SensitivityContext<'_> {
         loader.filled().map(|batch| Ok(batch?.on(self.train.data.shape, self.train.device))).collect()
     }
 
-    /// Asks for a number for each searchable layer (its place in [`Graph::layers`]), each of its tensors and each candidate.
-    /// `label` is shown to people.
+    /// Calls `number` for each searchable layer (its index in [`Graph::layers`]), tensor and candidate bit-width, and
+    /// reports progress under `label`.
     ///
     /// # Errors
     /// Those of `number`; [`TrainError::InterruptedMeasuring`]; [`TrainError::NotMeasurable`].
@@ -116,7 +116,7 @@ impl SensitivityContext<'_> {
         by_layer
     }
 
-    /// The same for numbers that are there already.
+    /// The same for values that are known already: without progress and cancellation.
     ///
     /// # Errors
     /// Those of `number`; [`TrainError::NotMeasurable`].
@@ -136,7 +136,7 @@ impl SensitivityContext<'_> {
         Ok(by_layer)
     }
 
-    /// The indicators that a network's step sizes stand for.
+    /// The indicators that a network's quantizers give.
     ///
     /// # Errors
     /// When the quantizer has none; [`TrainError::NotMeasurable`].
@@ -158,7 +158,7 @@ impl SensitivityContext<'_> {
     }
 }
 
-/// A measured number, if it is one. NaN compares with nothing, so that whoever takes it for a number may take it for harmless.
+/// Refuses values that are not finite. All comparisons with NaN are false, so it could pass as harmless.
 fn finite(layer: &str, role: Role, bits: BitWidth, value: f64) -> Result<f64, TrainError> {
     match value.is_finite() {
         true => Ok(value),
@@ -166,7 +166,7 @@ fn finite(layer: &str, role: Role, bits: BitWidth, value: f64) -> Result<f64, Tr
     }
 }
 
-/// Whether a sensitivity measured finite numbers only, however it collected them.
+/// Checks that all values of a sensitivity are finite, however it collected them.
 ///
 /// # Errors
 /// [`TrainError::NotMeasurable`].

@@ -1,4 +1,4 @@
-//! Parts of a training set: some held out for validation, some left unused, every class in proportion.
+//! Subsets of a training set: some images held out for validation, some unused, stratified by class.
 
 use super::{Data, DatasetError, Samples, default_workers};
 use crate::store::hash;
@@ -8,13 +8,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 
-/// How a data set's training images are divided.
+/// How a data set's training images are split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Split {
-    /// Share of each class that is held out, to choose between epochs.
+    /// Fraction of each class that is held out, to choose between epochs.
     pub validation: f64,
-    /// Share of the rest of each class that is trained on.
+    /// Fraction of the rest of each class that is trained on.
     pub fraction: f64,
     /// Threads that read and decode images; 0 is as many as the machine has. Results do not depend on it.
     pub workers: usize,
@@ -27,7 +27,7 @@ impl Default for Split {
 }
 
 impl Split {
-    /// What is wrong with the values, as (key, reason).
+    /// The first invalid value, as (key, reason).
     pub fn fault(&self) -> Option<(&'static str, String)> {
         if !(0.0..1.0).contains(&self.validation) {
             return Some(("validation", format!("must be in 0..1, got {}", self.validation)));
@@ -38,12 +38,12 @@ impl Split {
         None
     }
 
-    /// How many threads read and decode images.
+    /// Number of threads that read and decode images.
     pub fn workers(&self) -> NonZeroUsize {
         NonZeroUsize::new(self.workers).unwrap_or_else(default_workers)
     }
 
-    /// The data with its training images divided; the same for the same seed.
+    /// The data with its training images split; the same for the same seed.
     ///
     /// # Errors
     /// A class of which no image would be left to train on.
@@ -53,7 +53,8 @@ impl Split {
 }
 
 impl Data {
-    /// The data with a share of the training images of each class, for the stage of that name; the same for the same seed.
+    /// The data with a fraction of the training images of each class, for the stage of that name; the same for the same
+    /// seed.
     ///
     /// # Errors
     /// A class of which no image would be left to train on.
@@ -63,7 +64,7 @@ impl Data {
     }
 }
 
-/// The data with a share of each class's training images held out, and a share of the rest left to train on.
+/// The data with a fraction of each class's training images held out, and a fraction of the rest left to train on.
 fn divided(data: Data, (validation, fraction): (f64, f64), seed: u64, section: &str) -> Result<Data, DatasetError> {
     if validation == 0.0 && fraction == 1.0 {
         return Ok(data);
@@ -97,7 +98,7 @@ fn divided(data: Data, (validation, fraction): (f64, f64), seed: u64, section: &
     Ok(Data { train: part(train), validation: held_out, ..data })
 }
 
-/// Some images of a set.
+/// A subset of the images of a set.
 struct Part {
     of: Arc<dyn Samples>,
     places: Vec<usize>,

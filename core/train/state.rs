@@ -1,4 +1,4 @@
-//! A network's numbers by state-dict name, outside any device: what is saved, loaded and handed from stage to stage.
+//! A network's tensors by state-dict name, on the host: what is saved, loaded and passed between stages.
 
 use crate::{
     graph::{Graph, NodeId},
@@ -22,10 +22,10 @@ pub struct Array {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State(pub BTreeMap<String, Array>);
 
-/// What is wrong with saved numbers.
+/// What is wrong with saved tensors.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// Not a safetensors file, or one of another kind of numbers.
+    /// Not a safetensors file, or one with another data type.
     #[error("{path} is not a usable safetensors file: {why}")]
     Format {
         /// The file.
@@ -33,7 +33,7 @@ pub enum StateError {
         /// What was found.
         why: String,
     },
-    /// A tensor that the network needs is not there.
+    /// A tensor that the network needs is missing.
     #[error("tensor {0:?} is missing: the saved weights are for another model")]
     Missing(String),
     /// A tensor of another shape.
@@ -54,7 +54,7 @@ impl State {
         tensors(graph).into_iter().map(|(name, parameter)| (name, parameter.shape)).collect()
     }
 
-    /// Initial values drawn from a seed, each as its operator says.
+    /// Initial values drawn from a seed, as each operator defines them.
     pub fn random(graph: &Graph, seed: u64) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let tensor = |(name, parameter): (String, Parameter)| {
@@ -64,7 +64,7 @@ impl State {
         Self(tensors(graph).into_iter().map(tensor).collect())
     }
 
-    /// A tensor of a known shape.
+    /// A tensor, whose shape is known.
     ///
     /// # Errors
     /// When it is missing or has another shape.
@@ -78,19 +78,19 @@ impl State {
         }
     }
 
-    /// The first tensor, by name, with a number that is not finite.
+    /// The first tensor, by name, with a value that is not finite.
     pub fn not_finite(&self) -> Option<&str> {
         let bad = |array: &Array| array.values.iter().any(|value| !value.is_finite());
         self.0.iter().find(|(_, array)| bad(array)).map(|(name, _)| name.as_str())
     }
 
-    /// What keeps this from being numbers of the same network as another's, in words; whether they are finite, too.
+    /// How this differs from a state of the same network, in words: names, shapes, or values that are not finite.
     pub fn differs_from(&self, other: &Self) -> Option<String> {
         let unknown = self.0.keys().find(|name| !other.0.contains_key(*name));
         let misfit = other.0.iter().find_map(|(name, array)| self.get(name, &array.shape).err());
-        let unknown = unknown.map(|name| format!("tensor {name:?} is none of this network"));
+        let unknown = unknown.map(|name| format!("tensor {name:?} does not belong to this network"));
         let misfit = misfit.map(|error| error.to_string()).or(unknown);
-        misfit.or_else(|| Some(format!("tensor {:?} has numbers that are not finite", self.not_finite()?)))
+        misfit.or_else(|| Some(format!("tensor {:?} has values that are not finite", self.not_finite()?)))
     }
 
     /// As the bytes of a safetensors file; the same state gives the same bytes.
@@ -110,14 +110,14 @@ impl State {
     /// From the bytes of a safetensors file; `path` is for the error.
     ///
     /// # Errors
-    /// Truncated or foreign files, numbers other than 32-bit floats.
+    /// Truncated or foreign files, data types other than 32-bit floats.
     pub fn from_bytes(bytes: &[u8], path: &str) -> Result<Self, StateError> {
         let wrong = |why: String| StateError::Format { path: path.to_owned(), why };
         let file = SafeTensors::deserialize(bytes).map_err(|error| wrong(error.to_string()))?;
         Self::from_views(file.iter()).map_err(wrong)
     }
 
-    /// From tensors of an open file; an error says what is wrong.
+    /// From the tensors of an open file; the error says what is wrong.
     pub(super) fn from_views<'a>(views: impl Iterator<Item = (&'a str, TensorView<'a>)>) -> Result<Self, String> {
         let mut state = BTreeMap::new();
         for (name, view) in views {
@@ -133,10 +133,11 @@ impl State {
 
 /// State-dict name of a parameter of a node.
 pub(super) fn tensor_name(graph: &Graph, node: NodeId, parameter: &Parameter) -> String {
-    format!("{}.{}", graph.nodes[node].name, parameter.name)
+    parameter.full_name(&graph.nodes[node].name)
 }
 
-/// All parameters of a graph with their state-dict names: those of layers first, then the others, each in execution order.
+/// All parameters of a graph with their state-dict names: first those of layers, then the others, each in execution
+/// order.
 fn tensors(graph: &Graph) -> Vec<(String, Parameter)> {
     let (layers, others): (Vec<_>, Vec<_>) = (0..graph.nodes.len()).partition(|&node| graph.is_layer(node));
     let of = |node: NodeId| {

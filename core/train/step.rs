@@ -15,11 +15,11 @@ use burn::{
     tensor::{Device, Tensor, TensorData},
 };
 
-/// What a step does with a batch.
+/// The passes of an optimizer step.
 pub(super) struct Passes<'a> {
     /// The bits of each pass.
     pub bits: &'a [Bits],
-    /// What each pass's gradient is multiplied by.
+    /// Factor of each pass's gradients.
     pub weight: f64,
     /// Smoothing and distillation.
     pub recipe: &'a Recipe,
@@ -29,27 +29,27 @@ pub(super) struct Passes<'a> {
     pub classes: usize,
 }
 
-/// What came of a step.
+/// The result of all passes.
 pub(super) struct Gradients {
-    /// Their sum over the passes, on the first device.
+    /// Sum of the gradients over the passes, on the first device.
     pub sum: GradientsParams,
     /// Loss and accuracy of each pass on the whole batch.
     pub passes: Vec<Pass>,
-    /// The first pass whose loss is no number, and where in the network that begins.
+    /// The first pass whose loss is not finite, and where in the network that begins.
     pub diverged: Option<(usize, String)>,
 }
 
-/// One device's part of the work.
+/// The result of one device.
 struct Share {
     gradients: GradientsParams,
-    /// For each pass the mean loss and the share of right guesses.
+    /// Mean loss and accuracy per pass.
     scored: Vec<[f32; 2]>,
     diverged: Option<(usize, String)>,
 }
 
 impl Passes<'_> {
-    /// Runs all passes forward and backward. Each of the `devices` has a copy of the teacher, if there is one; `network` is on
-    /// the first.
+    /// Runs all passes forward and backward. Each of the `devices` has a copy of the teacher, if there is one;
+    /// `network` is on the first device.
     pub fn gradients(&self, network: &Network, teachers: &[Network], devices: &[Device], batch: Batch) -> Gradients {
         let whole = batch.labels.len() as f64;
         let parts = parallel::shares(batch, devices.len());
@@ -81,52 +81,52 @@ impl Passes<'_> {
         Gradients { sum, passes: self.bits.iter().zip(passes).map(pass).collect(), diverged }
     }
 
-    /// The passes over `size` of the batch, on one device.
+    /// The passes on one device's part of a batch; `size` is the whole batch.
     fn share(&self, network: &Network, teacher: Option<&Network>, device: &Device, part: Batch, size: f64) -> Share {
         let (tracked, recipe) = (device.clone().autodiff(), self.recipe);
         let (images, labels) = part.on(self.shape, &tracked);
         let targets = smoothed(&labels, self.classes, recipe.label_smoothing, &tracked);
         let taught = teacher.map(|teacher| {
-            let scores = teacher.forward(images.clone().inner(), &teacher.plan().no_bits(), false);
-            Tensor::<2>::from_inner(scores)
+            let logits = teacher.forward(images.clone().inner(), &teacher.plan().no_bits(), false);
+            Tensor::<2>::from_inner(logits)
         });
         let mut gradients = GradientsAccumulator::new();
         let mut scored = Scored::new(&labels, device);
         let mut take = |found| gradients.accumulate(network, GradientsParams::from_grads(found, network));
         let plain = recipe.gradient_checkpointing.then(|| network.clone().valid());
-        let mut trunk = network.trunk(images.clone(), self.bits);
+        let mut prefix = network.shared_prefix(images.clone(), self.bits);
         for bits in self.bits {
-            let (scores, branch) = network.branch(&trunk, bits, plain.as_ref());
-            let mut loss = cross_entropy(scores.clone(), targets.clone());
+            let (logits, pass) = network.pass(&prefix, bits, plain.as_ref());
+            let mut loss = cross_entropy(logits.clone(), targets.clone());
             if let Some(taught) = &taught {
-                let distance = distillation(scores.clone(), taught.clone(), recipe.temperature);
+                let distance = distillation(logits.clone(), taught.clone(), recipe.temperature);
                 loss = loss.mul_scalar(1.0 - recipe.distillation) + distance.mul_scalar(recipe.distillation);
             }
-            scored.add(scores.inner(), loss.clone().inner());
+            scored.add(logits.inner(), loss.clone().inner());
             let of_pass = loss.mul_scalar(self.weight * size).backward();
-            branch.backward(of_pass, &mut trunk, &mut take);
-            // Of the network itself and not of what ran, which gradient checkpointing runs in parts.
+            pass.backward(of_pass, &mut prefix, &mut take);
+            // Once per pass: gradient checkpointing runs the network in segments.
             if let Some(terms) = network.regularisation(bits) {
                 take(terms.mul_scalar(self.weight * size).backward());
             }
         }
-        if let Some(of_trunk) = trunk.backward() {
-            take(of_trunk);
+        if let Some(of_prefix) = prefix.backward() {
+            take(of_prefix);
         }
         let scored = scored.read();
         let bad = scored.iter().position(|[loss, _]| !loss.is_finite());
         let diverged = bad.map(|pass| {
             let place = network.not_finite(images, &self.bits[pass], true);
-            (pass, place.unwrap_or_else(|| "the scores themselves".to_owned()))
+            (pass, place.unwrap_or_else(|| "the logits themselves".to_owned()))
         });
         Share { gradients: gradients.grads(), scored, diverged }
     }
 }
 
-/// Losses and accuracies of a step's passes, read from the device at once.
+/// Losses and accuracies of a step's passes, read from the device in one transfer.
 struct Scored {
     labels: Tensor<2, burn::tensor::Int>,
-    /// For each pass its loss and the share of right guesses.
+    /// Loss and accuracy per pass.
     numbers: Vec<Tensor<1>>,
 }
 
@@ -136,8 +136,8 @@ impl Scored {
         Self { labels: Tensor::from_data(TensorData::new(values, [labels.len(), 1]), device), numbers: vec![] }
     }
 
-    fn add(&mut self, scores: Tensor<2>, loss: Tensor<1>) {
-        let right = scores.argmax(1).equal(self.labels.clone()).float().mean();
+    fn add(&mut self, logits: Tensor<2>, loss: Tensor<1>) {
+        let right = logits.argmax(1).equal(self.labels.clone()).float().mean();
         self.numbers.extend([loss, right]);
     }
 
@@ -146,7 +146,7 @@ impl Scored {
     }
 }
 
-/// The bits of a pass in one word. What layers are fixed at is no choice of its policy.
+/// The bits of a pass in one word, without those of fixed layers, which the policy does not choose.
 fn shown(bits: &Bits, fixed: &[bool]) -> String {
     let mut chosen = bits.iter().zip(fixed).filter(|(_, fixed)| !**fixed).filter_map(|(bits, _)| *bits);
     match chosen.next() {

@@ -1,24 +1,24 @@
-//! The learning rate of quantization parameters, where it is not that of the weights.
+//! The learning rate of quantization parameters, if it differs from that of the weights.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{borrow::Cow, fmt};
 
-/// The learning rate of quantization parameters: step sizes, and whatever else a quantizer learns. In a config a number, or a factor
-/// such as `"10x"`.
+/// The learning rate of quantization parameters: step sizes, and whatever else a quantizer learns. In a config it is a
+/// number, or a factor such as `"10x"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum StepSizeRate {
     /// That of the weights.
     #[default]
     Same,
-    /// This, where the weights have [`super::Recipe::learning_rate`]; it rises and falls with theirs.
+    /// This value in place of [`super::Recipe::learning_rate`], with the same schedule.
     Absolute(f64),
-    /// As many times that of the weights.
+    /// This factor of the learning rate of the weights.
     Factor(f64),
 }
 
 impl StepSizeRate {
-    /// What the learning rate of the weights is multiplied by, if at its highest it is `learning_rate`.
+    /// The factor of the learning rate of the weights, whose highest value is `learning_rate`.
     pub fn factor(self, learning_rate: f64) -> f64 {
         match self {
             Self::Same => 1.0,
@@ -27,7 +27,7 @@ impl StepSizeRate {
         }
     }
 
-    /// Whether there is nothing to write in a config.
+    /// Whether a config need not mention it.
     pub(super) fn is_same(&self) -> bool {
         *self == Self::Same
     }
@@ -49,7 +49,7 @@ impl<'de> Deserialize<'de> for StepSizeRate {
     }
 }
 
-/// Reads either form.
+/// Reads both forms.
 struct Form;
 
 impl de::Visitor<'_> for Form {
@@ -75,7 +75,7 @@ impl de::Visitor<'_> for Form {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<StepSizeRate, E> {
-        // A number as it is written, without what Rust reads besides: signs, "inf".
+        // Only plain numbers: Rust would also read signs and "inf".
         let number = text.strip_suffix('x').filter(|number| number.starts_with(|first: char| first.is_ascii_digit()));
         let factor = number.and_then(|number| number.parse::<f64>().ok());
         match factor.filter(|factor| factor.is_finite() && *factor > 0.0) {

@@ -1,9 +1,9 @@
-//! The threads that tensors are computed with. They are started before a run begins, since a pool that cannot be had later on is
-//! a panic.
+//! The thread pool for tensor operations. It is started before a run begins, since a pool that cannot be started later
+//! is a panic.
 
 use std::{error::Error, io, sync::OnceLock};
 
-/// They could not be started.
+/// The threads could not be started.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error(
     "cannot start the threads to compute with: {0}. Allow this user or container more threads or more memory (ulimit -u, \
@@ -11,7 +11,7 @@ use std::{error::Error, io, sync::OnceLock};
 )]
 pub struct ThreadsError(String);
 
-/// Starts them unless they have been; what became of that the first time holds for the whole program.
+/// Starts the threads once; later calls return the result of the first.
 ///
 /// # Errors
 /// The system allows no more threads, or no memory for them.
@@ -19,7 +19,7 @@ pub fn start_threads() -> Result<(), ThreadsError> {
     static STARTED: OnceLock<Result<(), ThreadsError>> = OnceLock::new();
     let start = || {
         let Err(error) = rayon::ThreadPoolBuilder::new().build_global() else { return Ok(()) };
-        // Without a cause the pool is there already, which is just as well.
+        // Without a cause the pool exists already, which is fine.
         let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
         cause.map_or(Ok(()), |cause| Err(ThreadsError(cause.to_string())))
     };

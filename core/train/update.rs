@@ -1,13 +1,13 @@
-//! What an optimizer step does with the gradients of its passes, where it has several.
+//! How an optimizer step uses the gradients of its passes, if there are several.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How the gradients of a step's passes become one.
+/// How the gradients of a step's passes are combined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Gradients {
-    /// They are added up, as in LIMPQ's code.
+    /// Their sum, as in LIMPQ's code.
     #[default]
     Sum,
     /// Their mean, so that the step does not grow with the number of passes.
@@ -15,7 +15,7 @@ pub enum Gradients {
 }
 
 impl Gradients {
-    /// The factor of one of so many passes.
+    /// The factor of each of `passes` gradients.
     pub fn share(self, passes: usize) -> f64 {
         match self {
             Self::Sum => 1.0,
@@ -24,12 +24,12 @@ impl Gradients {
     }
 }
 
-/// What an optimizer step does with the gradients of its passes.
+/// How an optimizer step uses the gradients of its passes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Update {
-    /// How they become one.
+    /// How they are combined.
     pub gradients: Gradients,
-    /// Whether quantization parameters alone are trained. Batch-norms still follow the batches' statistics.
+    /// Whether only quantization parameters are trained. Running statistics of batch-norms are still updated.
     pub frozen_weights: bool,
 }
 

@@ -1,12 +1,12 @@
-//! Which tensors of a pre-trained network are all zero: pruned weights, dead activations. There is nothing to quantize in them,
-//! and what a quantizer starts from there stands for nothing.
+//! Finds tensors of a pre-trained network that are all zero: pruned weights, dead activations. Quantization does not
+//! change them, and their initial step sizes mean nothing.
 
 use super::{Network, Plan, Role, SensitivityContext, TrainError};
 use burn::tensor::Tensor;
 
 impl SensitivityContext<'_> {
-    /// The searchable layers whose weights are all zero, or that read only zeros on the first batch of training images, in the
-    /// network's order.
+    /// The searchable layers whose weights are all zero, or whose inputs are all zero on the first batch of training
+    /// images, in execution order.
     ///
     /// # Errors
     /// When the pre-trained parameters do not fit or a sample cannot be read.

@@ -1,9 +1,9 @@
-//! The command line of limpq, and the only place that links the plugins in.
+//! The command line of limpq, and the only place that links the plugins.
 
 pub mod commands;
-pub mod plot;
 #[cfg(feature = "train")]
-pub mod watch;
+pub mod observers;
+pub mod plot;
 
 // A crate that is linked but never named is dropped by the linker, and its plugins with it.
 use limpq_plugins as _;

@@ -69,7 +69,7 @@ fn a_whole_run_trains_quantizes_and_measures_it() {
     let config = Config::parse("squared.toml", config, &[]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let summary = run(&config, folder.path(), &()).unwrap();
-    let found = &summary.entrants[0];
+    let found = &summary.networks[0];
     // Ten classes: guessing would be right for a tenth.
     assert!(found.score.accuracy > 0.3, "{:?}", found.score);
     let policy = std::fs::read_to_string(folder.path().join("policy.json")).unwrap();

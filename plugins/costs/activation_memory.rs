@@ -1,10 +1,10 @@
-//! Activation memory: the most bits that all tensors alive at one time take while the network runs on one image,
-//! `max over steps of Σ elements·bits`. How the network is laid out in steps, and at which bits a tensor is stored, is
-//! written in `memory.rs`.
+//! Activation memory: the peak number of bits of all tensors that are alive at one time while the network runs on one
+//! image, `max over steps of Σ elements·bits`. `memory.rs` describes the schedule of steps, and at which bits a tensor
+//! is stored.
 //!
-//! It is no sum over layers but the largest of several: a budget on it is one row of the integer program for each sum, which
-//! is exact. Sums and averages are not quantized in this program's training; the 8 bits that they are stored at here unless
-//! told otherwise are those of integer inference as it is commonly done.
+//! It is not a sum over layers but a maximum of sums: a budget on it is one row of the integer program per sum, which
+//! is exact. Sums and averages are not quantized in this program's training; the default of 8 bits for them is common
+//! practice in integer inference.
 
 use super::memory::{Held, Schedule};
 use limpq_core::graph::{Graph, Layer};
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ActivationMemory {
-    /// Least bits of a tensor that an addition or an average reads, such as the shortcut of a residual block.
+    /// Minimum bits of a tensor that an addition or an average reads, such as the shortcut of a residual block.
     #[schemars(with = "u64")]
     pub residual_bits: BitWidth,
 }
@@ -28,7 +28,7 @@ impl Default for ActivationMemory {
 }
 
 impl ActivationMemory {
-    /// The sums whose largest is the peak.
+    /// The sums whose maximum is the peak.
     pub(super) fn sums(&self, graph: &Graph) -> Vec<Held> {
         Schedule::new(graph).sums(graph).expect("`check` has passed this network")
     }
@@ -39,9 +39,9 @@ impl CostModel for ActivationMemory {
         Unit::Bits
     }
 
-    /// The layer's input alone.
+    /// Only the layer's inputs.
     fn cost(&self, layer: &Layer, bits: Precision, _: Accounting) -> u64 {
-        layer.in_shape.elements() as u64 * bits.act.get()
+        layer.in_shape.elements() as u64 * bits.act.get() + layer.second_activations() * bits.weight.get()
     }
 
     fn check(&self, graph: &Graph) -> Result<(), CostError> {
@@ -72,6 +72,7 @@ limpq_core::plugin!(
 mod tests {
     use super::*;
     use limpq_core::graph::{Builder, Conv, Shape};
+    use limpq_core::ops::{ChannelSlice, Linear, Matmul, MergeHeads, Softmax, SplitHeads};
     use limpq_core::search::CostTable;
 
     /// A residual block with a projection. Elements: image 2*16, x 4*16 (stem), y 8*4 (a), z 8*4 (b), s 8*4 (down).
@@ -124,15 +125,45 @@ mod tests {
         assert_eq!(peak(16, [low, low, high]), 64 * 8 + 32 * 16 + 32 * 16);
     }
 
+    /// Attention of one head: qkv 6x4x1 (24 values), read as q by the product's first operand, as k by its second, and as v by the
+    /// second operand of the other. Scores are 1x4x4.
+    #[test]
+    fn the_operands_of_products_are_held_at_their_own_bits() {
+        let (mut b, image) = Builder::new("attention", Shape::new(2, 4, 1).unwrap(), 3);
+        let qkv = b.linear("qkv", image, Linear { out: 6, bias: true });
+        let [q, k, v] = [0, 2, 4].map(|start| {
+            let part = b.apply("", ChannelSlice { start, end: start + 2 }, &[qkv]);
+            b.apply("", SplitHeads { heads: 1 }, &[part])
+        });
+        let scores = b.apply("qk", Matmul { transpose: true, ..Matmul::default() }, &[q, k]);
+        let scores = b.apply("", Softmax::default(), &[scores]);
+        let mean = b.apply("av", Matmul::default(), &[scores, v]);
+        let mean = b.apply("", MergeHeads {}, &[mean]);
+        b.classifier("fc", mean);
+        let graph = b.finish().unwrap();
+        let peak = |[qk, av]: [&str; 2]| {
+            let bits = ["w8a8", qk, av].map(|bits| bits.parse().unwrap());
+            table(&ActivationMemory::default(), &graph, &bits).total(bits.into_iter()).unwrap()
+        };
+        // The largest step is the slice of v: qkv (24 values at the most of its readers' bits) and q, k, v of 8 each.
+        assert_eq!(peak(["w8a8", "w8a8"]), (24 + 3 * 8) * 8);
+        assert_eq!(peak(["w2a4", "w3a2"]), 24 * 4 + 8 * (4 + 2 + 3));
+        assert_eq!(peak(["w6a4", "w3a2"]), 24 * 6 + 8 * (4 + 6 + 3));
+        assert_eq!(peak(["w2a4", "w8a2"]), 24 * 8 + 8 * (4 + 2 + 8));
+        // The scores, 16 values, at the first operand's bits of the second product, beside v and the mean, which the classifier
+        // reads at 8: 16*32 + 8*2 + 8*8 at 32 bits.
+        assert_eq!(peak(["w2a2", "w2a32"]), 16 * 32 + 8 * 2 + 8 * 8);
+    }
+
     #[test]
     fn budgets_on_it_become_rows() {
         let table = table(&ActivationMemory::default(), &block(), &["w8a2".parse().unwrap()]);
-        // At every step some layer's reading is the largest; those that never are have gone.
+        // At every step some layer's reading is the largest; sums that never are the largest are removed.
         assert!(table.sums.len() > 1, "{:?}", table.sums);
     }
 
-    /// Peak bytes at 8 bits by running the graph: a value takes its place when it is computed and leaves it when its last
-    /// reader is done; what only passes through a kernel takes none.
+    /// Peak bytes at 8 bits by running the graph: a value is allocated when it is computed and freed after its last
+    /// reader; values inside a fused kernel take no memory.
     fn by_running(graph: &Graph) -> u64 {
         let uses = |id| graph.nodes.iter().flat_map(|node| &node.inputs).filter(|&&input| input == id).count();
         let through = |id: usize| {

@@ -1,7 +1,8 @@
-//! Average bit-width, by which tables label mixed precision: `Σ n·b / Σ n`, where n counts a layer's weights and b is
-//! their bit-width, or n counts the elements of its input for one image and b is the bit-width of activations.
+//! Average bit-width, the usual label of mixed-precision results in tables: `Σ n·b / Σ n`, where n is a layer's number
+//! of weights and b their bit-width, or n is the number of elements of its input for one image and b the bit-width of
+//! activations.
 //!
-//! The mean is over searched layers only. Stem and classifier keep 8 bits whatever the policy and do not count: with
+//! The mean is over searched layers only. Stem and classifier keep 8 bits whatever the policy, and are excluded: with
 //! them, uniform 3 bits would not average 3.
 
 use limpq_core::graph::Layer;
@@ -9,15 +10,15 @@ use limpq_core::search::{Accounting, CostModel, Precision, Unit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Which tensors the mean is over.
+/// Which tensors are averaged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Of {
     /// Weights, each counted once.
     #[default]
     Weights,
-    /// Input activations of each layer for one image; a tensor that two layers read counts for both, since each
-    /// quantizes it to bits of its own.
+    /// Input activations of each layer for one image; a tensor that two layers read counts twice, since each layer
+    /// quantizes it to its own bits. A product of two activations has both as its input.
     Activations,
 }
 
@@ -25,7 +26,7 @@ pub enum Of {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AverageBits {
-    /// What to average over: "weights" or "activations".
+    /// Which tensors are averaged: "weights" or "activations".
     pub of: Of,
 }
 
@@ -35,11 +36,12 @@ impl CostModel for AverageBits {
     }
 
     fn cost(&self, layer: &Layer, bits: Precision, _: Accounting) -> u64 {
-        let bits = match self.of {
-            Of::Weights => bits.weight,
-            Of::Activations => bits.act,
-        };
-        self.elements(layer) * bits.get()
+        match self.of {
+            Of::Weights => layer.weights * bits.weight.get(),
+            Of::Activations => {
+                layer.in_shape.elements() as u64 * bits.act.get() + layer.second_activations() * bits.weight.get()
+            }
+        }
     }
 
     fn counts_fixed_layers(&self, _: Accounting) -> bool {
@@ -49,7 +51,7 @@ impl CostModel for AverageBits {
     fn elements(&self, layer: &Layer) -> u64 {
         match self.of {
             Of::Weights => layer.weights,
-            Of::Activations => layer.in_shape.elements() as u64,
+            Of::Activations => layer.in_shape.elements() as u64 + layer.second_activations(),
         }
     }
 }
@@ -68,6 +70,7 @@ mod tests {
     use super::*;
     use crate::costs::published;
     use limpq_core::graph::{Builder, Conv, Graph, Shape};
+    use limpq_core::ops::Matmul;
     use limpq_core::registry;
     use limpq_core::search::CostTable;
 
@@ -89,6 +92,22 @@ mod tests {
         };
         assert_eq!(mean(Of::Weights), (8.0 * 4.0 + 36.0 * 2.0) / 44.0);
         assert_eq!(mean(Of::Activations), (32.0 * 2.0 + 16.0 * 8.0) / 48.0);
+    }
+
+    #[test]
+    fn both_operands_of_a_product_are_activations() {
+        // Two 4x4 matrices times themselves, transposed: 32 values at the activation's bits and 32 at those called weight.
+        let (mut b, x) = Builder::new("tiny", Shape::new(2, 4, 4).unwrap(), 3);
+        let x = b.apply("square", Matmul { transpose: true, ..Matmul::default() }, &[x, x]);
+        b.classifier("fc", x);
+        let graph = b.finish().unwrap();
+        let w2a8: Precision = "w2a8".parse().unwrap();
+        let mean = |of| {
+            let table = CostTable::new("mean", &AverageBits { of }, &graph, [w2a8], Accounting::Exact);
+            table.printed(table.uniform(w2a8).unwrap())
+        };
+        assert_eq!(mean(Of::Activations), (32.0 * 8.0 + 32.0 * 2.0) / 64.0);
+        assert_eq!(mean(Of::Weights), 0.0, "it has no weights");
     }
 
     #[test]

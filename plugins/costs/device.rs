@@ -1,4 +1,4 @@
-//! What a device's data sheet says, for [`super::LatencyRoofline`]. Presets are in `devices/`, each with its source.
+//! Data-sheet figures of a device, for [`super::LatencyRoofline`]. Presets are in `devices/`, each with its source.
 
 use limpq_core::input;
 use limpq_core::registry::nearest;
@@ -15,26 +15,26 @@ pub const PRESETS: [(&str, &str); 4] = [
     ("t4", include_str!("devices/t4.toml")),
 ];
 
-/// A device, in whole numbers so that latencies are exact.
+/// A device, in integers so that latencies are exact.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Device {
-    /// What it is.
+    /// Its name.
     pub name: String,
-    /// The document that the figures are from.
+    /// The document with the figures.
     pub source: String,
-    /// When that was published.
+    /// When it was published.
     pub date: String,
-    /// Memory bandwidth in 10^6 bytes for each second.
+    /// Memory bandwidth in 10^6 bytes per second.
     pub megabytes_per_second: NonZeroU64,
-    /// What every layer takes besides computing and moving data, in nanoseconds; data sheets do not say.
+    /// Time of every layer besides computing and moving data, in nanoseconds; data sheets do not give it.
     #[serde(default)]
     pub overhead_ns: u64,
-    /// What it computes on.
+    /// The bit-widths that it computes with.
     pub native: Vec<Native>,
 }
 
-/// A pair of widths that the device has arithmetic for.
+/// A pair of bit-widths that the device has arithmetic for.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Native {
@@ -42,11 +42,11 @@ pub struct Native {
     pub weight_bits: BitWidth,
     /// Bits of an activation.
     pub act_bits: BitWidth,
-    /// Peak of 10^9 operations for each second, two for each multiply-accumulate.
+    /// Peak performance in 10^9 operations per second, two per multiply-accumulate.
     pub giga_ops_per_second: NonZeroU64,
 }
 
-/// Why there is no device.
+/// Why a device cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
     /// None was named.
@@ -69,18 +69,18 @@ pub enum DeviceError {
     Read {
         /// The file.
         path: String,
-        /// What the system said.
+        /// The system's error.
         error: std::io::Error,
     },
     /// The file is not a description.
-    #[error("{path} is no device description: {message}")]
+    #[error("{path} is not a device description: {message}")]
     Description {
         /// The file.
         path: String,
         /// What is wrong, with line and column.
         message: String,
     },
-    /// It computes on nothing.
+    /// It has no arithmetic.
     #[error(
         "{path}: native is empty; give at least one pair such as {{ weight_bits = 8, act_bits = 8, giga_ops_per_second = 130_000 }}"
     )]
@@ -158,7 +158,10 @@ mod tests {
         let good = PRESETS[0].1;
         let error = |text: &str| Device::parse("my.toml", text).unwrap_err().to_string();
         let wrong = error(&good.replace("megabytes", "gigabytes"));
-        assert!(wrong.starts_with("my.toml is no device description: TOML parse error at line 5, column 1"), "{wrong}");
+        assert!(
+            wrong.starts_with("my.toml is not a device description: TOML parse error at line 5, column 1"),
+            "{wrong}"
+        );
         assert!(wrong.contains("unknown field `gigabytes_per_second`"), "{wrong}");
         assert!(error(&good.replace("1_555_000", "0")).contains("line 5"));
         assert!(error(&good.replace("weight_bits = 4", "weight_bits = 0")).contains("bit-width must be 1..=32, got 0"));

@@ -1,5 +1,5 @@
-//! Energy as measured on a device or simulated for one: the sum over layers of what a file says for each at its bits, in
-//! picojoules. The file's columns are described in [`super::measured`].
+//! Energy, measured on a device or simulated: the sum over layers of the values in a file, in picojoules. The file's
+//! columns are described in [`super::measured`].
 
 use super::measured::{MeasuredCost, Measures, Quantity};
 
@@ -10,7 +10,7 @@ impl Measures for EnergyFile {
     const QUANTITY: Quantity = Quantity::Picojoules;
 }
 
-/// Picojoules for one image as measured, layer by layer.
+/// Measured picojoules for one image, summed over layers.
 pub type Energy = MeasuredCost<EnergyFile>;
 
 limpq_core::plugin!(

@@ -2,13 +2,13 @@
 //! or its data at the memory's bandwidth, whichever is longer, and a constant overhead:
 //! `overhead + max(2·MACs / peak(W, A), (weights·w' + inputs·a' + outputs·a') / (8·bandwidth))`.
 //!
-//! (W, A) is a pair that the device has arithmetic for, `W >= w` and `A >= a`: of those the one that makes the layer fastest,
-//! so that the latency never falls when bits rise. Data is stored at that pair (`w' = W`, `a' = A`), or packed at the
-//! layer's own bits. An output is stored like the layer's input: what reads it is not this layer's matter. Nothing stays in
-//! a cache between layers, and nothing else than convolutions and fully connected layers takes time.
+//! (W, A) is a pair that the device has arithmetic for, with `W >= w` and `A >= a`: the fastest one for the layer, so
+//! that the latency never falls when bits rise. Data is stored at that pair (`w' = W`, `a' = A`), or packed at the
+//! layer's own bits. An output is counted at the bits of the layer's input, since its own bits depend on its readers.
+//! Nothing is cached between layers, and only convolutions and fully connected layers take time.
 //!
-//! Peaks are what a data sheet promises, for one image at a time hardly ever reached: good for comparing policies, not for
-//! promising milliseconds. For those, measure (`latency_table`).
+//! Data-sheet peaks are hardly ever reached with one image at a time: good for comparing policies, not for predicting
+//! milliseconds. For that, measure (`latency_table`).
 
 use super::device::{Device, DeviceError, Native};
 use limpq_core::graph::Layer;
@@ -23,15 +23,15 @@ pub struct RooflineOptions {
     /// The device: a100, h100, jetson_agx_orin, t4, or the path of a description that ends in .toml (as those in
     /// plugins/costs/devices). Must be given.
     pub device: String,
-    /// Nanoseconds that every layer takes besides computing and moving data; in place of the description's, which is 0 in
-    /// the presets.
+    /// Time of every layer besides computing and moving data, in nanoseconds; overrides the description's value, which
+    /// is 0 in the presets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overhead_ns: Option<u64>,
-    /// Whether memory holds data at exactly its bits, and not widened to bits that the device computes on.
+    /// Whether data is stored at exactly its bits, instead of the bits that the device computes with.
     pub packed: bool,
 }
 
-/// Nanoseconds for one image on a device that a data sheet describes. The default is no device, which knows no layer.
+/// Nanoseconds for one image on a device, from its data sheet. The default has no device and knows no layer.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "RooflineOptions", into = "RooflineOptions")]
 pub struct LatencyRoofline {
@@ -40,9 +40,9 @@ pub struct LatencyRoofline {
 }
 
 impl LatencyRoofline {
-    /// Nanoseconds on one pair of the device, rounded up.
+    /// Nanoseconds with one pair of the device, rounded up.
     fn on(&self, (device, native): (&Device, &Native), layer: &Layer, bits: Precision, accounting: Accounting) -> u64 {
-        // 10^9 operations for each second are one for each nanosecond; 10^6 bytes for each second one for each 1000.
+        // 10^9 operations per second are one per nanosecond; 10^6 bytes per second are one per 1000 nanoseconds.
         let ops = 2 * u128::from(accounting.macs(layer));
         let computing = ops.div_ceil(native.giga_ops_per_second.get().into());
         let (weight, act) = match self.options.packed {
@@ -51,12 +51,13 @@ impl LatencyRoofline {
         };
         let stored = |elements: u64, bits: BitWidth| u128::from(elements) * u128::from(bits.get());
         let activations = (layer.in_shape.elements() + layer.out_shape.elements()) as u64;
-        let moved = stored(layer.weights, weight) + stored(activations, act);
+        let second = layer.weights + layer.second_activations();
+        let moved = stored(second, weight) + stored(activations, act);
         let moving = (1000 * moved).div_ceil(8 * u128::from(device.megabytes_per_second.get()));
         u64::try_from(computing.max(moving)).unwrap_or(u64::MAX)
     }
 
-    /// The pairs that can hold these bits.
+    /// The pairs with at least these bits.
     fn holding(&self, bits: Precision) -> impl Iterator<Item = (&Device, &Native)> {
         let pairs = self.device.iter().flat_map(|device| device.native.iter().map(move |native| (device, native)));
         pairs.filter(move |(_, native)| native.weight_bits >= bits.weight && native.act_bits >= bits.act)
@@ -105,6 +106,7 @@ limpq_core::plugin!(
 mod tests {
     use super::*;
     use limpq_core::graph::{Builder, Conv, Shape};
+    use limpq_core::ops::{ChannelSlice, Matmul, Pad};
     use limpq_core::registry;
     use limpq_core::search::CostTable;
 
@@ -115,7 +117,7 @@ mod tests {
         b.finish().unwrap().searchable().remove(0)
     }
 
-    /// 1000 operations and 1 byte for each nanosecond at 8 bits, twice the operations at 4.
+    /// 1000 operations and 1 byte per nanosecond at 8 bits, twice the operations at 4.
     fn device() -> (tempfile::TempDir, String) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mine.toml");
@@ -152,6 +154,24 @@ mod tests {
         assert_eq!(latency("", "w3a4"), 501_000 + 7);
         assert_eq!(latency("packed = true", "w3a4"), (3_000_000 + 8_000) / 8 + 7);
         assert_eq!(latency("overhead_ns = 100", "w8a8"), 1_002_100);
+    }
+
+    /// Both operands of a product are read, each at the bits of its slot: 600 values at the activation's, 900 at the weight's.
+    #[test]
+    fn a_product_of_activations_by_hand() {
+        let (mut b, x) = Builder::new("product", Shape::new(1, 20, 30).unwrap(), 2);
+        let wide = b.conv("wide", x, Conv::new(3, 1));
+        let y = b.apply("", ChannelSlice { start: 0, end: 1 }, &[wide]);
+        let x = b.apply("", Pad { padding: [5, 0, 5, 0] }, &[y]);
+        b.apply("qk", Matmul { transpose: true, ..Matmul::default() }, &[y, x]);
+        let graph = b.finish().unwrap();
+        let layer = graph.searchable().remove(1);
+        assert_eq!((layer.name.as_str(), layer.macs, layer.out_shape.to_string()), ("qk", 18_000, "1x20x30".into()));
+        let (_folder, path) = device();
+        let model = build(&format!("device = '{path}'\npacked = true\noverhead_ns = 0")).unwrap();
+        let at = |bits: &str| model.cost(&layer, bits.parse().unwrap(), Accounting::Exact);
+        // 600 values in, 600 out at 8 bits, 900 at 8 or 4: a byte for each nanosecond. 36000 operations take 36 ns.
+        assert_eq!((at("w8a8"), at("w4a8")), (2_100, 1_650));
     }
 
     #[test]

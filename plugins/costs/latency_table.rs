@@ -1,8 +1,8 @@
-//! Latency as measured on a device: the sum over layers of what a file says for each at its bits.
+//! Latency, measured on a device: the sum over layers of the values in a file.
 //!
-//! A sum of layers measured one by one is not the time of the whole network: what is fused, cached or overlapped when all
-//! of it runs is not in it (Cai et al., ProxylessNAS, ICLR 2019, sec. 3.3, use and test such sums). The file's columns are
-//! described in [`super::measured`].
+//! The sum of separately measured layers is not the latency of the whole network: it does not include fusion, caching
+//! and overlap between layers (Cai et al., ProxylessNAS, ICLR 2019, sec. 3.3, use and test such sums). The file's
+//! columns are described in [`super::measured`].
 
 use super::measured::{MeasuredCost, Measures, Quantity};
 
@@ -13,7 +13,7 @@ impl Measures for LatencyFile {
     const QUANTITY: Quantity = Quantity::Microseconds;
 }
 
-/// Nanoseconds for one image as measured, layer by layer.
+/// Measured nanoseconds for one image, summed over layers.
 pub type LatencyTable = MeasuredCost<LatencyFile>;
 
 limpq_core::plugin!(
@@ -27,7 +27,8 @@ limpq_core::plugin!(
 mod tests {
     use crate::costs::measured::{Measured, MeasuredOptions, Quantity};
     use crate::models::{ResNet20, reference::imagenet};
-    use limpq_core::graph::{Graph, Model};
+    use limpq_core::graph::{Builder, Conv, Graph, Model};
+    use limpq_core::ops::{Matmul, SplitHeads, Tokens};
     use limpq_core::registry;
     use limpq_core::search::{Accounting, CostModel, CostTable};
 
@@ -58,7 +59,7 @@ mod tests {
         model.covers(&layer, bits).then(|| model.cost(&layer, bits, Accounting::Exact))
     }
 
-    /// What `latency_table` says to a CSV file with this text.
+    /// The error of `latency_table` for a CSV file with this text.
     fn refused(text: &str) -> String {
         let error = build_file("lat.csv", text, "").err().expect("it is refused");
         error.strip_prefix("cost \"latency_table\": ").unwrap().to_owned()
@@ -145,8 +146,7 @@ mod tests {
 
     #[test]
     fn bad_headers_and_files_are_refused() {
-        const COLUMNS: &str =
-            "layer, or kind, in_shape, out_shape, kernel, stride, groups; and w_bits, a_bits, microseconds";
+        const COLUMNS: &str = "layer, or kind, in_shape, out_shape, kernel, stride, groups (and dilation if it is not 1); and w_bits, a_bits, microseconds";
         assert_eq!(refused(""), format!("lat.csv has no entries; it needs {COLUMNS}"));
         assert_eq!(refused(HEADER), format!("lat.csv has no entries; it needs {COLUMNS}"));
         assert_eq!(
@@ -157,10 +157,10 @@ mod tests {
         );
         assert_eq!(
             refused("layer,layer,w_bits,a_bits,microseconds\na,a,8,8,1\n"),
-            "lat.csv:1: column \"layer\" stands twice"
+            "lat.csv:1: column \"layer\" is given twice"
         );
         let json = build_file("lat.json", "{\"layer\": 3}", "").err().unwrap();
-        assert!(json.contains("lat.json is no list of entries: ") && json.contains("line 1 column"), "{json}");
+        assert!(json.contains("lat.json is not a list of entries: ") && json.contains("line 1 column"), "{json}");
         let json = build_file("lat.json", "[{\"layr\": \"a\", \"w_bits\": 8, \"a_bits\": [8]}]", "").err().unwrap();
         assert!(json.contains("lat.json: entry 1: unknown column \"layr\" (did you mean \"layer\"?)"), "{json}");
         assert!(json.contains("lat.json: entry 1: a_bits must be a number or text, got [8]"), "{json}");
@@ -196,6 +196,51 @@ mod tests {
             check("layer1.0.conv1,conv,16x56x56,16x56x56,3,1,1,8,8,1", "allow_unused = true").unwrap_err(),
             ":2: layer1.0.conv1 was measured as conv 16x56x56 to 16x56x56, kernel 3, stride 1, groups 1, and in this resnet20 \
              for 3x32x32 images it is conv 16x32x32 to 16x32x32, kernel 3, stride 1, groups 1"
+        );
+    }
+
+    /// A dilated convolution and two products of activations, as in attention: 8 channels are 2 heads of dim 4, 16 tokens.
+    fn dilated_and_products() -> Graph {
+        let (mut b, x) = Builder::new("mixed", "8x4x4".parse().unwrap(), 3);
+        let x = b.conv("plain", x, Conv::new(8, 3));
+        let x = b.conv("dilated", x, Conv { dilation: [2, 2], padding: [2; 4], ..Conv::new(8, 3) });
+        let x = b.apply("", Tokens {}, &[x]);
+        let x = b.apply("", SplitHeads { heads: 2 }, &[x]);
+        let y = b.apply("qk", Matmul { transpose: true, ..Matmul::default() }, &[x, x]);
+        let x = b.apply("av", Matmul::default(), &[y, x]);
+        b.classifier("fc", x);
+        b.finish().unwrap()
+    }
+
+    #[test]
+    fn dilation_and_products_are_in_signatures() {
+        let graph = dilated_and_products();
+        let rows = "conv,8x4x4,8x4x4,3,1,1,1,8,8,1\nconv,8x4x4,8x4x4,3,1,1,2,8,8,2\n\
+                    matmul,2x16x4,2x16x16,1,1,1,,8,8,3\nmatmul,2x16x16,2x16x4,1,1,1,,8,8,4\n";
+        let header = "kind,in_shape,out_shape,kernel,stride,groups,dilation,w_bits,a_bits,microseconds";
+        let model = build_file("lat.csv", &format!("{header}\n{rows}"), "fixed_layers = false").unwrap();
+        model.check(&graph).unwrap();
+        let w8a8 = "w8a8".parse().unwrap();
+        let found =
+            graph.searchable().iter().map(|layer| model.cost(layer, w8a8, Accounting::Exact)).collect::<Vec<_>>();
+        assert_eq!(found, [1_000, 2_000, 3_000, 4_000]);
+        let without = build_file("lat.csv", &format!("{header}\nconv,8x4x4,8x4x4,3,1,1,3,8,8,1\n"), "").unwrap();
+        let error = without.check(&graph).unwrap_err().to_string();
+        let wanted = "no layer of mixed is conv 8x4x4 to 8x4x4, kernel 3, stride 1, groups 1, dilation 3";
+        assert!(error.ends_with(wanted), "{error}");
+        let text = crate::costs::measured::template(
+            &graph,
+            &[w8a8],
+            true,
+            Quantity::Microseconds,
+            crate::costs::measured::Format::Csv,
+        );
+        assert_eq!(
+            text,
+            format!(
+                "{header}\nconv,8x4x4,8x4x4,3,1,1,1,8,8,\nconv,8x4x4,8x4x4,3,1,1,2,8,8,\nmatmul,2x16x4,2x16x16,1,1,1,1,8,8,\n\
+                 matmul,2x16x16,2x16x4,1,1,1,1,8,8,\nlinear,128x1x1,3x1x1,1,1,1,1,8,8,\n"
+            )
         );
     }
 

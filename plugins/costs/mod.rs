@@ -1,4 +1,4 @@
-//! Costs: each file says what a layer costs at given bits, for budgets and reports.
+//! Costs, one file each: what a layer costs at given bits, for budgets and reports.
 
 mod activation_memory;
 mod average_bits;

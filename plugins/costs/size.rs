@@ -1,8 +1,7 @@
 //! Size of the stored weights: `Σ weights·w` bits over convolutions and fully connected layers, stem and classifier at
 //! their fixed 8 bits (LIMPQ, Tang et al., ECCV 2022, compare compression ratios computed this way).
 //!
-//! Biases, batch norms and step sizes stay in full precision and do not depend on the policy; they are not in this
-//! number.
+//! Biases, batch norms and step sizes stay in full precision and do not depend on the policy; they are not included.
 
 use limpq_core::graph::Layer;
 use limpq_core::search::{Accounting, CostModel, Precision, Unit};

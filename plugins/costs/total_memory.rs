@@ -1,5 +1,5 @@
-//! Total memory: all weights at their bits and, on top of them, the activations of the step that holds most,
-//! `Σ weights·w + max over steps of Σ elements·bits`: what a device without paging must have.
+//! Total memory: all weights at their bits plus the activations of the step that holds most, `Σ weights·w + max over
+//! steps of Σ elements·bits`: what a device without paging needs.
 //!
 //! Weights are counted as `size` does (no biases or batch norms, stem and classifier at 8 bits), activations as
 //! `activation_memory` does.
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TotalMemory {
-    /// Least bits of a tensor that an addition or an average reads, such as the shortcut of a residual block.
+    /// Minimum bits of a tensor that an addition or an average reads, such as the shortcut of a residual block.
     #[schemars(with = "u64")]
     pub residual_bits: BitWidth,
 }
@@ -40,7 +40,7 @@ impl CostModel for TotalMemory {
         Unit::Bits
     }
 
-    /// The layer's weights and its input alone.
+    /// Only the layer's weights and its input.
     fn cost(&self, layer: &Layer, bits: Precision, accounting: Accounting) -> u64 {
         weights(layer, bits) + self.activations().cost(layer, bits, accounting)
     }

@@ -15,7 +15,7 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     if !found.is_file() {
-        return Err(io::Error::other("it is no regular file but a pipe, a socket or a device"));
+        return Err(io::Error::other("it is not a regular file but a pipe, a socket or a device"));
     }
     up_to(File::open(path)?, found.len(), most)
 }
@@ -63,7 +63,7 @@ mod tests {
         let socket = folder.path().join("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         for path in [&socket, Path::new("/dev/zero")] {
-            assert!(read(path, 1).unwrap_err().to_string().contains("no regular file"), "{path:?}");
+            assert!(read(path, 1).unwrap_err().to_string().contains("not a regular file"), "{path:?}");
         }
     }
 }

@@ -351,7 +351,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
         assert!(
-            error(&data).contains("t10k-labels-idx1-ubyte: it is no regular file but a pipe, a socket or a device")
+            error(&data).contains("t10k-labels-idx1-ubyte: it is not a regular file but a pipe, a socket or a device")
         );
     }
 

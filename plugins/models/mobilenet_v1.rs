@@ -9,6 +9,7 @@
 //! but its 7x7 output shows stride 1. Rectifiers are plain ReLUs as in the paper; timm's clip at 6, for which there is the
 //! option `activation`.
 
+use super::mobile::{check_width, thinned};
 use limpq_core::graph::{Builder, Conv, Graph, GraphError, Model, NodeId, Shape};
 use limpq_core::ops::Op;
 use schemars::JsonSchema;
@@ -18,8 +19,6 @@ use serde::{Deserialize, Serialize};
 const STEM: usize = 32;
 /// Blocks, stride of the first block, and channels of each stage.
 const STAGES: [(usize, usize, usize); 5] = [(1, 1, 64), (2, 2, 128), (2, 2, 256), (6, 2, 512), (2, 2, 1024)];
-/// Far beyond any published width, and far from overflow.
-const MAX_WIDTH: f64 = 16.0;
 
 /// MobileNetV1.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -39,11 +38,7 @@ impl Default for MobileNetV1 {
 
 impl Model for MobileNetV1 {
     fn graph(&self, input: Shape, classes: usize) -> Result<Graph, GraphError> {
-        // NaN is in no range.
-        if !(f64::MIN_POSITIVE..=MAX_WIDTH).contains(&self.width) {
-            let why = format!("must be above 0 and at most {MAX_WIDTH}, got {}", self.width);
-            return Err(GraphError::Option { name: "width", why });
-        }
+        check_width(self.width)?;
         let activation = Op::named(&self.activation, &toml::Table::new()).map_err(Box::new)?;
         let keeps_shape = activation.output(&[input]).is_ok_and(|output| output == input);
         if !(keeps_shape && activation.is_elementwise() && activation.parameters(&[input]).is_empty()) {
@@ -100,13 +95,6 @@ impl Separable<'_> {
     }
 }
 
-/// The multiple of 8 nearest to `width * channels`, at least 8, and never below nine tenths of it.
-fn thinned(channels: usize, width: f64) -> usize {
-    let exact = channels as f64 * width;
-    let nearest = (((exact + 4.0) / 8.0).floor() * 8.0).max(8.0);
-    (if nearest < 0.9 * exact { nearest + 8.0 } else { nearest }) as usize
-}
-
 limpq_core::plugin!(
     limpq_core::graph::Model,
     "mobilenet_v1",
@@ -157,10 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_are_multiples_of_8() {
-        assert_eq!([1.0, 0.75, 0.5, 0.25, 0.01].map(|width| thinned(32, width)), [32, 24, 16, 8, 8]);
-        // 0.35 * 32 = 11.2 rounds to 8, which is less than nine tenths of it.
-        assert_eq!(thinned(32, 0.35), 16);
+    fn the_width_thins_every_layer() {
         let graph =
             MobileNetV1 { width: 0.25, ..MobileNetV1::default() }.graph("1x28x28".parse().unwrap(), 10).unwrap();
         assert_eq!(graph.layers().last().unwrap().in_shape.to_string(), "256x1x1");

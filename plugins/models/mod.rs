@@ -1,20 +1,31 @@
 //! Networks: each file describes one, with the layer names of the PyTorch state dict it is loaded from.
 
+mod deit_tiny;
+mod efficientnet_lite;
+mod mobile;
 mod mobilenet_v1;
+mod mobilenet_v2;
+mod mobilenet_v3;
 mod onnx;
 mod residual;
 mod resnet18;
 mod resnet20;
 mod resnet34;
 mod resnet50;
+mod vgg;
 
+pub use deit_tiny::DeitTiny;
+pub use efficientnet_lite::EfficientNetLite;
 pub use mobilenet_v1::MobileNetV1;
+pub use mobilenet_v2::MobileNetV2;
+pub use mobilenet_v3::{MobileNetV3Large, MobileNetV3Small};
 pub use onnx::Onnx;
 pub use residual::Stem;
 pub use resnet18::ResNet18;
 pub use resnet20::ResNet20;
 pub use resnet34::ResNet34;
 pub use resnet50::ResNet50;
+pub use vgg::{Vgg11Bn, Vgg16Bn};
 
 /// What the tests of this crate ask of a network.
 #[cfg(test)]
@@ -73,7 +84,7 @@ mod tests {
 
     #[test]
     fn every_model_here_is_registered_under_its_graph_s_name() {
-        for name in ["mobilenet_v1", "resnet18", "resnet20", "resnet34", "resnet50"] {
+        for name in registry::entries::<dyn Model>().unwrap().into_iter().map(|entry| entry.name) {
             let model = registry::build::<dyn Model>(name, &Default::default()).unwrap();
             assert_eq!(model.graph("3x32x32".parse().unwrap(), 10).unwrap().model, name);
         }

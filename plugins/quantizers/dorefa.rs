@@ -1,21 +1,21 @@
-//! DoReFa-Net (Zhou et al., 2016, arXiv 1606.06160): its k-bit weights and activations, on grids of which nothing is learned.
-//! Gradients, which the paper quantizes too, stay as they are.
+//! DoReFa-Net (Zhou et al., 2016, arXiv 1606.06160): its k-bit weights and activations, on fixed grids without learned
+//! parameters. Gradients, which the paper also quantizes, stay in full precision.
 //!
-//! With k levels above the lowest, k = 2^b - 1, and rounding half to even, straight through in the backward pass:
+//! With k = 2^b - 1 steps between the levels, and rounding half to even with a straight-through gradient:
 //!
 //! ```text
 //! weights:      n = tanh(w)/(2 max|tanh w|) + 1/2,   y = 2 round(k n)/k - 1
 //! activations:  y = round(k clip(x, 0, 1))/k
 //! ```
 //!
-//! The gradient goes through tanh and through the largest magnitude. The paper has no activations below zero; those are
-//! clipped to [-1, 1] here and rounded to multiples of 1/(2^(b-1) - 1), so that 0 stays 0.
+//! The gradient also goes through tanh and through the largest magnitude. The paper has no negative activations; here
+//! they are clipped to [-1, 1] and rounded to multiples of 1/(2^(b-1) - 1), so that 0 stays a level.
 //!
-//! Weights come out in [-1, 1] whatever their size was, and activations above 1 are cut: a pre-trained network is not kept,
-//! not even at many bits. The batch-norms behind have to learn the new scale.
+//! Quantized weights are in [-1, 1] whatever their scale was, and activations above 1 are clipped: even at many bits
+//! the network does not compute what the pre-trained one did. The following batch-norms have to learn the new scale.
 //!
-//! When to use it: as the classic without learned grids, with enough fine-tuning. It has no step size to read, so indicators
-//! must come from elsewhere (the sensitivity `random`, or one that reads no step sizes).
+//! When to use it: as the classic method without learned grids, with enough fine-tuning. It has no step size, so
+//! indicators must come from elsewhere (the sensitivity `random`, or one that reads no step sizes).
 
 use burn::tensor::Tensor;
 use limpq_core::train::{Grid, NoIndicator, Quantizer, Role, quant::round_straight_through};
@@ -36,7 +36,7 @@ limpq_core::plugin!(
 
 /// Weights `[channels, elements]`, each row normalised by its largest magnitude and rounded on [-1, 1].
 pub(super) fn weights(values: Tensor<2>, grid: Grid) -> Tensor<2> {
-    // Where tanh underflows there is nothing to normalise: such a row counts as 0, the middle.
+    // If tanh underflows there is nothing to normalise: such a row is quantized as 0.
     const SMALLEST: f64 = 1e-30;
     let bent = values.tanh();
     let largest = bent.clone().abs().max_dim(1).clamp_min(SMALLEST);
@@ -45,7 +45,7 @@ pub(super) fn weights(values: Tensor<2>, grid: Grid) -> Tensor<2> {
 }
 
 impl Quantizer for Dorefa {
-    fn start(&self, _: Role, _: Tensor<2>, _: Grid) -> Vec<Tensor<1>> {
+    fn init(&self, _: Role, _: Tensor<2>, _: Grid) -> Vec<Tensor<1>> {
         vec![]
     }
 
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(worked.values, [0.0, 1.0, 1.0, 1.0, 1.0]);
     }
 
-    /// Numbers of an implementation in PyTorch; `tests/golden/quantizers.py` made them.
+    /// Values of an implementation in PyTorch, made by `tests/golden/quantizers.py`.
     #[test]
     fn agrees_with_pytorch() {
         for case in Golden::read("dorefa", 4) {

@@ -1,5 +1,5 @@
-//! EWGS (Lee et al., CVPR 2021, section 3): uniform quantization on a learned interval [l, u]; in the backward pass the
-//! rounding scales each gradient by how far, and to which side, the value was rounded.
+//! EWGS (Lee et al., CVPR 2021, section 3): uniform quantization on a learned interval [l, u]; the backward pass scales
+//! each gradient element by the rounding error and its direction.
 //!
 //! With k = 2^b - 1 steps, rounding half to even:
 //!
@@ -10,18 +10,18 @@
 //! dL/dx_n = g (1 + delta sign(g) (x_n - x_q)),   g = dL/dx_q
 //! ```
 //!
-//! Of the values on one level, those that are farther from the next level in the direction of descent get the larger
-//! gradient. delta = 0 is the straight-through estimator. All other gradients, those of l and u among them, follow by the
-//! chain rule.
+//! Of the values on one level, those farther from the next level in the direction of descent get the larger gradient.
+//! delta = 0 is the straight-through estimator. All other gradients, including those of l and u, follow by the chain
+//! rule.
 //!
-//! Where this departs from the paper. Its weights come out in [-1, 1], its activations in [0, 1], and a learned factor for each
-//! layer restores the scale; here that factor is u - l, so that a pre-trained network keeps its scale. It trains l and u with
-//! an optimizer of their own; here there is one optimizer, and their gradients are multiplied by LSQ's 1/sqrt(N*k) for the N
-//! values that share them. delta is constant; adapting it to the Hessian is left out. The interval starts where the squared
-//! error of the weights, or of the first batch of activations, is least (`least_error.rs`).
+//! Differences from the paper: its weights are quantized in [-1, 1] and its activations in [0, 1], and a learned factor
+//! per layer restores the scale; here that factor is u - l, so that a pre-trained network keeps its scale. It trains l
+//! and u with a separate optimizer; here there is one optimizer, and their gradients are multiplied by LSQ's
+//! 1/sqrt(N*k), where N values share them. delta is constant; adapting it to the Hessian is left out. The initial
+//! interval minimises the squared error of the weights, or of the first batch of activations (`least_error.rs`).
 //!
-//! When to use it: against LSQ at 2-4 bits, to see what a better estimator than straight-through brings.
-//! Zero need not be a level.
+//! When to use it: against LSQ at 2-4 bits, to see the effect of a better gradient than the straight-through
+//! estimator's. Zero need not be a level.
 
 use super::{least_error, numbers};
 use burn::{backend::tensor::FloatTensor, tensor::Tensor};
@@ -60,7 +60,7 @@ limpq_core::plugin!(
 );
 
 impl Quantizer for Ewgs {
-    fn start(&self, _: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>> {
+    fn init(&self, _: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>> {
         let [channels, _] = values.dims();
         let [step, low] = least_error::levels(values, grid.steps(), self.min_width / grid.steps());
         let high = low.clone() + step.mul_scalar(grid.steps());
@@ -73,7 +73,7 @@ impl Quantizer for Ewgs {
         let [low, high] = [0, 1].map(|end| scale_gradient(parameters[end].clone(), scale).reshape([channels, 1]));
         let step = (high - low.clone()).div_scalar(grid.steps());
         let clipped = ((values - low.clone()) / step.clone()).clamp(0.0, grid.steps());
-        // k x_n is rounded, whose error is k times that of x_n.
+        // k x_n is rounded; its rounding error is k times that of x_n.
         scaled_round(clipped, self.delta / grid.steps()) * step + low
     }
 
@@ -89,7 +89,7 @@ impl Quantizer for Ewgs {
 }
 
 impl Ewgs {
-    /// The interval, no narrower than it may be.
+    /// Limits the interval to its smallest width.
     fn wide_enough(&self, mut ends: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
         let lowest_high = ends[0].clone().add_scalar(self.min_width);
         ends[1] = ends[1].clone().max_pair(lowest_high);
@@ -99,8 +99,8 @@ impl Ewgs {
 
 /// Rounds half to even; the gradient g of an element t becomes g + factor |g| (t - round(t)).
 ///
-/// Backward passes of burn's own operations are linear in the gradient, and so is what they compose to. This one is not, as the
-/// sign of g counts: it is an operation of its own.
+/// Backward passes of burn's own operations are linear in the gradient, and so are their compositions. This one is not,
+/// because of the sign of g, so it needs an operation of its own.
 #[derive(Clone, Debug)]
 struct ScaledRound {
     factor: f64,
@@ -134,7 +134,7 @@ fn scaled_round(values: Tensor<2>, factor: f64) -> Tensor<2> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::worked::{Golden, device, grid, near, rows, start, work};
+    use super::super::worked::{Golden, device, grid, init, near, rows, work};
     use super::*;
 
     #[test]
@@ -170,12 +170,12 @@ mod tests {
         let straight = gradient(&limpq_core::train::quant::round_straight_through);
         assert_eq!(gradient(&|t| scaled_round(t, 0.0)), straight);
         assert_ne!(gradient(&|t| scaled_round(t, 0.5)).1, straight.1);
-        // Without autodiff it rounds all the same.
+        // The same without autodiff.
         let plain = scaled_round(rows(&[0.5, 1.5, -2.4], 1, &device()), 0.5);
         assert_eq!(plain.into_data().try_to_vec::<f32>().unwrap(), [0.0, 2.0, -2.0]);
     }
 
-    /// Numbers of an implementation in PyTorch; `tests/golden/quantizers.py` made them.
+    /// Values of an implementation in PyTorch, made by `tests/golden/quantizers.py`.
     #[test]
     fn agrees_with_pytorch() {
         for case in Golden::read("ewgs", 8) {
@@ -187,9 +187,9 @@ mod tests {
     fn intervals_start_at_the_ends_of_the_levels_of_least_error() {
         let ewgs = Ewgs::default();
         // On four levels one apart.
-        let ends = start(&ewgs, Role::Weight, grid(2, true), &[-1.0, 2.0, 0.0, 1.0, 0.0]);
+        let ends = init(&ewgs, Role::Weight, grid(2, true), &[-1.0, 2.0, 0.0, 1.0, 0.0]);
         near(&[ends[0][0], ends[1][0]], &[-1.0, 2.0]);
-        let flat = start(&ewgs, Role::Weight, grid(4, true), &[0.5; 4]);
+        let flat = init(&ewgs, Role::Weight, grid(4, true), &[0.5; 4]);
         near(&[flat[0][0], flat[1][0]], &[0.5, 0.5001]);
         assert_eq!(ewgs.indicator(Role::Weight, &[vec![-1.0], vec![2.0]], grid(2, true)), Ok(1.0));
     }

@@ -1,15 +1,16 @@
-//! Evenly spaced levels of small squared error, as a start for what is learned from there.
+//! Evenly spaced levels of small squared error, as an initialisation of learned grids.
 //!
-//! By turns, as Lloyd's algorithm does (IEEE Trans. Inf. Theory 28, 1982), but with levels that stay evenly spaced: the
-//! nearest level of each value for the step and the offset, then the step and the offset of least squares for those levels.
-//! No turn raises the error. It begins with the range of the values.
+//! Alternating minimisation, as Lloyd's algorithm (IEEE Trans. Inf. Theory 28, 1982), but with evenly spaced levels:
+//! first the nearest level of each value for the current step and offset, then the least-squares step and offset for
+//! these levels. No iteration raises the error. It starts from the range of the values.
 
 use burn::tensor::Tensor;
 
-/// The error changes little after so many.
+/// Number of iterations; the error changes little after them.
 const TURNS: usize = 20;
 
-/// Step size and offset, both `[channels, 1]`, for values `[channels, elements]`: `steps + 1` levels, the offset the lowest.
+/// Step size and offset, both `[channels, 1]`, for values `[channels, elements]`: `steps + 1` levels, the lowest at the
+/// offset.
 pub(super) fn levels(values: Tensor<2>, steps: f64, min_step: f64) -> [Tensor<2>; 2] {
     let mut offset = values.clone().min_dim(1);
     let mut step = (values.clone().max_dim(1) - offset.clone()).div_scalar(steps).clamp_min(min_step);
@@ -20,7 +21,7 @@ pub(super) fn levels(values: Tensor<2>, steps: f64, min_step: f64) -> [Tensor<2>
         let spread = levels - mean_level.clone();
         let variance = (spread.clone() * spread.clone()).mean_dim(1);
         let covariance = (spread * (values.clone() - mean.clone())).mean_dim(1);
-        // Where all values are of one level, any step fits: it stays.
+        // If all values are on one level any step fits: it is kept.
         let one_level = variance.clone().equal_elem(0.0);
         step = (covariance / variance).mask_where(one_level, step).clamp_min(min_step);
         offset = mean.clone() - mean_level * step.clone();

@@ -9,17 +9,18 @@
 //! ds = G * sum(g * e),   e = -Qn below, Qp above, round(u) - u inside
 //! ```
 //!
-//! Starting values follow LSQ, 2*mean|v|/sqrt(Qp), or LSQ+'s for weights (Bhalgat et al., CVPRW 2020),
-//! max(|mu-3sd|, |mu+3sd|)/2^(b-1), which LIMPQ uses for them. On an unsigned grid of activations, which has no lower half, the
-//! latter is divided by Qp = 2^b - 1. A step size is kept at `min_step` or above by a projection after
-//! each optimizer step: it never turns negative, and as the forward pass does not clamp it, no bound freezes it. One optimizer
-//! step makes it at most half as large. Where weights and input of a layer are both rounded to 0 altogether, neither has a
-//! gradient; learning rates that throw step sizes that far lose the layer.
+//! Step sizes are initialised as in LSQ, 2*mean|v|/sqrt(Qp), or for weights as in LSQ+ (Bhalgat et al., CVPRW 2020),
+//! max(|mu-3sd|, |mu+3sd|)/2^(b-1), as LIMPQ does. On an unsigned grid of activations, which has no lower half, the
+//! latter is divided by Qp = 2^b - 1. After each optimizer step a projection keeps step sizes at `min_step` or above,
+//! so they never become negative; the forward pass does not clamp them, so at the bound they still get a gradient. One
+//! optimizer step makes a step size at most half as large. If all weights and all inputs of a layer are rounded to 0,
+//! neither gets a gradient any more; learning rates that raise step sizes that far lose the layer.
 //!
-//! LIMPQ's indicator training has other bounds, which `clamp_in_forward` gives: the forward pass clamps a step size to [1e-5, 1], so
-//! that one outside has no gradient and stays where it is, and the optimizer's steps have no bounds.
+//! LIMPQ's indicator training has other bounds, available as `clamp_in_forward`: the forward pass clamps a step size to
+//! [1e-5, 1], so that outside of it the step size has no gradient and stays as it is, and optimizer steps are not
+//! limited.
 //!
-//! When to use it: as the default, for weights and for activations behind a ReLU. Its step sizes are LIMPQ's indicators.
+//! When to use it: as the default, for weights and for activations after a ReLU. Its step sizes are LIMPQ's indicators.
 
 use super::{
     fused::{Bounds, Kernel, fake_quantize},
@@ -33,10 +34,10 @@ use limpq_core::train::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The largest step size of a forward pass with [`Lsq::clamp_in_forward`].
+/// Largest step size in a forward pass with [`Lsq::clamp_in_forward`].
 const LARGEST_IN_FORWARD: f64 = 1.0;
 
-/// How a step size starts.
+/// Initialisation of a step size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Start {
@@ -89,7 +90,7 @@ impl Quantizer for Lsq {
         self.per_channel && role == Role::Weight
     }
 
-    fn start(&self, role: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>> {
+    fn init(&self, role: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>> {
         let [channels, _] = values.dims();
         let start = if role == Role::Weight { self.weight_start } else { self.act_start };
         let step = match start {
@@ -135,7 +136,7 @@ impl Quantizer for Lsq {
 
 #[cfg(test)]
 mod tests {
-    use super::super::worked::{grid, host, near, rows, start, work};
+    use super::super::worked::{grid, host, init, near, rows, work};
     use super::*;
     use burn::tensor::Device;
 
@@ -171,7 +172,7 @@ mod tests {
         near(&ds, &[-0.848_612_312_6]);
     }
 
-    /// Numbers of an implementation in PyTorch; `tests/golden/lsq.py` made them.
+    /// Values of an implementation in PyTorch, made by `tests/golden/lsq.py`.
     #[test]
     fn agrees_with_pytorch() {
         #[derive(Deserialize)]
@@ -204,12 +205,12 @@ mod tests {
             let values = rows(&case.values, case.channels, &Device::flex());
             let grid = grid(case.bits, case.signed);
             for (start, wanted) in [(Start::Lsq, case.lsq_start), (Start::LsqPlus, case.lsq_plus_start)] {
-                // The script's is that of weights, which are signed.
+                // The script covers weights, which are signed.
                 if start == Start::LsqPlus && !case.signed {
                     continue;
                 }
                 let lsq = Lsq { weight_start: start, ..Lsq::default() };
-                let step = lsq.start(Role::Weight, values.clone(), grid).remove(0);
+                let step = lsq.init(Role::Weight, values.clone(), grid).remove(0);
                 near(&host(step), &wanted);
             }
         }
@@ -221,7 +222,7 @@ mod tests {
         let values = rows(&[1.0, 2.0, 3.0, 4.0], 1, &Device::flex());
         let by = |weight_start, act_start, role, grid| {
             let lsq = Lsq { weight_start, act_start, ..Lsq::default() };
-            host(lsq.start(role, values.clone(), grid).remove(0))
+            host(lsq.init(role, values.clone(), grid).remove(0))
         };
         let far = 2.5 + 3.0 * (5f64 / 3.0).sqrt();
         for (role, signed, plus, lsq) in [
@@ -241,7 +242,7 @@ mod tests {
     fn quantizing_again_changes_nothing() {
         let values: Vec<f32> = (0..200).map(|i| (i as f32 * 0.7).sin() * 1.4).collect();
         for (bits, signed) in [(2, true), (3, true), (4, false), (8, true)] {
-            let step = &start(&Lsq::default(), Role::Act, grid(bits, signed), &values)[0];
+            let step = &init(&Lsq::default(), Role::Act, grid(bits, signed), &values)[0];
             let [once, ..] = run(step, bits, signed, &values, &[1.0; 200]);
             let [twice, ..] = run(step, bits, signed, &once, &[1.0; 200]);
             near(&twice, &once.iter().map(|&y| f64::from(y)).collect::<Vec<_>>());
@@ -282,7 +283,7 @@ mod tests {
         let step = |value: f32| Tensor::from_floats([value], &Device::flex());
         assert_eq!(host(lsq.after_step(&[step(0.5)], vec![step(-0.1)]).remove(0)), [-0.1], "nothing moves it back");
         // 2 * 9 / sqrt(3)
-        let start = lsq.start(Role::Act, rows(&[9.0, -9.0], 1, &Device::flex()), grid(2, false)).remove(0);
+        let start = lsq.init(Role::Act, rows(&[9.0, -9.0], 1, &Device::flex()), grid(2, false)).remove(0);
         near(&host(start), &[18.0 / 3f64.sqrt()]);
     }
 }

@@ -56,8 +56,8 @@ impl Quantizer for LsqDampened {
         self.lsq.per_channel(role)
     }
 
-    fn start(&self, role: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>> {
-        self.lsq.start(role, values, grid)
+    fn init(&self, role: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>> {
+        self.lsq.init(role, values, grid)
     }
 
     fn quantize(&self, role: Role, values: Tensor<2>, parameters: &[Tensor<1>], grid: Grid) -> Tensor<2> {

@@ -1,5 +1,5 @@
-//! LSQ+ (Bhalgat et al., CVPRW 2020, section 3): LSQ whose activations have a learned offset beta next to the learned step
-//! size s, and a start that takes outliers into account.
+//! LSQ+ (Bhalgat et al., CVPRW 2020, section 3): LSQ with a learned offset beta of activations besides the learned step
+//! size s, and an initialisation that takes outliers into account.
 //!
 //! For N activations x that share s and beta, Qp = 2^b - 1, rounding half to even:
 //!
@@ -11,16 +11,16 @@
 //! dbeta = G * sum(g * o),   o = 0 inside, 1 outside
 //! ```
 //!
-//! These are the 2^b levels of the paper's configuration 4, whatever the sign of the activations; weights are symmetric and
-//! without offset, exactly as LSQ's. The paper does not say how the offset's gradient is scaled; it gets the step size's
-//! G = 1/sqrt(N*Qp), so that both learn at the same pace.
+//! These are the 2^b levels of the paper's configuration 4, whatever the sign of the activations; weights are symmetric
+//! and without offset, as in LSQ. The paper does not say how the offset's gradient is scaled; here it has the step
+//! size's factor G = 1/sqrt(N*Qp), so that both learn at the same rate.
 //!
-//! Weights start at max(|mu-3sd|, |mu+3sd|)/2^(b-1). Activations start where the squared error of the first batch is least, as
-//! in the paper; how it is found is this project's (`least_error.rs`).
+//! Weight step sizes are initialised to max(|mu-3sd|, |mu+3sd|)/2^(b-1). Step sizes and offsets of activations minimise
+//! the squared error of the first batch, as in the paper; the algorithm is this project's (`least_error.rs`).
 //!
-//! When to use it: for activations that go below zero without being symmetric (swish, hard-swish, the output of an addition),
-//! where an unsigned grid loses the negative part and a signed one wastes levels. After ReLU expect little over LSQ. Zero
-//! itself need not be a level; padding stays an exact 0.
+//! When to use it: for activations that are negative without being symmetric (swish, hard-swish, the output of an
+//! addition), where an unsigned grid loses the negative part and a signed one wastes levels. After ReLU expect little
+//! gain over LSQ. Zero itself need not be a level; padding stays exactly 0.
 
 use super::{
     fused::{Bounds, Kernel, fake_quantize},
@@ -64,7 +64,7 @@ limpq_core::plugin!(
 );
 
 impl LsqPlus {
-    /// What weights are quantized by.
+    /// The quantizer of weights.
     fn lsq(&self) -> Lsq {
         let Self { per_channel, min_step, kernel } = *self;
         Lsq { per_channel, weight_start: Start::LsqPlus, min_step, kernel, ..Lsq::default() }
@@ -76,10 +76,10 @@ impl Quantizer for LsqPlus {
         self.lsq().per_channel(role)
     }
 
-    fn start(&self, role: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>> {
+    fn init(&self, role: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>> {
         let [channels, _] = values.dims();
         match role {
-            Role::Weight => self.lsq().start(role, values, grid),
+            Role::Weight => self.lsq().init(role, values, grid),
             Role::Act => {
                 let [step, offset] = least_error::levels(values, grid.steps(), self.min_step);
                 vec![step.reshape([channels]), offset.reshape([channels])]
@@ -104,7 +104,7 @@ impl Quantizer for LsqPlus {
     }
 
     fn after_step(&self, before: &[Tensor<1>], mut after: Vec<Tensor<1>>) -> Vec<Tensor<1>> {
-        // The step size; an offset may be any number.
+        // The step size; an offset has no bounds.
         after[0] = at_least_half(&before[0], &after[0]).clamp_min(self.min_step);
         after
     }
@@ -116,7 +116,7 @@ impl Quantizer for LsqPlus {
 
 #[cfg(test)]
 mod tests {
-    use super::super::worked::{Golden, grid, near, start, work};
+    use super::super::worked::{Golden, grid, init, near, work};
     use super::*;
 
     #[test]
@@ -141,14 +141,14 @@ mod tests {
         let w: Vec<f32> = (0..40).map(|i| (i as f32 * 0.9).sin()).collect();
         let grad: Vec<f32> = (0..40).map(|i| (i as f32 * 0.4).cos()).collect();
         let by = |quantizer: &dyn Quantizer| {
-            let step = &start(quantizer, Role::Weight, grid(3, true), &w)[0];
+            let step = &init(quantizer, Role::Weight, grid(3, true), &w)[0];
             let worked = work(quantizer, Role::Weight, grid(3, true), &[step], &w, &grad);
             (step.clone(), worked.y, worked.values, worked.parameters)
         };
         assert_eq!(by(&LsqPlus::default()), by(&Lsq::default()));
     }
 
-    /// Numbers of an implementation in PyTorch; `tests/golden/quantizers.py` made them.
+    /// Values of an implementation in PyTorch, made by `tests/golden/quantizers.py`.
     #[test]
     fn agrees_with_pytorch() {
         for case in Golden::read("lsq_plus", 8) {
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn activations_start_on_the_levels_of_least_error() {
         // Exactly on four levels, of which the ends of the range are two.
-        let numbers = start(&LsqPlus::default(), Role::Act, grid(2, false), &[-0.25, 1.25, 0.25, 0.75, 0.75]);
+        let numbers = init(&LsqPlus::default(), Role::Act, grid(2, false), &[-0.25, 1.25, 0.25, 0.75, 0.75]);
         near(&numbers[0], &[0.5]);
         near(&numbers[1], &[-0.25]);
     }

@@ -1,5 +1,5 @@
-//! Control: the range of the data, as it was at the start, is the range of the grid; nothing about it is learned. Affine
-//! quantization as in Jacob et al. (CVPR 2018, eq. 1 and 12).
+//! Control: the grid covers the range of the data at the start, and nothing is learned. Affine quantization as in Jacob
+//! et al. (CVPR 2018, eq. 1 and 12).
 //!
 //! With l = min(0, smallest), h = max(0, largest), s = (h - l)/(2^b - 1) and the zero point z = round(-l/s), which makes 0
 //! a level:
@@ -9,12 +9,11 @@
 //! dx = g where 0 <= x/s + z <= 2^b - 1, else 0
 //! ```
 //!
-//! l and h come from the pre-trained weights and from calibration batches of activations, of which outliers can be left out, and
-//! stay: they get no gradient. Weights
-//! that training moves out of the range are clipped.
+//! l and h are computed from the pre-trained weights and from calibration batches of activations, optionally without
+//! outliers. They are constants without gradients. Weights that training moves out of the range are clipped.
 //!
-//! Its importance indicator is s, though no training moves it: `learned_step` with this quantizer gives what `static_step`
-//! gives, at the price of a training.
+//! Its importance indicator is s, although no training changes it: `learned_step` with this quantizer gives the result
+//! of `static_step` at the price of a training.
 //!
 //! When to use it: as the answer to "does learning the grid matter?", next to `lsq` with the same recipe and policy. At 2
 //! or 3 bits expect it to fail where a tensor has outliers.
@@ -31,7 +30,7 @@ use limpq_core::train::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Narrowest range: that of a tensor of zeros.
+/// Narrowest range, for a tensor of zeros.
 const NARROWEST: f64 = 1e-5;
 
 /// Min-max's options.
@@ -43,26 +42,27 @@ pub struct MinMax {
     /// Number of consecutive weights of an output channel that share a range; 0 turns groups off. A channel whose
     /// number of weights it does not divide has one range.
     pub group_size: usize,
-    /// The range of a batch of activations: "min_max", "percentile" (without the thousandth of values that is outermost at either
-    /// end), or "mse" (the one of least squared error).
+    /// How the range of a batch of activations is found: "min_max", "percentile" (from the 0.1 % to the 99.9 %
+    /// quantile), or "mse" (least squared error).
     pub observer: Observer,
-    /// Several calibration batches: "mean" of their ranges, the "whole" range of all of them, or their "moving_average".
+    /// How several calibration batches are combined: the "mean" of their ranges, the "whole" range of all of them, or
+    /// their "moving_average".
     pub batches: Batches,
     /// Implementation: "fused", a single operation with its own backward pass, or "composed", the reference built from
     /// burn's operations.
     pub kernel: Kernel,
 }
 
-/// What the ranges of several batches make together.
+/// How the ranges of several batches are combined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Batches {
     /// Their mean.
     #[default]
     Mean,
-    /// From the smallest to the largest value of all.
+    /// From the smallest to the largest value of all batches.
     Whole,
-    /// Their moving average, in the batches' order.
+    /// Their moving average, in order.
     MovingAverage,
 }
 
@@ -86,7 +86,7 @@ impl Quantizer for MinMax {
         }
     }
 
-    fn start_from_batches(&self, starts: Vec<Vec<Tensor<1>>>) -> Vec<Tensor<1>> {
+    fn init_from_batches(&self, starts: Vec<Vec<Tensor<1>>>) -> Vec<Tensor<1>> {
         let across = match self.batches {
             Batches::Mean => [AcrossBatches::Mean; 2],
             Batches::Whole => [AcrossBatches::Min, AcrossBatches::Max],
@@ -99,7 +99,7 @@ impl Quantizer for MinMax {
         vec![end(0), end(1)]
     }
 
-    fn start(&self, role: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>> {
+    fn init(&self, role: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>> {
         let [channels, _] = values.dims();
         let observer = if role == Role::Act { self.observer } else { Observer::MinMax };
         let [low, high] = observer.range(values, grid.steps());
@@ -130,7 +130,7 @@ impl Quantizer for MinMax {
 
 #[cfg(test)]
 mod tests {
-    use super::super::worked::{Golden, device, grid, host, near, start, work};
+    use super::super::worked::{Golden, device, grid, host, init, near, work};
     use super::*;
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(worked.y, [-0.5, 0.0, 0.0, 0.5, 1.0]);
     }
 
-    /// Numbers of PyTorch's own fake quantization; `tests/golden/quantizers.py` made them.
+    /// Values of PyTorch's own fake quantization, made by `tests/golden/quantizers.py`.
     #[test]
     fn agrees_with_pytorch() {
         for case in Golden::read("minmax", 8) {
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn the_range_is_that_of_the_data_and_of_zero() {
-        let range = |values: &[f32]| start(&MinMax::default(), Role::Act, grid(4, false), values);
+        let range = |values: &[f32]| init(&MinMax::default(), Role::Act, grid(4, false), values);
         assert_eq!(range(&[0.5, 3.0, 1.0]), [[0.0], [3.0]]);
         assert_eq!(range(&[-0.5, -3.0]), [[-3.0], [0.0]]);
         assert_eq!(range(&[0.0, 0.0]), [[0.0], [1e-5]]);
@@ -172,15 +172,15 @@ mod tests {
     fn several_batches_give_one_range() {
         let ends = |batches| {
             let quantizer = MinMax { batches, ..MinMax::default() };
-            let batch = |values: [f32; 2]| start(&quantizer, Role::Act, grid(4, true), &values);
+            let batch = |values: [f32; 2]| init(&quantizer, Role::Act, grid(4, true), &values);
             let starts = [[-1.0, 2.0], [-3.0, 1.0]]
                 .map(batch)
                 .map(|ends| ends.iter().map(|end| Tensor::<1>::from_floats(&end[..], &device())).collect());
-            quantizer.start_from_batches(starts.to_vec()).into_iter().map(|end| host(end)[0]).collect::<Vec<_>>()
+            quantizer.init_from_batches(starts.to_vec()).into_iter().map(|end| host(end)[0]).collect::<Vec<_>>()
         };
         assert_eq!(ends(Batches::Mean), [-2.0, 1.5]);
         assert_eq!(ends(Batches::Whole), [-3.0, 2.0]);
-        // A tenth of the way from the first to the second.
+        // 0.9 of the first and 0.1 of the second.
         near(&ends(Batches::MovingAverage), &[-1.2, 1.9]);
     }
 
@@ -190,7 +190,7 @@ mod tests {
         values[7] = 20.0;
         let high = |observer, role| {
             let quantizer = MinMax { observer, ..MinMax::default() };
-            start(&quantizer, role, grid(4, false), &values)[1][0]
+            init(&quantizer, role, grid(4, false), &values)[1][0]
         };
         assert_eq!(high(Observer::MinMax, Role::Act), 20.0);
         assert!((high(Observer::Percentile, Role::Act) - 0.999).abs() < 1e-3);

@@ -1,8 +1,8 @@
-//! Numbers in the options and the indicators of quantizers.
+//! Values in the options and the indicators of quantizers.
 
 use serde::{Deserialize, Deserializer, de::Error};
 
-/// Reads a number above 0.
+/// Reads a positive number.
 pub(super) fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let value = f64::deserialize(deserializer)?;
     match value.is_finite() && value > 0.0 {
@@ -11,7 +11,7 @@ pub(super) fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64
     }
 }
 
-/// Reads 0 or a number above it.
+/// Reads 0 or a positive number.
 pub(super) fn not_negative<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     let value = f64::deserialize(deserializer)?;
     match value.is_finite() && value >= 0.0 {

@@ -1,5 +1,5 @@
-//! PACT (Choi et al., 2018, arXiv 1805.06085, eq. 1-3): activations are clipped at a learned level a, and a alone says how
-//! wide the steps are.
+//! PACT (Choi et al., 2018, arXiv 1805.06085, eq. 1-3): activations are clipped at a learned level a, which also
+//! determines the step size.
 //!
 //! ```text
 //! y  = round(clip(x, 0, a)/s) * s,   s = a/Qp,   Qp = 2^b - 1
@@ -7,18 +7,17 @@
 //! da = sum(g where x >= a)
 //! ```
 //!
-//! The rounding is straight through as a whole: that s moves with a gives a no gradient. The paper has no activations below
-//! zero; those are clipped to [-a, a] here, with Qp = 2^(b-1) - 1, so that 0 stays a level, and da loses the gradients where
-//! x <= -a.
+//! The straight-through gradient ignores that s depends on a. The paper has no negative activations; here they are
+//! clipped to [-a, a], with Qp = 2^(b-1) - 1, so that 0 stays a level, and da subtracts the gradients where x <= -a.
 //!
-//! The paper adds an L2 penalty on a to the loss. Here the optimizer's weight decay does it, with the coefficient of the
-//! weights ([`Quantizer::decayed`]). It pulls a down until clipping costs as much. The paper starts a where hardly anything is
-//! clipped; here that is the largest magnitude in the first batch.
+//! The paper adds an L2 penalty on a to the loss. Here it is the optimizer's weight decay, with the same coefficient as
+//! for the weights ([`Quantizer::decayed`]). It lowers a until the clipping error balances it. The paper initialises a
+//! so that hardly anything is clipped; here it is the largest magnitude in the first batch.
 //!
-//! Weights are quantized as in DoReFa-Net ([`super::dorefa`]), as in the paper. They have no step size of their own and hence no
-//! importance indicator, so PACT cannot serve the sensitivities that read step sizes.
+//! Weights are quantized as in DoReFa-Net ([`super::dorefa`]), as in the paper. They have no step size and hence no
+//! importance indicator, so PACT cannot be used with sensitivities that read step sizes.
 //!
-//! When to use it: for comparison with results from before LSQ, and where activations have outliers that should be cut.
+//! When to use it: to compare with results from before LSQ, and for activations with outliers that should be clipped.
 
 use super::{dorefa, numbers};
 use burn::tensor::Tensor;
@@ -52,7 +51,7 @@ limpq_core::plugin!(
 );
 
 impl Quantizer for Pact {
-    fn start(&self, role: Role, values: Tensor<2>, _: Grid) -> Vec<Tensor<1>> {
+    fn init(&self, role: Role, values: Tensor<2>, _: Grid) -> Vec<Tensor<1>> {
         let [channels, _] = values.dims();
         match role {
             Role::Weight => vec![],
@@ -100,7 +99,7 @@ impl Quantizer for Pact {
 
 #[cfg(test)]
 mod tests {
-    use super::super::worked::{Golden, grid, start, work};
+    use super::super::worked::{Golden, grid, init, work};
     use super::*;
 
     #[test]
@@ -111,7 +110,7 @@ mod tests {
         let worked = work(&Pact::default(), Role::Act, grid(2, false), &[&[1.5]], &x, &grad);
         assert_eq!(worked.y, [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.5, 1.5]);
         assert_eq!(worked.values, [0.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.0, 0.0]);
-        // 7 + 8: at a itself the gradient is a's.
+        // 7 + 8: at x = a the gradient goes to a.
         assert_eq!(worked.parameters, [Some(vec![15.0])]);
     }
 
@@ -127,7 +126,7 @@ mod tests {
         assert_eq!(worked.parameters, [Some(vec![10.0])]);
     }
 
-    /// Numbers of an implementation in PyTorch; `tests/golden/quantizers.py` made them.
+    /// Values of an implementation in PyTorch, made by `tests/golden/quantizers.py`.
     #[test]
     fn agrees_with_pytorch() {
         for case in Golden::read("pact", 8) {
@@ -138,7 +137,7 @@ mod tests {
     #[test]
     fn the_level_starts_at_the_largest_magnitude_and_is_the_indicator() {
         let pact = Pact::default();
-        let clip = start(&pact, Role::Act, grid(3, true), &[0.1, -1.8, 0.9]);
+        let clip = init(&pact, Role::Act, grid(3, true), &[0.1, -1.8, 0.9]);
         assert_eq!(clip, [[1.8]]);
         assert_eq!(pact.indicator(Role::Act, &[vec![1.5]], grid(4, false)), Ok(0.1));
         assert_eq!(pact.indicator(Role::Act, &[vec![1.5]], grid(3, true)), Ok(0.5));

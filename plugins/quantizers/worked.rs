@@ -1,4 +1,4 @@
-//! What the tests of quantizers share: values in, quantized values and gradients out.
+//! Shared by the tests of quantizers: values in, quantized values and gradients out.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use limpq_core::{
@@ -7,14 +7,14 @@ use limpq_core::{
 };
 use serde::Deserialize;
 
-/// A quantizer's output and gradients; the gradient of a parameter is `None` when it gets none.
+/// A quantizer's output and gradients; the gradient of a parameter is `None` if it has none.
 pub(super) struct Worked {
     pub y: Vec<f32>,
     pub values: Vec<f32>,
     pub parameters: Vec<Option<Vec<f32>>>,
 }
 
-/// The device that tests run on: that of the environment variable `LIMPQ_TEST_DEVICE`, or the CPU.
+/// The device of the tests: from the environment variable `LIMPQ_TEST_DEVICE`, or the CPU.
 pub(crate) fn device() -> Device {
     let name = std::env::var("LIMPQ_TEST_DEVICE").unwrap_or_else(|_| "flex".to_owned());
     let device: limpq_core::device::Device = name.parse().unwrap_or_else(|error| panic!("{error}"));
@@ -26,17 +26,18 @@ pub(super) fn grid(bits: u64, signed: bool) -> Grid {
     Grid { bits: BitWidth::new(bits).unwrap(), signed }
 }
 
-/// A tensor of so many rows.
+/// A tensor with this many rows.
 pub(super) fn rows(values: &[f32], rows: usize, device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(values.to_vec(), [rows, values.len() / rows]), device)
 }
 
-/// A tensor's numbers.
+/// A tensor's values.
 pub(super) fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_to_vec().unwrap()
 }
 
-/// Quantizes values, as many rows as the parameters have numbers (one if there are none), and goes back from `grad_out`.
+/// Quantizes values, with as many rows as a parameter has elements (one if there are none), and backpropagates
+/// `grad_out`.
 pub(super) fn work(
     quantizer: &dyn Quantizer,
     role: Role,
@@ -71,12 +72,12 @@ fn work_rows(
     }
 }
 
-/// What parameters start from, given values of one row.
-pub(super) fn start(quantizer: &dyn Quantizer, role: Role, grid: Grid, values: &[f32]) -> Vec<Vec<f32>> {
-    quantizer.start(role, rows(values, 1, &device()), grid).into_iter().map(host).collect()
+/// Initial parameters for the values of one row.
+pub(super) fn init(quantizer: &dyn Quantizer, role: Role, grid: Grid, values: &[f32]) -> Vec<Vec<f32>> {
+    quantizer.init(role, rows(values, 1, &device()), grid).into_iter().map(host).collect()
 }
 
-/// Equal to five digits.
+/// Checks equality to five digits.
 pub(super) fn near(found: &[f32], wanted: &[f64]) {
     assert_eq!(found.len(), wanted.len());
     for (f, w) in found.iter().zip(wanted) {
@@ -101,7 +102,7 @@ pub(super) struct Golden {
 }
 
 impl Golden {
-    /// The cases of one quantizer, at least so many.
+    /// The cases of one quantizer; fails if there are fewer than `least`.
     pub fn read(quantizer: &str, least: usize) -> Vec<Self> {
         #[derive(Deserialize)]
         struct File {

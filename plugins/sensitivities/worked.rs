@@ -39,7 +39,7 @@ impl Samples for Pixels {
 struct Rounding;
 
 impl Quantizer for Rounding {
-    fn start(&self, _: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>> {
+    fn init(&self, _: Role, values: Tensor<2>, grid: Grid) -> Vec<Tensor<1>> {
         let step = 2f32.powi(1 - grid.bits.get() as i32);
         vec![Tensor::from_floats([step], &values.device())]
     }

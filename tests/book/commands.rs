@@ -179,7 +179,7 @@ fn the_configs_are_read() {
             let read = |text: &str| {
                 Config::parse(&path, text, &[]).unwrap_or_else(|error| panic!("{error}\n{}", block.text));
             };
-            if table.contains_key("entrants") {
+            if table.contains_key("variants") {
                 studies += 1;
                 std::fs::write(folder.path().join(CONFIGS).join("of_the_book.toml"), &block.text).unwrap();
                 let study = format!("{CONFIGS}/of_the_book.toml");

@@ -13,7 +13,7 @@ Output: {"torch", "cases": [case, ...]}. A case:
     inputs                 1, 2 (halves of the channels), or "gate" (the second half averaged over its pixels)
     training               whether batch statistics are used
     shape, x               the input and its shape
-    parameters             by name: shape and values
+    parameters             by name: shape and values; the empty name for a tensor that has the name of the node
     output                 values
     upstream               the gradient of the output
     gradients              of "x" and of each learned parameter
@@ -173,6 +173,18 @@ for dim, axis in [(1, "channels"), (2, "height"), (3, "width")]:
     case("softmax", lambda x: F.softmax(x, dim), axis=axis)
 case("matmul", lambda a, b: a @ b, inputs=2)
 case("matmul", lambda a, b: a @ b.transpose(2, 3) * 0.25, inputs=2, transpose=True, scale=0.25)
+
+
+# Tokens are dim x tokens x 1; timm's are tokens x dim, and its attention reshapes them so.
+case("row_slice", lambda x: x[:, :, 1:3], start=1, end=3)
+case("tokens", lambda x: x.flatten(2)[..., None], (2, 3, 4, 5))
+case("split_heads", lambda x: x[..., 0].transpose(1, 2).reshape(2, 5, 2, 3).permute(0, 2, 1, 3), (2, 6, 5, 1), heads=2)
+case("merge_heads", lambda x: x.transpose(1, 2).reshape(2, 5, 6).transpose(1, 2)[..., None], (2, 2, 5, 3))
+# Their one parameter has the name of the node.
+case("class_token", lambda x, **p: torch.cat([p[""].expand(2, -1, -1), x[..., 0].transpose(1, 2)], 1).transpose(1, 2)[..., None],
+     (2, 6, 5, 1), parameters={"": drawn(1, 1, 6)})
+case("position_embedding", lambda x, **p: (x[..., 0].transpose(1, 2) + p[""]).transpose(1, 2)[..., None], (2, 6, 5, 1),
+     parameters={"": drawn(1, 5, 6)})
 
 json.dump({"torch": torch.__version__, "cases": cases}, sys.stdout)
 print()

@@ -70,7 +70,7 @@ mod arguments {
         let with = |bits| ["--budget", "size=9x", "--bits", bits];
         refused(&with("8,4,2"), &["has no weight indicator for 8 bits; the file has 6,5,4,3,2"]);
         refused(&with("0,4"), &["bit-width must be 1..=32, got 0"]);
-        refused(&with("4,4"), &["stands twice"]);
+        refused(&with("4,4"), &["is given twice"]);
         refused(&with("four"), &["expected a whole number"]);
         refused(&with(""), &["the list of candidate bit-widths is empty"]);
     }

@@ -268,7 +268,7 @@ fn what_cannot_be_read_is_said() {
         assert!(said.contains("expected LAYERS=BITS") || said.contains("list of candidate"), "{wrong}: {said}");
     }
     assert_eq!(rule("x=w0"), "rule \"x=w0\": bit-width must be 1..=32, got 0");
-    assert_eq!(rule("x=w3,3"), "rule \"x=w3,3\": bit-width 3 stands twice among the candidates");
+    assert_eq!(rule("x=w3,3"), "rule \"x=w3,3\": bit-width 3 is given twice among the candidates");
     assert!(rule("a[=w3").contains("is not a pattern of layer names"));
     let share = |text: &str| text.parse::<limpq_core::search::Share>().unwrap_err().to_string();
     for wrong in ["", "acts:", "@all", "biases:@inputs"] {

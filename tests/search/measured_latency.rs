@@ -98,7 +98,7 @@ fn what_is_missing_is_named() {
     fs::write(&path, gap).unwrap();
     let layer = &fixtures::graph().searchable()[0].name;
     let failed = check(&path, &["--bits", "4,2"]).failure();
-    failed.stdout(contains(format!("{layer} w4a4"))).stderr(contains("1 missing, 0 left over"));
+    failed.stdout(contains(format!("{layer} w4a4"))).stderr(contains("1 missing, 0 unused"));
     let json = check(&path, &["--bits", "4,2", "--json"]).failure();
     let audit: Value = serde_json::from_slice(&json.get_output().stdout).unwrap();
     assert_eq!(audit["missing"], serde_json::json!([format!("{layer} w4a4")]));
@@ -112,7 +112,7 @@ fn a_file_with_measurements_is_not_written_over() {
     let before = fs::read(&path).unwrap();
     let (model, rest) = network();
     let again = limpq().arg("latency-template").arg(model).args(rest).arg("--out").arg(&path).assert();
-    again.failure().stderr(contains("is there already and may hold measurements"));
+    again.failure().stderr(contains("exists already and may hold measurements"));
     assert_eq!(fs::read(&path).unwrap(), before);
     let other = folder.path().join("latency.txt");
     let (model, rest) = network();
@@ -129,7 +129,7 @@ fn energy_and_signatures_have_templates_too() {
     let entries: Vec<Value> = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     assert!(entries.iter().all(|entry| entry["picojoules"].is_null() && entry.get("layer").is_none()));
     let failed = check(&path, &["--energy"]).failure();
-    failed.stdout(contains("without one")).stderr(contains("cannot be used"));
+    failed.stdout(contains("without a value")).stderr(contains("cannot be used"));
 }
 
 #[test]
@@ -147,8 +147,8 @@ fn a_file_passes_with_the_options_that_a_search_takes_it_with() {
         check(&path, &["--bits", "4,2"].into_iter().chain(set).collect::<Vec<_>>())
     };
     let (unused, fixed) = ("cost.latency_table.allow_unused=true", "cost.latency_table.fixed_layers=false");
-    with(&[]).failure().stderr(contains("2 missing, 1 left over, 0 measured on another shape, 0 falling"));
-    with(&[unused]).failure().stderr(contains("2 missing, 0 left over"));
+    with(&[]).failure().stderr(contains("2 missing, 1 unused, 0 measured on another shape, 0 falling"));
+    with(&[unused]).failure().stderr(contains("2 missing, 0 unused"));
     with(&[unused, fixed]).success().stdout(contains("layer \"layer9.0.conv1\" is not in resnet20"));
 
     let wrong = |set: &str, words: &str| {
@@ -189,7 +189,7 @@ fn numbers_that_fall_while_bits_rise_are_listed() {
         false => format!("{line}\n"),
     };
     fs::write(&path, text.lines().map(fast).collect::<String>()).unwrap();
-    let heading = "falling while bits rise (look whether they are noise):\n";
+    let heading = "falling while bits rise (check whether this is noise):\n";
     let listed = format!(
         "{heading}  layer2.0.conv1: w2a4 8 microseconds, w4a4 only 7.5 microseconds\n  \
          layer2.0.conv1: w4a2 10 microseconds, w4a4 only 7.5 microseconds\n"

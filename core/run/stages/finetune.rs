@@ -1,6 +1,6 @@
-//! Fine-tuning at a policy's bits, from the full-precision network, and its evaluation: of the found policy, of the refined one,
-//! and of the best uniform policy within the budgets, which stands beside them. First and last layer are quantized to their
-//! fixed bits, the images too unless `image_bits` says otherwise.
+//! Fine-tuning of the full-precision network at a policy's bits, and its evaluation: for the found policy, for the
+//! refined one, and for the baseline, the best uniform policy within the budgets. First and last layer are quantized to
+//! their fixed bits, and so are the images unless `image_bits` says otherwise.
 
 use super::{
     super::{
@@ -19,13 +19,13 @@ use crate::{
 
 /// The stage for one policy.
 pub(super) struct Finetune {
-    /// What its files are called.
+    /// Base name of its files.
     file: &'static str,
     name: &'static str,
     does: &'static str,
-    /// What it reads beside the full-precision network.
+    /// What it reads besides the full-precision network.
     reads: &'static str,
-    /// What the policy depends on beside that.
+    /// The other settings that the policy depends on.
     settings: &'static [&'static str],
     is_asked_for: fn(&Config) -> bool,
     /// The policy, if there is one.
@@ -54,7 +54,7 @@ pub(super) const REFINED: Finetune = Finetune {
     policy: |run| Ok(Some(refine::refined(run)?.policy)),
 };
 
-/// For the best uniform policy that keeps the budgets; if none does there is none.
+/// For the best uniform policy within the budgets; there may be none.
 pub(super) const UNIFORM: Finetune = Finetune {
     file: "uniform",
     name: "fine-tune uniform",
@@ -71,7 +71,7 @@ pub(super) const UNIFORM: Finetune = Finetune {
 const NETWORK: &str = "pretrained.safetensors";
 
 impl Finetune {
-    /// The score, which is its result.
+    /// Name of the file with the score, the stage's result.
     pub fn result(&self) -> String {
         format!("{}.json", self.file)
     }
@@ -105,7 +105,7 @@ impl Stage for Finetune {
 
     fn key(&self, run: &Run) -> Result<Option<String>, RunError> {
         let Config { quantizer, finetune, evaluate, image_bits, .. } = run.config;
-        // The bits alone, not what they were found by: the same bits give the same network.
+        // The bits alone, not how they were found: the same bits give the same network.
         let Some(policy) = (self.policy)(run)? else { return Ok(None) };
         let (basis, network) = (&run.setup.basis, run.content_of(NETWORK));
         Ok(Some(inputs(&[basis, &network, quantizer, finetune, evaluate, &policy.policy, image_bits])))

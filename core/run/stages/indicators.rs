@@ -1,5 +1,5 @@
-//! Importance indicators: the sensitivity of every searchable layer at every bit-width, with everything that a later search must
-//! know about them.
+//! Importance indicators: the sensitivity of every searchable layer at every bit-width, with everything that a later
+//! search needs to know about them.
 
 use super::{
     super::{
@@ -20,7 +20,7 @@ pub(super) struct MeasureIndicators;
 
 /// Its result.
 const NAME: &str = "indicators.json";
-/// The jointly trained network that the indicators come from, if they come from one.
+/// The jointly trained network behind the indicators, if there is one.
 pub(super) const JOINT: &str = "joint.safetensors";
 const NETWORK: &str = "pretrained.safetensors";
 
@@ -80,8 +80,9 @@ fn fits(run: &Run, indicators: &Indicators) -> Result<(), crate::search::Indicat
     indicators.check(graph, &plain)
 }
 
-/// Measures the sensitivity and writes down what the indicators belong to. A tensor that is all zero is the same at any bits: its
-/// indicators are 0, whatever was measured, and its layer is named. With the network that the sensitivity trained.
+/// Measures the sensitivity and records what the indicators belong to. A tensor of zeros is the same at any bit-width:
+/// its indicators are set to 0, and a remark names its layer. Also returns the network that the sensitivity trained, if
+/// any.
 fn measured(
     config: &Config,
     context: &SensitivityContext,

@@ -1,4 +1,5 @@
-//! The stages of a run, one file each. A new stage is a file here and its line in [`pipeline`].
+//! The stages of a run, one file each: the built-in ones in the order of [`pipeline`], then the plugins that a config
+//! asks for.
 
 mod evaluate;
 mod finetune;
@@ -10,21 +11,70 @@ mod search;
 mod trained;
 
 pub(super) use report::report;
-pub use report::{Entrant, Summary};
+pub use report::{NetworkResult, Summary};
 
 use super::{Config, RunError, pipeline::Run};
-use crate::store::{Files, Layout, Leaves, artifact::Damaged};
+use crate::{
+    registry::{self, Entry, Kind},
+    store::{Files, Layout, Leaves, artifact::Damaged},
+};
 
-/// A step of a run: it reads artifacts that earlier stages have left in the run's folder, and leaves artifacts. It is skipped
-/// where these are there already and were made from the same inputs.
-pub(super) trait Stage {
-    /// What people see; checkpoints, metrics and plots go by it.
+crate::registry::kind!(Stage, "stage");
+
+/// A step of a run: it reads artifacts that earlier stages have written to the run's folder, and writes artifacts. It
+/// is skipped if these exist and were made from the same inputs.
+///
+/// A plugin registered with [`crate::plugin!`] runs after the built-in stages if a config has a section
+/// `[stages.NAME]`, which holds its options:
+///
+/// ```
+/// use limpq_core::{
+///     run::{Run, RunError, Stage},
+///     store::Leaves,
+/// };
+/// use schemars::JsonSchema;
+/// use serde::{Deserialize, Serialize};
+///
+/// /// Writes how many layers the search chose bits for.
+/// #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+/// #[serde(deny_unknown_fields, default)]
+/// struct CountLayers {
+///     /// What stands before the number.
+///     prefix: String,
+/// }
+///
+/// impl Stage for CountLayers {
+///     fn name(&self) -> &'static str {
+///         "count_layers"
+///     }
+///
+///     fn does(&self) -> &'static str {
+///         "counts the layers whose bits were searched"
+///     }
+///
+///     fn leaves(&self) -> Leaves {
+///         let (always, reads) = (vec!["layers.txt".to_owned()], vec!["policy.json".to_owned()]);
+///         Leaves { always, reads, settings: vec!["stages.count_layers"], ..Leaves::default() }
+///     }
+///
+///     fn run(&self, run: &Run, key: &str) -> Result<(), RunError> {
+///         let policy = run.policy("policy.json")?;
+///         let text = format!("{}{}\n", self.prefix, policy.policy.len());
+///         Ok(run.folder.keep("layers.txt", key, text.as_bytes())?)
+///     }
+/// }
+///
+/// limpq_core::plugin!(limpq_core::run::Stage, "count_layers", "Counts the searched layers", CountLayers);
+/// assert!(limpq_core::registry::find::<dyn Stage>("count_layers").is_ok());
+/// ```
+pub trait Stage: Send + Sync {
+    /// Its name for users; checkpoints, metrics and plots are named after it.
     fn name(&self) -> &'static str;
 
     /// What it does, in a few words.
     fn does(&self) -> &'static str;
 
-    /// The files that it reads and leaves, and the settings that it depends on.
+    /// The files that it reads and writes, and the settings that it depends on.
     fn leaves(&self) -> Leaves;
 
     /// Whether a config asks for it.
@@ -32,30 +82,45 @@ pub(super) trait Stage {
         true
     }
 
-    /// Hash of everything that its artifacts depend on, as [`super::record::inputs`] makes it; `None` if there is nothing to do.
-    /// What it reads is there.
+    /// Hash of everything that its artifacts depend on; `None` if there is nothing to do. Called when everything that
+    /// it reads exists. By default [`Run::key`].
     ///
     /// # Errors
     /// When what it reads cannot be used.
-    fn key(&self, run: &Run) -> Result<Option<String>, RunError>;
+    fn key(&self, run: &Run) -> Result<Option<String>, RunError> {
+        Ok(Some(run.key(&self.leaves())))
+    }
 
-    /// Whether files that are there, in the order of [`Leaves::names`], can be what this stage left: a hash says that they were
-    /// written, not by whom.
+    /// Checks that existing files, in the order of [`Leaves::names`], can be output of this stage: a hash proves what
+    /// was written, not by whom. By default they can.
     ///
     /// # Errors
-    /// Names the one that cannot.
-    fn check(&self, run: &Run, files: &Files) -> Result<(), Damaged>;
+    /// Names the file that cannot.
+    fn check(&self, _run: &Run, _files: &Files) -> Result<(), Damaged> {
+        Ok(())
+    }
 
-    /// Makes the artifacts and keeps them in the folder under `key`, the result last. Tells the run's observer how far it is, and
-    /// ends early if the run is cancelled.
+    /// Makes the artifacts and keeps them in the folder under `key`, its result last. Reports progress to the run's
+    /// observer, and stops early if the run is cancelled.
     ///
     /// # Errors
     /// Whatever stops it.
     fn run(&self, run: &Run, key: &str) -> Result<(), RunError>;
 }
 
-/// All stages in the order in which they run.
-pub(super) fn pipeline() -> Vec<Box<dyn Stage>> {
+/// All stages of a config in the order in which they run: the built-in ones, then the plugins, by name.
+///
+/// # Errors
+/// Unknown plugins and wrong options.
+pub(super) fn pipeline(config: &Config) -> Result<Vec<Box<dyn Stage>>, RunError> {
+    let mut stages = built_in();
+    for (name, options) in &config.stages {
+        stages.push(registry::build::<dyn Stage>(name, options)?);
+    }
+    Ok(stages)
+}
+
+fn built_in() -> Vec<Box<dyn Stage>> {
     vec![
         Box::new(pretrain::Pretrain),
         Box::new(indicators::MeasureIndicators),
@@ -71,17 +136,20 @@ pub(super) fn pipeline() -> Vec<Box<dyn Stage>> {
 /// Keys of the config that no result depends on.
 const FREE: [&str; 4] = ["name", "checkpoints", "split.workers", "weights.path"];
 
-/// What a run leaves in its folder.
+/// The files that a run writes to its folder, with those of every registered stage: a folder may hold files of a stage
+/// that its config no longer asks for.
 pub fn layout() -> Layout {
-    Layout { stages: pipeline().iter().map(|stage| stage.leaves()).collect(), free: &FREE }
+    let default = |entry: &Entry<dyn Stage>| (entry.build)(&toml::Table::new()).ok();
+    let plugins = <dyn Stage>::registered().into_iter().filter_map(default);
+    Layout { stages: built_in().into_iter().chain(plugins).map(|stage| stage.leaves()).collect(), free: &FREE }
 }
 
-/// Names that own their text.
+/// Names as owned strings.
 fn names<const N: usize>(names: [&str; N]) -> Vec<String> {
     names.map(str::to_owned).to_vec()
 }
 
-/// An artifact that is what was written, and yet of no use.
+/// An artifact with the recorded hash whose content cannot be used.
 fn damaged(name: &str, why: impl std::fmt::Display) -> Damaged {
     Damaged { path: name.to_owned(), why: why.to_string() }
 }
@@ -99,7 +167,7 @@ mod tests {
     #[test]
     fn a_stage_reads_what_earlier_ones_leave_and_no_two_leave_the_same() {
         let (mut there, mut stages) = (BTreeSet::new(), BTreeSet::new());
-        for stage in pipeline() {
+        for stage in built_in() {
             let leaves = stage.leaves();
             assert!(leaves.reads.iter().all(|name| there.contains(name)), "{}: {leaves:?}", stage.name());
             assert!(!leaves.always.is_empty() && stages.insert(stage.name()), "{}: {leaves:?}", stage.name());
@@ -109,7 +177,7 @@ mod tests {
         }
     }
 
-    /// What users and other programs know: the names of a run's files.
+    /// Users and other programs rely on the names of a run's files.
     #[test]
     fn the_files_of_a_run_have_the_names_that_they_always_had() {
         let mut names: Vec<String> = layout()

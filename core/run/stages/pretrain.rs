@@ -1,4 +1,5 @@
-//! Pre-training: the full-precision network, trained from random numbers or from given weights, or those weights as they are.
+//! Pre-training: the full-precision network, trained from random initialisation or from given weights, or the given
+//! weights unchanged.
 
 use super::{
     super::{RunError, pipeline::Run, record::inputs},
@@ -31,7 +32,7 @@ impl Stage for Pretrain {
 
     fn key(&self, run: &Run) -> Result<Option<String>, RunError> {
         let weights = &run.setup.weights;
-        // Not the path: the same file elsewhere is the same weights.
+        // Not the path: the same file at another place holds the same weights.
         let options = run.config.weights.as_ref().map(|weights| (&weights.key, weights.new_classifier));
         let sha256 = weights.as_ref().map(|weights| &weights.sha256);
         Ok(Some(inputs(&[&run.setup.basis, &run.config.pretrain, &sha256, &options])))

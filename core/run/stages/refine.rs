@@ -1,5 +1,6 @@
-//! Refinement by measurement: bits of the found policy are swapped while the loss on training images falls. Measured with the
-//! jointly trained network, or with the full-precision one and calibrated step sizes when the sensitivity trains none.
+//! Refinement by measurement: bits of the found policy are swapped while the loss on training images falls. The loss is
+//! measured with the jointly trained network, or, if the sensitivity trains none, with the full-precision network and
+//! calibrated step sizes.
 
 use super::{
     super::{
@@ -28,7 +29,7 @@ pub(super) const NAME: &str = "refinement.json";
 const NETWORK: &str = "pretrained.safetensors";
 const INDICATORS: &str = "indicators.json";
 
-/// What it leaves in the folder.
+/// Content of its result file.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Refinement {
     #[serde(flatten)]
@@ -42,7 +43,7 @@ pub(super) fn is_asked_for(config: &Config) -> bool {
     config.refine.evaluations > 0
 }
 
-/// What was kept, with the options of the refined policy in the instance.
+/// The kept refinement, with the choices of the refined policy in the integer program.
 pub(super) fn refined(run: &Run) -> Result<RefinedPolicy, RunError> {
     let Refinement { refined, picks, policy } = parsed(NAME, Some(&run.read(NAME)?))?;
     Ok(RefinedPolicy { refined: Refined { picks, ..refined }, policy })
@@ -74,7 +75,8 @@ impl Stage for RefinePolicy {
 
     fn key(&self, run: &Run) -> Result<Option<String>, RunError> {
         let [indicators, joint, policy] = [INDICATORS, JOINT, search::NAME].map(|name| run.content_of(name));
-        // The limits and costs that swaps keep to are inputs of the policy; the full-precision network is one of the indicators.
+        // The limits and costs that swaps respect are inputs of the policy; the full-precision network is an input of
+        // the indicators.
         let [of_indicators, of_policy] = [INDICATORS, search::NAME].map(|name| run.inputs_of(name));
         let (refine, batch) = (&run.config.refine, &run.config.finetune.batch_size);
         Ok(Some(inputs(&[&of_indicators, &indicators, &joint, &of_policy, &policy, refine, batch])))
@@ -87,7 +89,7 @@ impl Stage for RefinePolicy {
         let sound = [refined.loss_before, refined.loss_after].iter().all(|loss| loss.is_finite());
         match found == picks && sound {
             true => Ok(()),
-            false => Err(damaged(NAME, "its numbers are not those of its policy")),
+            false => Err(damaged(NAME, "its costs are not those of its policy")),
         }
     }
 
@@ -119,7 +121,8 @@ fn measured(run: &Run, instance: &Instance, picks: &[usize]) -> Result<Refined, 
         let network = Network::new(&plan, state, train.device)?;
         let network = if network.is_uncalibrated() { network.calibrate(calibration.clone()) } else { network };
         let score = train.evaluate_on(&network, &bits, &train.data.train, &measured_on)?;
-        // A swap whose loss is not finite is not taken. The found policy's own is what all are compared with.
+        // A swap whose loss is not finite is rejected. The found policy's own loss must be finite, since all are
+        // compared with it.
         if std::mem::take(&mut first) && !score.loss.is_finite() {
             train.progress.finish();
             let why = format!("its loss on {} training images is {}", score.images, score.loss);
@@ -134,7 +137,7 @@ fn measured(run: &Run, instance: &Instance, picks: &[usize]) -> Result<Refined, 
     Ok(refined)
 }
 
-/// The jointly trained network that was kept, if it has the tensors of one.
+/// The jointly trained network that was kept, if it has the tensors that are needed.
 fn joint(run: &Run, pretrained: &State, calibration: &Tensor<4>) -> Result<State, RunError> {
     let wrong = |why: String| Damaged { path: run.folder.path().join(JOINT).display().to_string(), why };
     let state = State::from_bytes(&run.read(JOINT)?, JOINT).map_err(|error| wrong(error.to_string()))?;

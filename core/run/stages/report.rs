@@ -1,4 +1,4 @@
-//! What a run found: `summary.json`, put together from what the stages have left.
+//! The result of a run: `summary.json`, built from the artifacts of the stages.
 
 use super::{
     super::{RunError, pipeline::Run},
@@ -10,20 +10,20 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// One network in the final comparison.
+/// One network of the final comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entrant {
+pub struct NetworkResult {
     /// What it is: full precision, the found policy, or the uniform one.
     pub name: String,
     /// Accuracy and loss on the test set.
     pub score: Score,
-    /// Use of each budget, in the order of [`Summary::budgets`]; as printed there. `None` where a cost is not known.
+    /// Use of each budget, in the order and units of [`Summary::budgets`]. `None` if a cost is not known.
     pub used: Vec<Option<f64>>,
     /// Objective of the integer program.
     pub objective: Option<f64>,
 }
 
-/// What a run found.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Summary {
     /// The experiment.
@@ -40,7 +40,7 @@ pub struct Summary {
     pub rising_indicators: RisingIndicators,
     /// What was minimised.
     pub sensitivity: String,
-    /// What looks wrong with the indicators.
+    /// Warnings about the indicators.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// The budgets and their use by the found policy.
@@ -50,26 +50,27 @@ pub struct Summary {
     /// What refinement by measurement did, if it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refined: Option<Refined>,
-    /// The networks side by side: full precision, found, refined (if asked for), best uniform (when one keeps the budgets).
-    pub entrants: Vec<Entrant>,
+    /// The networks of the comparison: full precision, found, refined (if asked for), best uniform (if one is within
+    /// the budgets).
+    pub networks: Vec<NetworkResult>,
     /// The found bits.
     pub policy: Policy,
 }
 
-/// Puts together what the stages have left.
+/// Builds the summary from the artifacts of the stages.
 pub(in crate::run) fn report(run: &Run) -> Result<Summary, RunError> {
     let config = run.config;
     let (found, _) = search::found(run)?;
     let refined = if refine::is_asked_for(config) { Some(refine::refined(run)?.refined) } else { None };
     let score = |name: &str| -> Result<Score, RunError> { Ok(parsed(name, Some(&run.read(name)?))?) };
-    let entrants = run.searching(|search, instance| {
-        let mut entrants = vec![Entrant {
+    let networks = run.searching(|search, instance| {
+        let mut networks = vec![NetworkResult {
             name: "full precision".into(),
             score: score(evaluate::NAME)?,
             used: found.budgets.iter().map(|budget| budget.at_32_bits).collect(),
             objective: None,
         }];
-        entrants.push(Entrant {
+        networks.push(NetworkResult {
             name: config.sensitivity.name.clone(),
             score: score(&finetune::FOUND.result())?,
             used: found.budgets.iter().map(|budget| Some(budget.used)).collect(),
@@ -77,7 +78,7 @@ pub(in crate::run) fn report(run: &Run) -> Result<Summary, RunError> {
         });
         if let Some(refined) = &refined {
             let used = search.uses(instance, &refined.picks);
-            entrants.push(Entrant {
+            networks.push(NetworkResult {
                 name: format!("{}, refined", config.sensitivity.name),
                 score: score(&finetune::REFINED.result())?,
                 used: used.iter().map(|budget| Some(budget.used)).collect(),
@@ -85,14 +86,14 @@ pub(in crate::run) fn report(run: &Run) -> Result<Summary, RunError> {
             });
         }
         if let Some(uniform) = search.best_uniform()? {
-            entrants.push(Entrant {
+            networks.push(NetworkResult {
                 name: format!("uniform {}", uniform.bits),
                 score: score(&finetune::UNIFORM.result())?,
                 used: uniform.used,
                 objective: Some(uniform.objective),
             });
         }
-        Ok(entrants)
+        Ok(networks)
     })?;
     Ok(Summary {
         name: config.name.clone(),
@@ -106,7 +107,7 @@ pub(in crate::run) fn report(run: &Run) -> Result<Summary, RunError> {
         budgets: found.budgets,
         proof: found.proof,
         refined,
-        entrants,
+        networks,
         policy: found.policy,
     })
 }

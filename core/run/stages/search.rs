@@ -1,5 +1,5 @@
-//! The search of a run. Its policy is kept before anything is made with it: a solver that a limit stops may answer otherwise
-//! the next time, and a run that was killed must go on with the policy that it was fine-tuning.
+//! The search of a run. Its policy is kept before anything else is made with it: a solver that is stopped by a limit
+//! may find another policy next time, and a resumed run must continue with the policy that it was fine-tuning.
 
 use super::{
     super::{
@@ -21,10 +21,10 @@ pub(super) struct SearchPolicy;
 
 /// The policy with its proof.
 pub(super) const NAME: &str = "policy.json";
-/// The same as LIMPQ's lists.
+/// The same in the format of LIMPQ's lists.
 const LISTS: &str = "policy.yaml";
 
-/// What is read back of a policy; the rest follows from it and the search.
+/// The parts of a kept policy that are read back; the rest follows from them and the search.
 #[derive(Deserialize)]
 struct Kept {
     schema: u32,
@@ -52,7 +52,7 @@ impl Stage for SearchPolicy {
 
     fn key(&self, run: &Run) -> Result<Option<String>, RunError> {
         let (config, basis) = (run.config, &run.setup.basis);
-        // The program holds the costs, which may be read from files, and the indicators.
+        // The integer program contains the indicators and the costs, which may come from files.
         let problem = run.searching(|_, instance| Ok(of_problem(&instance.problem)))?;
         Ok(Some(inputs(&[basis, &config.bits, &config.search, &config.solver, &problem])))
     }
@@ -68,7 +68,7 @@ impl Stage for SearchPolicy {
         run.searching(|search, instance| {
             let solver = Named::new(&run.config.solver.name, run.setup.solver.as_ref());
             let mut solved = search.solve(instance, solver, None)?;
-            // All else is the same when a run is done again.
+            // All other fields are the same when a run is repeated.
             solved.proof.seconds = 0.0;
             let found = search.found(instance, &solved, solver.name);
             run.folder.keep(LISTS, key, found.policy.to_limpq_yaml().as_bytes())?;
@@ -77,7 +77,7 @@ impl Stage for SearchPolicy {
     }
 }
 
-/// The found policy, and its options in the instance.
+/// The found policy, and its choices in the integer program.
 pub(super) fn found(run: &Run) -> Result<(Found, Vec<usize>), RunError> {
     let file = run.read(NAME)?;
     run.searching(|search, instance| {
@@ -94,11 +94,11 @@ fn kept(run: &Run, file: Option<&[u8]>, instance: &Instance) -> Result<Solved, D
     let objective = instance.problem.objective(&picks);
     match proof.bound.is_finite() && proof.gap.is_finite() && proof.bound <= objective {
         true => Ok(Solved { picks, objective, proof }),
-        false => Err(wrong(format!("its proof is none: a bound of {} for {objective}", proof.bound))),
+        false => Err(wrong(format!("its proof is not valid: a bound of {} for {objective}", proof.bound))),
     }
 }
 
-/// The options that a policy which was kept stands for, if an instance has them and it keeps every budget.
+/// The choices of a kept policy, if the integer program has them and the policy is within every budget.
 pub(super) fn policy_picks(policy: &Policy, graph: &Graph, instance: &Instance) -> Result<Vec<usize>, String> {
     let bits = policy.precisions(graph).map_err(|error| error.to_string())?;
     let picks = instance.picks(&bits).ok_or("it has bits that a layer may not have in this search")?;

@@ -1,4 +1,4 @@
-//! What the stages that train a network at fixed bits have in common: training it, measuring it, and checking what was kept.
+//! Shared by the stages that train a network at fixed bits: training, evaluation, and checks of kept files.
 
 use super::{
     super::{RunError, pipeline::Run},
@@ -9,14 +9,14 @@ use crate::{
     train::{Bits, Job, Keep, Network, Plan, Score, State, TrainContext, TrainError, Trained},
 };
 
-/// The names of the networks of the best and of the last epoch, which are there if there are validation images.
+/// File names of the networks of the best and of the last epoch, which exist if there are validation images.
 pub fn of_epochs(name: &str) -> [String; 2] {
     ["best", "last"].map(|which| format!("{name}.{which}.safetensors"))
 }
 
 /// A training at fixed bits.
 pub struct Training<'a> {
-    /// What its files are called.
+    /// Base name of its files.
     pub name: &'a str,
     pub job: &'a Job<'a>,
     pub plan: &'a Plan,
@@ -24,7 +24,8 @@ pub struct Training<'a> {
 }
 
 impl Training<'_> {
-    /// Trains; the network that the recipe keeps. With validation images both the last and the best one are left in the folder.
+    /// Trains, and returns the network that the recipe keeps. With validation images, both the last and the best
+    /// network are written to the folder.
     pub fn run(&self, run: &Run, key: &str, bits: Bits) -> Result<Network, RunError> {
         let Training { name, job, plan, start } = *self;
         let checkpoints = run.checkpoints(key);
@@ -44,8 +45,8 @@ impl Training<'_> {
     }
 }
 
-/// Score on the test set, and the network that reached it: its batch-norm statistics may have been re-estimated. `name` is what
-/// an error calls it.
+/// The score on the test set, and the network it belongs to: its batch-norm statistics may have been re-estimated.
+/// `name` is used in errors.
 pub fn evaluate(run: &Run, name: &str, network: Network, bits: &Bits) -> Result<(Network, Score), TrainError> {
     let named = |error| match error {
         TrainError::NotFinite { why, .. } => TrainError::NotFinite { network: name.to_owned(), why },
@@ -61,7 +62,7 @@ pub fn evaluate(run: &Run, name: &str, network: Network, bits: &Bits) -> Result<
     Ok((network, score))
 }
 
-/// Whether a network that was kept is one of this graph.
+/// Checks that a kept network belongs to this graph.
 pub fn check_network(run: &Run, name: &str, file: Option<&[u8]>) -> Result<(), Damaged> {
     let state = State::from_bytes(file.unwrap_or_default(), name).map_err(|error| damaged(name, error))?;
     for (tensor, shape) in State::shapes(&run.setup.graph) {
@@ -73,13 +74,13 @@ pub fn check_network(run: &Run, name: &str, file: Option<&[u8]>) -> Result<(), D
     }
 }
 
-/// Whether a score that was kept is one of this data.
+/// Checks that a kept score is possible for this data.
 pub fn check_score(run: &Run, name: &str, file: Option<&[u8]>) -> Result<(), Damaged> {
     let score: Score = parsed(name, file)?;
     let share = |share: f64| (0.0..=1.0).contains(&share);
     let Score { accuracy, top5, loss, images, .. } = score;
     match share(accuracy) && share(top5) && loss.is_finite() && images <= run.train.data.test.len() {
         true => Ok(()),
-        false => Err(damaged(name, format!("no score on these images is {score:?}"))),
+        false => Err(damaged(name, format!("{score:?} cannot be a score on these images"))),
     }
 }

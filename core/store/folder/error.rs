@@ -29,7 +29,7 @@ pub enum FolderError {
         /// What is wrong.
         why: String,
     },
-    /// Another run has it.
+    /// Another run uses it.
     #[error("another run is at work in {0}. Wait for it, or start in another folder")]
     Busy(String),
     /// An artifact that was made by another version of the layout.
@@ -42,7 +42,7 @@ pub enum FolderError {
     },
     /// A file where a run would write its own, in a folder that no run has been in.
     #[error(
-        "{path} is there, and no run wrote it: this run would replace it. Move it away, or start in another folder"
+        "{path} exists and was not written by a run: this run would replace it. Move it away, or start in another folder"
     )]
     Foreign {
         /// The file.
@@ -59,13 +59,13 @@ pub enum FolderError {
         /// What is there, in words.
         what: &'static str,
     },
-    /// A config that is not the one that results are from.
+    /// A config that differs from the one that the results were made from.
     #[error(
-        "{0} was edited: it is not what the run wrote that has its results there. Put it back, or move it elsewhere and give it to \
+        "{0} was edited: it is not what the run whose results are there wrote. Put it back, or move it elsewhere and give it to \
          another run, in another folder"
     )]
     Edited(String),
-    /// Results that were there before are not there any more.
+    /// Earlier results that no longer exist.
     #[error("{0} is gone: somebody removed it while the run was at work. The same command makes it again")]
     Gone(String),
 }

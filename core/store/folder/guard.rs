@@ -1,4 +1,4 @@
-//! What a run may touch in its folder: its own files, while it has the folder for itself.
+//! What a run may touch in its folder: its own files, while it holds the lock.
 
 use super::{
     super::{
@@ -20,19 +20,19 @@ use std::{
 };
 
 const LOCK: &str = ".lock";
-/// How often a lock that is held is tried. A process that somebody starts holds the open files of its parent for a moment, and
-/// with them the lock of a run that is over.
+/// How often a held lock is tried. A new process briefly inherits the open files of its parent, and with them the lock
+/// of a run that has ended.
 const TRIES: usize = 10;
 const PAUSE: Duration = Duration::from_millis(20);
-/// What those who watch a run write into its folder: metrics, plots and event files.
+/// What observers of a run write to its folder: metrics, plots and event files.
 const METRICS: &str = "metrics.jsonl";
 const PLOTS: &str = "plots/";
 const EVENTS: &str = "tensorboard/";
 
-/// The folders that a run makes in its own.
+/// The folders that a run creates in its own.
 const FOLDERS: [&str; 5] = [CHECKPOINTS, NEXT, "next/checkpoints/", PLOTS, EVENTS];
 
-/// Looks over what is there before anything is touched.
+/// Checks what exists before anything is touched.
 ///
 /// # Errors
 /// Links and pipes in the places of a run's files and folders; files there that no run wrote.
@@ -60,7 +60,7 @@ pub(super) fn check(path: &Path, layout: &Layout) -> Result<(), FolderError> {
     Ok(())
 }
 
-/// Whether a run writes a file of this name into this folder of its own.
+/// Whether a run writes a file of this name to this folder of its own.
 fn is_own(layout: &Layout, folder: &str, name: &str) -> bool {
     match folder {
         "" => layout.is_result(name) || [CONFIG, VERSIONS, SUMMARY, METRICS].contains(&name),
@@ -80,20 +80,20 @@ fn plain(path: &Path) -> Result<(), FolderError> {
     }
 }
 
-/// Folders of earlier versions have no record before their first artifact, but `versions.json`.
+/// Folders of earlier versions have no record before their first artifact, only `versions.json`.
 fn written_by_a_run(versions: &Path) -> bool {
     let read = artifact::read(versions).ok().and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
     read.is_some_and(|versions| versions["limpq"].is_string() && versions["program_sha256"].is_string())
 }
 
-/// What is in a folder; nothing if it is none.
+/// The names in a folder; none if it is not a folder.
 fn names(folder: &Path) -> Vec<OsString> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name()).collect()
 }
 
-/// Removes what runs that were killed have left behind: half-written files, and the first words of a run that never began in
-/// `next/`. Nobody else is at work here.
+/// Removes what killed runs have left: half-written files, and the config of a run in `next/` that never began. The
+/// lock is held.
 pub(super) fn tidy(path: &Path, record: &Record) {
     for folder in ["", CHECKPOINTS, NEXT, "next/checkpoints/", PLOTS] {
         for name in names(&path.join(folder)) {
@@ -113,7 +113,7 @@ pub(super) fn tidy(path: &Path, record: &Record) {
     }
 }
 
-/// Removes folders of a run's; what somebody else has put there stays.
+/// Removes a run's folders if they are empty; files of others stay.
 pub(super) fn remove_if_empty(path: &Path, folders: &[&str]) {
     for folder in folders {
         let _ = std::fs::remove_dir(path.join(folder.trim_end_matches('/')));
@@ -127,7 +127,7 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Makes the folder if need be and takes its lock.
+    /// Creates the folder if necessary and locks it.
     pub fn take(folder: &Path) -> Result<Self, FolderError> {
         let path = folder.join(LOCK);
         let open = || File::options().write(true).create(true).truncate(false).open(&path);
@@ -136,14 +136,14 @@ impl Lock {
         for _ in 0..TRIES {
             match file.try_lock() {
                 Err(TryLockError::WouldBlock) => thread::sleep(PAUSE),
-                // Some network file systems know no locks; a run there must be trusted to be the only one.
+                // Some network file systems have no locks; there, a run is trusted to be the only one.
                 Ok(()) | Err(TryLockError::Error(_)) => return Ok(Self { path, file }),
             }
         }
         Err(FolderError::Busy(folder.display().to_string()))
     }
 
-    /// That the locked file is still the one in the folder: neither that nor the folder was moved, removed or replaced.
+    /// Checks that the locked file is still the one in the folder: neither of them was moved, removed or replaced.
     pub fn holds(&self) -> io::Result<()> {
         #[cfg(unix)]
         {
@@ -151,8 +151,7 @@ impl Lock {
             let held = self.file.metadata()?;
             let there = self.path.symlink_metadata().ok();
             if there.is_none_or(|there| (there.dev(), there.ino()) != (held.dev(), held.ino())) {
-                let why =
-                    "the run's folder, or the file .lock in it, was moved or removed while the run was at work there";
+                let why = "the run's folder, or the file .lock in it, was moved or removed during the run";
                 return Err(io::Error::new(io::ErrorKind::NotFound, why));
             }
         }

@@ -2,7 +2,7 @@
 
 use super::{super::Leaves, *};
 
-/// Of a run whose second stage reads the first one's result.
+/// The layout of a run whose second stage reads the first one's result.
 fn layout() -> Layout {
     let stage = |name: &str, sometimes: &str, settings: &[&'static str], reads: &[&str]| Leaves {
         always: vec![name.to_owned()],
@@ -112,7 +112,7 @@ fn earlier_results_stay_until_all_new_ones_are_there() {
     drop(folder);
     let error = begun(home, 3, false).err().unwrap().to_string();
     assert!(error.contains("\n  seed: 1 there, 3 here\n"), "{error}");
-    // The run that waits goes on without being asked twice, and the earlier one has everything.
+    // The run that waits is resumed without a further option, and the earlier one still has everything.
     assert!(begun(home, 1, false).unwrap().find(ANEW, "one").unwrap().is_some());
     let folder = begun(home, 2, false).unwrap();
     assert_eq!(folder.find(ANEW, "two").unwrap().as_deref(), Some(&b"2"[..]));
@@ -158,7 +158,7 @@ fn what_a_run_that_never_began_said_in_next_is_removed() {
     let home = tempfile::tempdir().unwrap();
     let home = home.path();
     drop(two(home));
-    // Killed on the last steps of `finish`: what waited is in place, the config is gone, the versions are not.
+    // Killed on the last steps of `finish`: waiting results are in place, the config is gone, the versions are not.
     let folder = begun(home, 2, false).unwrap();
     for (name, inputs) in [(KEPT, "both"), (ANEW, "two")] {
         folder.find(name, inputs).unwrap().unwrap();
@@ -231,7 +231,7 @@ fn whoever_looks_into_a_folder_changes_nothing() {
     assert!(!nowhere.exists());
     let run = open(home.path()).unwrap();
     run.keep(ANEW, "i", b"{}").unwrap();
-    // The run is still at work.
+    // While the run is in progress.
     let looking = Folder::look(home.path(), layout()).unwrap();
     assert_eq!(looking.find(ANEW, "i").unwrap().as_deref(), Some(&b"{}"[..]));
     assert_eq!(looking.content(ANEW, "i"), Some(hash::of_bytes(b"{}")));
@@ -264,7 +264,7 @@ fn a_folder_that_was_moved_takes_nothing_more() {
     std::fs::rename(&a, &b).unwrap();
     for _ in 0..2 {
         let error = folder.keep(ANEW, "i", b"{}").unwrap_err().to_string();
-        assert!(error.contains("was moved or removed while the run was at work there"), "{error}");
+        assert!(error.contains("was moved or removed during the run"), "{error}");
         assert!(!a.join(ANEW).exists() && !b.join(ANEW).exists());
         // Nor does another folder in its place.
         std::fs::create_dir_all(&a).unwrap();

@@ -1,4 +1,4 @@
-//! Tests of the loader on images that say which they are.
+//! Tests of the loader on images that encode their index.
 
 use super::*;
 use std::{
@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-/// Image `i` is its index and its draw. Images whose place is a multiple of three take longest.
+/// Image `i` holds its index and its draw. Images whose index is a multiple of three take longest.
 #[derive(Default)]
 struct Numbered {
     started: AtomicUsize,
@@ -74,7 +74,7 @@ fn batches_come_in_order_whatever_the_number_of_workers() {
     }
 }
 
-/// As where no thread can be started: `ulimit -u`, the pids limit of a container.
+/// As if no thread could be started: `ulimit -u`, the pids limit of a container.
 #[test]
 fn without_any_worker_the_batches_are_the_same() {
     let order: Vec<usize> = (0..LENGTH).rev().collect();

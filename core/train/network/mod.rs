@@ -1,13 +1,13 @@
 //! A graph as one burn module: weights, batch-norm copies for each bit-width, and fake quantization at the inputs of
 //! every convolution and fully connected layer.
 
-mod branch;
+mod forward;
+mod init;
 mod outputs;
+mod pass;
 mod plan;
 mod regularisation;
-mod start;
-mod trunk;
-mod walk;
+mod shared_prefix;
 
 use super::{
     Arithmetic, NoIndicator, Role, StepSize, Unusable,
@@ -22,12 +22,12 @@ use burn::{
     module::{Module, Param, ParamId, RunningState},
     tensor::{Device, Tensor, TensorData},
 };
+use forward::rows;
 use outputs::Outputs;
 pub use plan::{Bits, Plan};
 use plan::{copy_name, step_name};
+use shared_prefix::SharedPrefix;
 use std::cell::Cell;
-use trunk::Trunk;
-use walk::rows;
 
 /// Parameters of one layer.
 #[derive(Module, Debug)]
@@ -47,7 +47,7 @@ struct Values {
 
 /// Quantization parameters of one layer: for each slot, each of the quantizer's parameters.
 #[derive(Module, Debug)]
-struct Steps {
+struct QuantizationParameters {
     weight: Vec<Vec<Param<Tensor<1>>>>,
     act: Vec<Vec<Param<Tensor<1>>>>,
 }
@@ -58,7 +58,7 @@ pub struct Network {
     weights: Vec<Weights>,
     /// For each node with parameters that is not a layer, its copies.
     others: Vec<Vec<Values>>,
-    steps: Vec<Steps>,
+    steps: Vec<QuantizationParameters>,
     #[module(skip)]
     plan: Plan,
     #[module(skip)]
@@ -99,17 +99,17 @@ impl Network {
                 let arrays = (0..).map_while(|place| state.0.get(&format!("{prefix}.{place}")));
                 arrays.map(param).collect::<Vec<_>>()
             };
-            let weight_steps = plan.slots[index].iter().map(|&bits| match (saved(Role::Weight, bits), &kernel) {
+            let weight_parameters = plan.slots[index].iter().map(|&bits| match (saved(Role::Weight, bits), &kernel) {
                 (parameters, Some(kernel)) if parameters.is_empty() => {
                     let rows = rows(plan, Role::Weight, kernel.clone().inner());
-                    let start = plan.quantizer.start(Role::Weight, rows, plan.grid(index, Role::Weight, bits));
-                    start.into_iter().map(|values| learned(id(), on(values, device))).collect()
+                    let initial = plan.quantizer.init(Role::Weight, rows, plan.grid(index, Role::Weight, bits));
+                    initial.into_iter().map(|values| learned(id(), on(values, device))).collect()
                 }
                 (parameters, _) => parameters,
             });
-            let weight = weight_steps.collect();
+            let weight = weight_parameters.collect();
             let act = plan.slots[index].iter().map(|&bits| saved(Role::Act, bits)).collect();
-            steps.push(Steps { weight, act });
+            steps.push(QuantizationParameters { weight, act });
             weights.push(Weights { kernel: kernel.map(|kernel| learned(id(), kernel)), learned: learned_values });
         }
         let mut others = vec![];
@@ -119,8 +119,8 @@ impl Network {
                 // A single copy of a network that had several: the one for the bits that are left.
                 let own = copy_name(plain, copy.or_else(|| plan.only_bits(node)));
                 let first = plan.parameters[node].first().expect("it has parameters");
-                let name = if state.0.contains_key(&format!("{own}.{}", first.name)) { own.as_str() } else { plain };
-                let array = |parameter: &Parameter| state.get(&format!("{name}.{}", parameter.name), &parameter.shape);
+                let name = if state.0.contains_key(&first.full_name(&own)) { own.as_str() } else { plain };
+                let array = |parameter: &Parameter| state.get(&parameter.full_name(name), &parameter.shape);
                 let learned = plan.of_kind(node, ParameterKind::Learned).map(|parameter| Ok(param(array(parameter)?)));
                 let running = plan.of_kind(node, ParameterKind::Running);
                 let running = running.map(|parameter| Ok(RunningState::new(tensor1(array(parameter)?, device))));
@@ -267,7 +267,7 @@ impl Network {
                 let running = copy.running.iter().map(|value| host(value.value_sync()));
                 let running = self.plan.of_kind(node, ParameterKind::Running).zip(running);
                 for (parameter, values) in learned.chain(running) {
-                    put(format!("{name}.{}", parameter.name), parameter.shape.clone(), values);
+                    put(parameter.full_name(&name), parameter.shape.clone(), values);
                 }
             }
         }

@@ -11,7 +11,7 @@ pub(super) struct Outputs {
 }
 
 impl Outputs {
-    /// For a way on which these nodes run, and at whose end some outputs are asked for.
+    /// For a run of these nodes, after which the outputs of `asked` are read.
     pub fn new(graph: &Graph, runs: &[bool], asked: &[NodeId]) -> Self {
         let mut reads = vec![0; graph.nodes.len()];
         let running = graph.nodes.iter().zip(runs).filter(|&(_, &runs)| runs);

@@ -64,7 +64,7 @@ impl Plan {
     pub(super) fn grid(&self, layer: usize, role: Role, bits: Precision) -> Grid {
         match (role, self.layers[layer].second) {
             (Role::Weight, Second::Weights) => Grid { bits: bits.weight, signed: true },
-            (Role::Weight, Second::Activations { signed }) => Grid { bits: bits.weight, signed },
+            (Role::Weight, Second::Activations { signed, .. }) => Grid { bits: bits.weight, signed },
             (Role::Act, _) => Grid { bits: bits.act, signed: self.layers[layer].signed_input },
         }
     }

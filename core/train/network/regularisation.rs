@@ -1,6 +1,6 @@
 //! What quantizers know of the tensors of a network, and the terms that they add to the loss.
 
-use super::{Bits, Network, walk::rows};
+use super::{Bits, Network, forward::rows};
 use crate::train::{Role, TensorInfo};
 use burn::{module::Param, tensor::Tensor};
 
@@ -69,7 +69,7 @@ mod tests {
             self.groups
         }
 
-        fn start(&self, _: Role, values: Tensor<2>, _: Grid) -> Vec<Tensor<1>> {
+        fn init(&self, _: Role, values: Tensor<2>, _: Grid) -> Vec<Tensor<1>> {
             vec![Tensor::ones([values.dims()[0]], &values.device())]
         }
 

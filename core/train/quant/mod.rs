@@ -1,13 +1,13 @@
-//! What quantizers are made of: gradients that pass where a function has none, gradients of another size, and observers, which
-//! find the range of values.
+//! Building blocks of quantizers: straight-through estimators, gradient scaling, and observers, which find the range of
+//! values.
 
 mod observer;
 
 use burn::tensor::Tensor;
 pub use observer::{AcrossBatches, Observer};
 
-/// The numbers of `values`, exactly, with the gradient going to `path` as if the one had not become the other: the
-/// straight-through estimator (Bengio et al., arXiv:1308.3432). Both have the same shape.
+/// The straight-through estimator (Bengio et al., arXiv:1308.3432): returns `values` exactly, while the gradient goes
+/// to `path` unchanged. Both have the same shape.
 ///
 /// Weights by their sign, with the gradient of tanh (as in DoReFa-Net's family):
 ///
@@ -24,12 +24,12 @@ pub use observer::{AcrossBatches, Observer};
 /// assert!((slopes[0] - 0.6347).abs() < 1e-4 && (slopes[1] - 0.9610).abs() < 1e-4);
 /// ```
 pub fn straight_through<const D: usize>(path: Tensor<D>, values: Tensor<D>) -> Tensor<D> {
-    // `inner()` drops the graph, where `detach()` of a leaf would go on requiring gradients.
+    // `inner()` drops the graph, where `detach()` of a leaf would still require gradients.
     let constant = path.clone().inner();
     (path - constant) + values.inner()
 }
 
-/// Rounds half to even; the gradient passes as if nothing had been rounded.
+/// Rounds half to even, with a straight-through gradient.
 ///
 /// A uniform quantizer of 2 signed bits with a fixed step size of 0.5:
 ///
@@ -42,7 +42,7 @@ pub fn straight_through<const D: usize>(path: Tensor<D>, values: Tensor<D>) -> T
 /// let quantized = levels * 0.5;
 /// let gradients = quantized.clone().sum().backward();
 /// assert_eq!(quantized.into_data().try_to_vec::<f32>().unwrap(), [-1.0, -0.5, 0.0, 0.5]);
-/// // Of those that were clipped none passes.
+/// // Clipped values have no gradient.
 /// assert_eq!(values.grad(&gradients).unwrap().into_data().try_to_vec::<f32>().unwrap(), [0.0, 1.0, 1.0, 0.0]);
 /// ```
 pub fn round_straight_through<const D: usize>(values: Tensor<D>) -> Tensor<D> {
@@ -50,8 +50,9 @@ pub fn round_straight_through<const D: usize>(values: Tensor<D>) -> Tensor<D> {
     straight_through(values, rounded)
 }
 
-/// The same values; gradients are multiplied by `scale`. LSQ (Esser et al., ICLR 2020, section 2.2) scales those of step sizes by
-/// 1/sqrt(N*Qp), N values that share one, so that their updates are as large as the weights'.
+/// Returns the values unchanged and multiplies their gradients by `scale`. LSQ (Esser et al., ICLR 2020, section 2.2)
+/// scales the gradients of step sizes by 1/sqrt(N*Qp), where N values share a step size, so that their relative updates
+/// are as large as the weights'.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -64,14 +65,14 @@ pub fn round_straight_through<const D: usize>(values: Tensor<D>) -> Tensor<D> {
 /// assert_eq!(step.grad(&gradients).unwrap().into_data().try_to_vec::<f32>().unwrap(), [2.0]);
 /// ```
 pub fn scale_gradient<const D: usize>(values: Tensor<D>, scale: f64) -> Tensor<D> {
-    // values + 0 * scale: exact in the forward pass, where values + (values - ...) would round.
+    // values + 0 * scale: exact in the forward pass, unlike values + (values - ...).
     let constant = values.clone().inner();
     (values - constant.clone()).mul_scalar(scale) + constant
 }
 
-/// A step size, or a width, that an optimizer step took from `before` to `after`; at least half of what it was. Otherwise a step
-/// that is long for it takes it below zero, and from its bound on, where all values are clipped, its gradients throw it so far
-/// up that all values round to zero and nothing is learned any more.
+/// Limits an optimizer step of a step size, or of a clipping range, from `before` to `after`: it becomes at least half
+/// of what it was. Without this limit a long step takes it below zero, its lower bound. There all values are clipped,
+/// and the resulting gradient makes it so large that all values round to zero and nothing more is learned.
 pub fn at_least_half(before: &Tensor<1>, after: &Tensor<1>) -> Tensor<1> {
     after.clone().max_pair(before.clone().mul_scalar(0.5))
 }

@@ -1,31 +1,31 @@
-//! Observers: the range of values that a grid is laid over, from one calibration batch and from several (Krishnamoorthi,
+//! Observers: the range of values that a grid covers, from one or several calibration batches (Krishnamoorthi,
 //! arXiv:1806.08342, section 3.1.1; Nagel et al., arXiv:2106.08295, section 3.1).
 
 use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The range of one batch.
+/// How the range of one batch is found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Observer {
     /// From the smallest to the largest value.
     #[default]
     MinMax,
-    /// Without the outermost values at either end: one in a thousand.
+    /// From the 0.1 % quantile to the 99.9 % quantile.
     Percentile,
-    /// The range of smallest and largest value, shrunk until the squared error of rounding to the grid is least.
+    /// The min-max range, scaled by the factor that minimises the squared rounding error.
     Mse,
 }
 
-/// Of the sorted values the part that [`Observer::Percentile`] leaves out at either end.
+/// Fraction of the sorted values that [`Observer::Percentile`] leaves out at either end.
 const OUTERMOST: f64 = 1e-3;
-/// Ranges that [`Observer::Mse`] tries: this many evenly spaced parts of the whole one.
+/// Number of evenly spaced scale factors that [`Observer::Mse`] tries.
 const TRIED: usize = 50;
 
 impl Observer {
-    /// The ends of the range, each `[rows, 1]`, for values `[rows, elements]` and a grid with so many steps between its lowest and
-    /// its highest level.
+    /// The ends of the range, each `[rows, 1]`, for values `[rows, elements]` and a grid with `steps` steps between its
+    /// lowest and its highest level.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -56,7 +56,7 @@ impl Observer {
             Self::Mse => {
                 let [low, high] = Self::MinMax.range(values.clone(), steps);
                 let error = |[low, high]: [Tensor<2>; 2]| {
-                    // The smallest number, for rows of equal values.
+                    // The smallest positive float, for rows of equal values.
                     let step = (high - low.clone()).div_scalar(steps).clamp_min(f32::MIN_POSITIVE);
                     let levels = ((values.clone() - low.clone()) / step.clone()).round().clamp(0.0, steps);
                     (levels * step + low - values.clone()).square().mean_dim(1)
@@ -77,26 +77,26 @@ impl Observer {
     }
 }
 
-/// What several batches give together.
+/// How the results of several batches are combined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AcrossBatches {
-    /// The mean of what each gives.
+    /// Their mean.
     #[default]
     Mean,
-    /// The smallest of each number.
+    /// The smallest value.
     Min,
-    /// The largest of each number.
+    /// The largest value.
     Max,
-    /// The moving average in the order of the batches: each takes a tenth of the way from what there was.
+    /// The exponential moving average in the order of the batches, with a weight of 0.1 for the newest.
     MovingAverage,
 }
 
-/// What a batch weighs in [`AcrossBatches::MovingAverage`].
+/// Weight of the newest batch in [`AcrossBatches::MovingAverage`].
 const SHARE: f64 = 0.1;
 
 impl AcrossBatches {
-    /// One number, or one for each row, from those of each batch.
+    /// Combines the values of several batches, element by element.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};

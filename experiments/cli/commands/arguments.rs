@@ -6,17 +6,17 @@ use limpq_core::registry::nearest;
 use limpq_core::search::{Accounting, RisingIndicators};
 use limpq_core::settings::Setting;
 
-/// Images have no more rows or columns than this, so that products of sizes stay far from overflow.
+/// Largest height and width of images, so that products of sizes are far from overflow.
 const LARGEST_SIDE: usize = 1 << 14;
 const MOST_CLASSES: u64 = 1 << 24;
 
 /// Shape of the images and number of classes.
 #[derive(Debug, clap::Args)]
 pub struct Network {
-    /// Shape of one image: channels, height and width [default: what a file of indicators or an ONNX file says, else 3x224x224]
+    /// Shape of one image: channels, height and width [default: from the indicators' or ONNX file, else 3x224x224]
     #[arg(long, value_name = "CxHxW", value_parser = image)]
     pub input: Option<Shape>,
-    /// Number of classes [default: what a file of indicators or an ONNX file says, else 1000]
+    /// Number of classes [default: from the indicators' or ONNX file, else 1000]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=MOST_CLASSES))]
     pub classes: Option<u64>,
 }
@@ -24,7 +24,7 @@ pub struct Network {
 /// ImageNet's.
 const CLASSES: usize = 1000;
 
-/// What networks for ImageNet read.
+/// Input shape of ImageNet networks.
 fn imagenet() -> Shape {
     Shape::new(3, 224, 224).expect("no side is empty")
 }
@@ -80,8 +80,8 @@ fn image(text: &str) -> Result<Shape, String> {
     }
 }
 
-/// Whether a shape is written as TensorFlow and NumPy do, `224x224x3`. Images one or three columns wide would be taken for that,
-/// but are none that these networks are for.
+/// Whether a shape is written with channels last, `224x224x3`, as in TensorFlow and NumPy. It could also mean images
+/// one or three columns wide, but these networks are not for such images.
 fn channels_last(Shape { channels, height, width }: Shape) -> bool {
     channels > 4 && height > width && (matches!(width, 1 | 3) || width == 4 && channels == height)
 }
@@ -96,7 +96,7 @@ pub fn rising_indicators() -> impl TypedValueParser<Value = RisingIndicators> {
     PossibleValuesParser::new(["allow", "forbid"]).try_map(|name| name.parse::<RisingIndicators>())
 }
 
-/// What `--set` gave: `KEY=VALUE` with a dotted key and a TOML value; a value that is not TOML is text.
+/// The values of `--set`: `KEY=VALUE` with a dotted key and a TOML value; a value that is not TOML is text.
 #[derive(Clone, Debug, Default)]
 pub struct Settings(toml::Table);
 
@@ -117,12 +117,12 @@ impl Settings {
         Ok(Self(all))
     }
 
-    /// Everything in one table.
+    /// All settings as one table.
     pub fn into_table(self) -> toml::Table {
         self.0
     }
 
-    /// Takes out the table under a key such as `solver`; empty when nothing was set there.
+    /// Removes and returns the table under a key such as `solver`; empty if nothing was set there.
     ///
     /// # Errors
     /// When the key holds a value.
@@ -136,10 +136,10 @@ impl Settings {
         }
     }
 
-    /// That every setting has been taken.
+    /// Checks that every setting has been used.
     ///
     /// # Errors
-    /// Names the first that was not, and the keys there are.
+    /// Names the first that was not, and the known keys.
     pub fn finish(&self, known: &[&str]) -> anyhow::Result<()> {
         let Some(key) = self.0.keys().next() else { return Ok(()) };
         let hint = nearest(key, known.iter().copied()).map(|near| format!(" (did you mean {near:?}?)"));

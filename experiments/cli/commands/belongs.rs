@@ -1,4 +1,4 @@
-//! What indicators and policies belong to: what their file says, what the command line says, and what neither does.
+//! The network that indicators and policies belong to, from their file, from the command line, or by assumption.
 
 use super::{Network, named};
 use anyhow::Context;
@@ -7,7 +7,7 @@ use limpq_core::graph::{self, Graph};
 use limpq_core::search::{Indicators, NetworkRecord, Policy};
 use std::io::Write;
 
-/// What a file says about the network behind it.
+/// What a file records about its network.
 #[derive(Clone, Copy, Default)]
 pub struct Recorded<'a> {
     /// Name of its model.
@@ -29,8 +29,8 @@ impl<'a> From<&'a Policy> for Recorded<'a> {
 }
 
 impl Network {
-    /// The graph that a file belongs to, with what the command line says in the place of what the file says, and in words what
-    /// neither says. Whether both agree is for the reader of the file to check; `file` names it in errors.
+    /// The graph that a file belongs to, where the command line overrides the file, and a list of the values that
+    /// neither gives. The reader of the file checks that both agree; `file` names it in errors.
     ///
     /// # Errors
     /// No model; an unknown model or option; an input that does not fit.
@@ -45,7 +45,7 @@ impl Network {
             format!("{file} does not say which model it belongs to; give --model (see `limpq list model`)")
         })?;
         let (model, path) = named(model);
-        // Of another model nothing holds; the file's reader refuses it.
+        // The record is about another model; the file's reader refuses it.
         let network = recorded.network.filter(|_| recorded.model == Some(model));
         let mut options = network.and_then(|network| network.options.clone()).unwrap_or_default();
         let known = options.clone();
@@ -72,15 +72,15 @@ impl Network {
     }
 }
 
-/// The warning about what a file does not say.
+/// The warning about values that a file does not give.
 pub fn assumption(file: &str, assumed: &[String]) -> Option<String> {
     (!assumed.is_empty()).then(|| {
         let assumed = assumed.join(", ");
-        format!("{file} does not say all that it belongs to, and the command line neither; assumed: {assumed}")
+        format!("neither {file} nor the command line gives {assumed}; these defaults are assumed")
     })
 }
 
-/// Warnings between an answer's other lines.
+/// Prints warnings among the other lines of an answer.
 ///
 /// # Errors
 /// Output that cannot be written.
@@ -88,8 +88,8 @@ pub fn print_warnings(out: &mut dyn Write, warnings: &[String]) -> std::io::Resu
     warnings.iter().try_for_each(|warning| writeln!(out, "warning: {warning}"))
 }
 
-/// Warnings beside an answer that is data.
+/// Prints warnings to stderr, next to an answer that is data.
 pub fn tell_warnings(warnings: &[String]) {
-    // Nobody is left to tell when stderr is closed; the data holds them too.
+    // Errors are ignored: stderr may be closed, and the data contains the warnings, too.
     let _ = print_warnings(&mut Escaped(std::io::stderr()), warnings);
 }

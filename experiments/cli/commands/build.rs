@@ -15,7 +15,7 @@ pub fn build() -> Build {
     }
 }
 
-/// What `limpq --version` prints behind the name; `limpq -V` prints the version alone.
+/// What `limpq --version` prints after the name; `limpq -V` prints only the version.
 pub fn long_version() -> &'static str {
     static TEXT: LazyLock<String> = LazyLock::new(|| {
         let Build { commit, dirty, features, rustc, burn } = build();

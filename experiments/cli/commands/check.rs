@@ -1,4 +1,4 @@
-//! `limpq check`: whether a config can be run, and which of its stages have to be, without running any.
+//! `limpq check`: checks a config, and lists which of its stages have to run.
 
 use super::table::table;
 use clap::Args;
@@ -11,22 +11,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Read a config, open its data, lay out its network and list its stages, without training anything. Given weights that are
-/// taken as they are are tried on a batch.
+/// Check a config, its data and its network, and list its stages, without training anything. Given weights that are
+/// used without training are tested on a batch.
 #[derive(Args, Debug)]
 pub struct Check {
     /// The experiment's TOML file.
     config: PathBuf,
-    /// A value that replaces the file's, such as search.alpha=1.5; may be given again.
+    /// A value that overrides the file's, such as search.alpha=1.5; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// The run's folder, whose finished stages need not be run again; runs/NAME if not given. Nothing is changed there.
+    /// The run's folder, to see which stages are finished [default: runs/NAME]. Nothing is changed there.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
 impl Check {
-    /// Prints the resolved config and what it amounts to.
+    /// Prints the resolved config and a summary of the run.
     ///
     /// # Errors
     /// Whatever would stop the run before its first stage.
@@ -87,14 +87,14 @@ impl Check {
     }
 }
 
-/// Each stage with what it reads and leaves, and whether it has to be run.
+/// Prints each stage with what it reads and writes, and whether it has to run.
 fn print_stages(out: &mut dyn Write, setup: &Setup, folder: &Path) -> anyhow::Result<()> {
-    let mut rows = table(&["stage", "what it does", "reads", "leaves", "state"]);
+    let mut rows = table(&["stage", "what it does", "reads", "writes", "state"]);
     for stage in report_stages(setup, folder)? {
         let state = match stage.state {
             StageState::Done => "done".to_owned(),
             StageState::ToRun => "to run".to_owned(),
-            StageState::NotAskedFor => "not asked for".to_owned(),
+            StageState::NotAskedFor => "not in the config".to_owned(),
             StageState::Damaged(why) => format!("damaged: {why}"),
         };
         rows.add_row([stage.name, stage.does.to_owned(), stage.reads.join(" "), stage.leaves.join(" "), state]);

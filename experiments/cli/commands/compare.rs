@@ -27,7 +27,7 @@ pub struct Compare {
     a: PathBuf,
     /// Another policy for the same layers
     b: PathBuf,
-    /// Name of the model that they are for [default: what a file among these says]
+    /// Name of the model that they are for [default: from the files]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     #[command(flatten)]
@@ -38,7 +38,7 @@ pub struct Compare {
     /// Importance indicators, to compare objectives
     #[arg(long, value_name = "FILE")]
     indicators: Option<PathBuf>,
-    /// Weight of the weights' indicators against the activations' [default: what the file of indicators says, else 2]
+    /// Weight of the weights' indicators relative to the activations' [default: from the indicators' file, else 2]
     #[arg(long, allow_negative_numbers = true)]
     alpha: Option<f64>,
     /// How costs are counted
@@ -55,7 +55,7 @@ pub struct Compare {
     json: bool,
 }
 
-/// A cost of both.
+/// A cost of both policies.
 #[derive(Serialize)]
 struct Costs {
     name: String,
@@ -64,7 +64,7 @@ struct Costs {
     b: Option<f64>,
 }
 
-/// Both policies, judged.
+/// Both policies, with their costs and objectives.
 #[derive(Serialize)]
 struct Report {
     layers: usize,
@@ -142,7 +142,7 @@ impl Compare {
         Ok(())
     }
 
-    /// The graph that both are for, where one is asked for or needed and a model is known; and what was assumed about it.
+    /// The graph of both policies, if one is asked for or needed and a model is known; and what was assumed about it.
     fn graph(
         &self,
         options: &toml::Table,
@@ -248,7 +248,7 @@ impl Compare {
         let objectives = [of(&bits[0]), of(&bits[1])];
         anyhow::ensure!(
             objectives.iter().flatten().all(|objective| objective.is_finite()),
-            "the objective is beyond what a float holds: the indicators or alpha ({alpha}) are too large, or not finite"
+            "the objective overflows a float: the indicators or alpha ({alpha}) are too large, or not finite"
         );
         Ok(objectives)
     }

@@ -1,4 +1,4 @@
-//! Results as files, in the form that a file's extension asks for.
+//! Writes results to files, in the format of their extension.
 
 use crate::plot::{Picture, available};
 use anyhow::Context;
@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What a file holds.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Form {
     Json,
@@ -25,7 +25,7 @@ impl<'a> Files<'a> {
     /// From the arguments of `--out`.
     ///
     /// # Errors
-    /// An extension that is none of these forms; a picture, in a program without the feature `plots`.
+    /// An unknown extension; a picture, in a program without the feature `plots`.
     pub fn new(paths: &'a [PathBuf]) -> anyhow::Result<Self> {
         let form = |path: &'a PathBuf| {
             let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
@@ -47,10 +47,10 @@ impl<'a> Files<'a> {
         Ok(Self(paths.iter().map(form).collect::<anyhow::Result<_>>()?))
     }
 
-    /// Writes them all.
+    /// Writes all files.
     ///
     /// # Errors
-    /// Whatever cannot be drawn or written.
+    /// A picture that cannot be drawn, a file that cannot be written.
     pub fn write(
         &self,
         json: &impl Serialize,
@@ -69,11 +69,11 @@ impl<'a> Files<'a> {
     }
 }
 
-/// Writes a file that the user has named, in one step. Where it is a symbolic link, the link stays and what it leads to is
+/// Writes a file that the user has named, atomically. If it is a symbolic link, the link stays and its target is
 /// replaced.
 ///
 /// # Errors
-/// A full disk, a folder that cannot be written to, what is there and is no regular file.
+/// A full disk, a folder that cannot be written to, a path that is not a regular file.
 pub fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     Ok(artifact::write(&behind_links(path)?, content)?)
 }
@@ -86,8 +86,7 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
     Ok(artifact::write_json(&behind_links(path)?, value)?)
 }
 
-/// Where a path leads to. A file that is to be replaced takes its place by a rename, which would replace a link itself, or a
-/// device.
+/// Resolves symbolic links. A file is replaced by a rename, which would replace a link itself, or a device.
 fn behind_links(path: &Path) -> anyhow::Result<PathBuf> {
     /// As many as Linux follows.
     const MOST: usize = 40;
@@ -100,10 +99,10 @@ fn behind_links(path: &Path) -> anyhow::Result<PathBuf> {
                 place = place.parent().unwrap_or(Path::new("")).join(target);
             }
             Ok(found) if !found.is_file() => {
-                let what = if found.is_dir() { "a directory" } else { "no regular file" };
+                let what = if found.is_dir() { "a directory" } else { "not a regular file" };
                 anyhow::bail!("cannot write {shown}: {} is {what}; choose another name", place.display())
             }
-            // There is nothing yet, or nothing that can be looked at, which writing will find out.
+            // Nothing is there yet, or it cannot be examined; writing will show.
             _ => return Ok(place),
         }
     }
@@ -158,9 +157,9 @@ mod tests {
         let _socket = std::os::unix::net::UnixListener::bind(at("socket.csv")).unwrap();
         for (name, why) in [
             ("loop.csv", "too many symbolic links"),
-            ("null.csv", "/dev/null is no regular file"),
+            ("null.csv", "/dev/null is not a regular file"),
             ("folder.csv", "is a directory"),
-            ("socket.csv", "is no regular file"),
+            ("socket.csv", "is not a regular file"),
         ] {
             let error = write(&at(name), b"x").unwrap_err().to_string();
             assert!(

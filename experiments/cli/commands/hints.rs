@@ -1,4 +1,4 @@
-//! What to type: the libraries' errors say what to change, this says which option of the command line changes it.
+//! Hints on the command line: errors of the libraries say what to change, and this says which option changes it.
 
 use super::Command;
 use limpq_core::store::artifact::WriteError;
@@ -18,7 +18,7 @@ use std::error::Error;
 
 const SET: &str = "--set takes KEY=VALUE, for example --set search.alpha=1.5";
 
-/// The option that helps against an error, in words; the first that one of its causes has.
+/// A hint on the option that helps against an error, from the first of its causes that has one.
 pub fn hint(command: &Command, error: &anyhow::Error) -> Option<String> {
     let place = match command {
         #[cfg(feature = "train")]
@@ -43,7 +43,7 @@ fn of(error: &(dyn Error + 'static), place: &str) -> Option<String> {
         return Some("--input gives the size of the images".to_owned());
     }
     if let Some(PolicyError::NeedsModel { .. }) = error.downcast_ref() {
-        return Some("--model names it, --input, --classes and --set say the rest".to_owned());
+        return Some("--model names the model; --input, --classes and --set give the rest".to_owned());
     }
     if let Some(FrontError::AllOfTwo) = error.downcast_ref() {
         return Some("--points gives their number".to_owned());
@@ -85,16 +85,16 @@ fn elsewhere(place: &str) -> String {
     format!("{place} gives the place")
 }
 
-/// Errors of a run, whose settings are in its config.
+/// Hints for errors of a run, whose settings are in its config.
 #[cfg(feature = "train")]
 fn of_run(error: &(dyn Error + 'static), place: &str) -> Option<String> {
-    let damaged = || Some("--replace has what is damaged made again".to_owned());
+    let damaged = || Some("--replace makes damaged results again".to_owned());
     if let Some(ConfigError::Set(_)) = error.downcast_ref() {
         return Some(SET.to_owned());
     }
     match error.downcast_ref::<RunError>()? {
         RunError::Folder(FolderError::Changed { .. }) => {
-            Some(format!("{place} gives another folder, --replace has the results replaced"))
+            Some(format!("{place} gives another folder, --replace replaces the results"))
         }
         RunError::Folder(FolderError::Gone(_)) => None,
         RunError::Folder(_) | RunError::Write(_) | RunError::Train(TrainError::Write(_)) => Some(elsewhere(place)),
@@ -126,7 +126,7 @@ mod tests {
     fn a_folder_of_another_run_may_be_left_alone_or_replaced() {
         let changed = FolderError::Changed { path: "a".into(), differences: "seed".into(), replaced: String::new() };
         let hint = hinted(RunError::Folder(changed)).unwrap();
-        assert_eq!(hint, "--out gives another folder, --replace has the results replaced");
+        assert_eq!(hint, "--out gives another folder, --replace replaces the results");
         assert_eq!(hinted(RunError::Folder(FolderError::Busy("a".into()))).as_deref(), Some("--out gives the place"));
     }
 }

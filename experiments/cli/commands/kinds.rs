@@ -1,14 +1,16 @@
-//! The plugin kinds by name, so that one command serves all of them.
+//! The plugin kinds by name, so that one command serves them all.
 
 use limpq_core::graph::Model;
 use limpq_core::ops::Operator;
 use limpq_core::options::Options;
 use limpq_core::registry::{self, Entry, Kind, RegistryError};
+#[cfg(feature = "train")]
+use limpq_core::run::Stage;
 use limpq_core::search::{CostModel, Solver};
 #[cfg(feature = "train")]
 use limpq_core::train::{Dataset, Quantizer, Sensitivity};
 
-/// A kind of plugin, as it is called on the command line.
+/// A kind of plugin, by its name on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum PluginKind {
     /// Fake quantization of weights and activations
@@ -16,7 +18,7 @@ pub enum PluginKind {
     Quantizer,
     /// Networks
     Model,
-    /// What nodes of a network compute
+    /// Operators, the nodes of a network
     Operator,
     /// What a layer costs at given bits
     Cost,
@@ -28,6 +30,9 @@ pub enum PluginKind {
     /// Labelled images
     #[cfg(feature = "train")]
     Dataset,
+    /// Stages of a run, beside the built-in ones
+    #[cfg(feature = "train")]
+    Stage,
 }
 
 /// A registered plugin, whatever its kind.
@@ -52,7 +57,7 @@ impl<P: ?Sized + Kind> From<&'static Entry<P>> for Registered {
     }
 }
 
-/// Calls a function for the trait behind a kind.
+/// Calls a function for the trait of a kind.
 macro_rules! of_kind {
     ($kind:expr, $function:ident($($argument:expr)?)) => {
         match $kind {
@@ -66,12 +71,14 @@ macro_rules! of_kind {
             PluginKind::Sensitivity => $function::<dyn Sensitivity>($($argument)?),
             #[cfg(feature = "train")]
             PluginKind::Dataset => $function::<dyn Dataset>($($argument)?),
+            #[cfg(feature = "train")]
+            PluginKind::Stage => $function::<dyn Stage>($($argument)?),
         }
     };
 }
 
 impl PluginKind {
-    /// What core calls the kind.
+    /// Name of the kind in core.
     pub fn name(self) -> &'static str {
         fn name<P: ?Sized + Kind>() -> &'static str {
             P::NAME

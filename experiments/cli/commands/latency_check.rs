@@ -1,4 +1,4 @@
-//! `limpq latency-check`: what a file of measurements says about a network, and what it does not.
+//! `limpq latency-check`: checks a file of measurements against a network.
 
 use super::{Network, Settings, table::table};
 use anyhow::Context;
@@ -20,7 +20,7 @@ pub struct LatencyCheck {
     /// Bit-widths that will be searched
     #[arg(long, default_value = "8,4")]
     bits: Candidates,
-    /// Count pairs of bits as known that lie between measured ones, as the option `interpolate = "linear"` does
+    /// Count pairs of bits between measured ones as known, as the option `interpolate = "linear"` does
     #[arg(long)]
     interpolate: bool,
     /// The file is for the cost `energy`, in picojoules
@@ -36,12 +36,12 @@ pub struct LatencyCheck {
 }
 
 impl LatencyCheck {
-    /// Reads the file and lists what is missing, left over, measured on another shape, or falling.
+    /// Reads the file and lists layers that are missing, unused, measured on another shape, or whose values fall.
     ///
     /// # Errors
-    /// A file that cannot be read, or one that a search over these bits with these options could not use: something is
-    /// missing, left over or measured on another shape. Numbers that fall while bits rise are listed and are no error, unless
-    /// the options ask for it.
+    /// A file that cannot be read, or that a search over these bits with these options could not use: something is
+    /// missing, unused or measured on another shape. Values that fall while bits rise are listed, but are an error only
+    /// if the options say so.
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let mut settings = Settings::new(&self.set)?;
         let mut options = settings.take("model")?;
@@ -59,7 +59,7 @@ impl LatencyCheck {
         }
         let wrong = [
             (audit.missing.len(), "missing"),
-            (if allow_unused { 0 } else { audit.unused.len() }, "left over"),
+            (if allow_unused { 0 } else { audit.unused.len() }, "unused"),
             (audit.mismatched.len(), "measured on another shape"),
             (if require_monotone { audit.falling.len() } else { 0 }, "falling"),
         ];
@@ -97,16 +97,16 @@ impl LatencyCheck {
 
     fn print(&self, out: &mut dyn Write, audit: &Audit) -> anyhow::Result<()> {
         let mut rows = table(&["", ">entries"]);
-        rows.add_row(["with a number", &audit.measured.to_string()]);
-        rows.add_row(["without one", &audit.blank.to_string()]);
+        rows.add_row(["with a value", &audit.measured.to_string()]);
+        rows.add_row(["without a value", &audit.blank.to_string()]);
         rows.add_row(["needed by the network (layers x bits)", &audit.needed.to_string()]);
         rows.add_row(["  of them known", &(audit.needed - audit.missing.len()).to_string()]);
         writeln!(out, "{rows}")?;
         let lists = [
             ("missing", &audit.missing),
-            ("left over: they fit no layer", &audit.unused),
+            ("unused: they fit no layer", &audit.unused),
             ("measured on another shape", &audit.mismatched),
-            ("falling while bits rise (look whether they are noise)", &audit.falling),
+            ("falling while bits rise (check whether this is noise)", &audit.falling),
         ];
         for (what, entries) in lists.into_iter().filter(|(_, entries)| !entries.is_empty()) {
             writeln!(out, "\n{what}:")?;

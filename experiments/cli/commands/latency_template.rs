@@ -1,4 +1,4 @@
-//! `limpq latency-template`: the file to fill in with what was measured on a device.
+//! `limpq latency-template`: writes the file to fill in with measurements on a device.
 
 use super::{Network, Settings, files};
 use limpq_core::search::{Candidates, Precision};
@@ -33,7 +33,7 @@ impl LatencyTemplate {
     /// Writes the file.
     ///
     /// # Errors
-    /// An unknown model or option, a file that is there already or cannot be written.
+    /// An unknown model or option, a file that exists already or cannot be written.
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let mut settings = Settings::new(&self.set)?;
         let mut options = settings.take("model")?;
@@ -54,7 +54,7 @@ impl LatencyTemplate {
         };
         anyhow::ensure!(
             !path.exists(),
-            "{} is there already and may hold measurements; give another name, or remove it first",
+            "{} exists already and may hold measurements; give another name, or remove it first",
             path.display()
         );
         files::write(path, text(format).as_bytes())?;

@@ -1,4 +1,4 @@
-//! `limpq list [KIND]`: what is registered.
+//! `limpq list [KIND]`: lists the registered plugins.
 
 use super::{PluginKind, Registered, table::table};
 use clap::ValueEnum;
@@ -12,7 +12,7 @@ pub struct List {
 }
 
 impl List {
-    /// Prints a table of plugins; a kind that has none, or a clash, is a line below it.
+    /// Prints a table of plugins, and below it errors of kinds without plugins or with name clashes.
     ///
     /// # Errors
     /// Only when `out` cannot be written to.

@@ -62,7 +62,7 @@ struct Cli {
     command: Command,
 }
 
-/// What `limpq` can be asked to do.
+/// A command of `limpq`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// List the plugins: quantizers, models, costs, solvers, sensitivities, data sets
@@ -75,37 +75,37 @@ pub enum Command {
     Search(Search),
     /// Sweep one or two budgets: the best policy at every limit of a range
     Pareto(Pareto),
-    /// Sweep the weight of the weights' indicators against the activations'
+    /// Sweep alpha, the weight of the weights' indicators relative to the activations'
     SweepAlpha(SweepAlpha),
-    /// Find out which layers' bits depend on noise in the indicators
+    /// Find the layers whose bits depend on noise in the indicators
     Stability(Stability),
-    /// Put two policies side by side
+    /// Compare two policies
     Compare(Compare),
     /// Write the file to fill in with latencies measured on a device
     LatencyTemplate(LatencyTemplate),
     /// Check a file of measured latencies
     LatencyCheck(LatencyCheck),
-    /// Read a config and say what it amounts to, without training anything
+    /// Check a config and summarise its run, without training anything
     #[cfg(feature = "train")]
     Check(Check),
     /// Train, search, fine-tune and evaluate as a config says
     #[cfg(feature = "train")]
     Run(Run),
-    /// Run several settings with several seeds and put them into one table
+    /// Run several variants with several seeds and put them into one table
     #[cfg(feature = "train")]
     Study(Study),
-    /// Draw loss and step sizes of a run over its steps
+    /// Plot loss and step sizes of a run
     #[cfg(feature = "train")]
     Plot(Plot),
 }
 
 impl Command {
-    /// Does it; results go to `out`.
+    /// Runs the command; results go to `out`.
     ///
     /// An error that is a bare [`io::Error`] comes from `out`: errors of files are typed and name the file.
     ///
     /// # Errors
-    /// Whatever stops the command, in words for its user.
+    /// Whatever stops the command, in words for users.
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         match self {
             Self::List(list) => list.run(out),
@@ -130,10 +130,10 @@ impl Command {
     }
 }
 
-/// The program: reads the arguments, runs the command, says on stderr what went wrong.
+/// The program: parses the arguments, runs the command, reports errors on stderr.
 ///
-/// Exits with 1 when a command fails and 2 when its arguments cannot be understood. A reader that has seen enough and
-/// closes the pipe (`limpq list | head -1`) is no failure.
+/// Exits with 1 if the command fails and with 2 if its arguments are invalid. A reader that closes the pipe early
+/// (`limpq list | head -1`) is not a failure.
 pub fn main() -> ExitCode {
     build::build().record();
     let mut hint = None;
@@ -145,7 +145,7 @@ pub fn main() -> ExitCode {
             result
         }
         Err(wrong) if wrong.use_stderr() => wrong.exit(),
-        // Help or the version, which `exit` would end well however little of it could be printed.
+        // Help or the version; `exit` would report success even if it could not be printed.
         Err(asked_for) => asked_for.print().map_err(Into::into),
     };
     let Err(error) = result.and_then(|()| Ok(io::stdout().flush()?)) else { return ExitCode::SUCCESS };
@@ -155,7 +155,7 @@ pub fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let place = if printing.is_some() { "cannot write to standard output: " } else { "" };
-    // Nobody is left to tell when stderr is closed too.
+    // Errors are ignored: stderr may be closed, too.
     let _ = write!(io::stderr(), "error: {place}{}", escaped(&chain(&error)));
     if let Some(hint) = hint {
         let _ = writeln!(io::stderr(), "  hint: {}", escaped(&hint));
@@ -163,7 +163,7 @@ pub fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Stops at plugins that clash. A kind without any plugin stops only what needs that kind; `list` shows it.
+/// Fails if plugins clash. A kind without plugins only stops commands that need that kind; `list` shows it.
 fn start() -> anyhow::Result<()> {
     match registry::check() {
         Ok(()) | Err(RegistryError::Empty { .. }) => Ok(()),
@@ -171,7 +171,7 @@ fn start() -> anyhow::Result<()> {
     }
 }
 
-/// An error and its causes, one on each line.
+/// An error and its causes, one per line.
 fn chain(error: &anyhow::Error) -> String {
     let mut text = format!("{error}\n");
     for cause in error.chain().skip(1) {

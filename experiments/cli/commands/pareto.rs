@@ -12,16 +12,16 @@ use std::{io::Write, path::PathBuf};
 
 /// Arguments of `limpq pareto`.
 ///
-/// A budget whose limit is a range, such as size=4MiB..12MiB, is swept from its upper to its lower end. One or two can be;
-/// the other budgets stay as they are.
+/// A budget whose limit is a range, such as size=4MiB..12MiB, is swept from its upper to its lower end. There may be
+/// one or two; other budgets are kept fixed.
 #[derive(Debug, clap::Args)]
 pub struct Pareto {
     #[command(flatten)]
     question: Question,
-    /// How many evenly spaced limits to solve for on each axis [default: 50, for two axes 20]
+    /// Number of evenly spaced limits on each axis [default: 50, for two axes 20]
     #[arg(long, value_name = "N", conflicts_with = "all", value_parser = clap::value_parser!(u16).range(2..=1000))]
     points: Option<u16>,
-    /// Every point of the front, for one range only
+    /// Find every point of the front; for one range only
     #[arg(long)]
     all: bool,
     /// Also write the front to this file: .json (with policies), .csv, .svg or .png; may be repeated
@@ -33,7 +33,7 @@ pub struct Pareto {
 }
 
 impl Pareto {
-    /// Sweeps, writes the files asked for, prints.
+    /// Sweeps, writes the requested files, prints.
     ///
     /// # Errors
     /// Arguments that do not fit together; no policy within the upper ends.
@@ -109,7 +109,7 @@ fn proof(point: &FrontPoint) -> String {
     }
 }
 
-/// What was found, and how much of it is proven.
+/// A sentence on what was found, and how much of it is proven.
 fn summary(front: &Front) -> String {
     let (points, cells) = (front.points.len(), front.cells.len());
     let proven = front.cells.iter().filter(|cell| cell.proven).count();
@@ -120,19 +120,19 @@ fn summary(front: &Front) -> String {
     format!("{what}; solved {} times in {:.3} s", front.solves, front.seconds)
 }
 
-/// Where the front starts, when not every limit can be kept, and where the time was too short.
+/// Sentences on limits that no policy is within, and on limits where the time was too short.
 fn gaps(front: &Front) -> Vec<String> {
     let without = |proven: bool| front.cells.iter().filter(move |cell| cell.point.is_none() && cell.proven == proven);
     let (all, none, unknown) = (front.cells.len(), without(true).count(), without(false).count());
     let mut said = vec![];
     match (&front.axes[..], without(true).next()) {
         ([axis], Some(first)) => said.push(format!(
-            "no policy keeps {} at {} {} or below: there the front starts",
+            "no policy keeps {} at {} {} or below: the front starts there",
             axis.name,
             figure(first.limits[0]),
             axis.unit
         )),
-        (_, Some(_)) => said.push(format!("{none} of {all} pairs of limits are kept by no policy (proven)")),
+        (_, Some(_)) => said.push(format!("{none} of {all} pairs of limits have no policy within them (proven)")),
         (_, None) => {}
     }
     if unknown > 0 {
@@ -211,7 +211,7 @@ fn map(front: &Front, axes: [&Axis; 2], title: String) -> Picture {
         limits
     };
     let limits = [limits(0), limits(1)];
-    // A cell shows what is best at the limits in its middle.
+    // A cell shows the best policy at the limits of its centre.
     let half = |axis: usize| {
         let limits: &Vec<f64> = &limits[axis];
         let steps = limits.len().max(2) - 1;

@@ -1,15 +1,16 @@
-//! `limpq plot`: the plots of a run, drawn anew from its metrics.
+//! `limpq plot`: plots a run again from its metrics.
 
 use crate::{
+    observers::{plots, tell},
     plot::available,
-    watch::{plots, tell},
 };
 use clap::Args;
 use std::{io::Write, path::PathBuf};
 
-/// Draw loss and step sizes of a run over its steps.
+/// Plot loss and step sizes of a run.
 ///
-/// `limpq run` does the same at the end of each stage. This is for stages that are still at work, and for runs with --no-plots.
+/// `limpq run` does the same at the end of each stage. Use this for stages that are still running, and for runs with
+/// --no-plots.
 #[derive(Args, Debug)]
 pub struct Plot {
     /// The run's folder.
@@ -17,10 +18,11 @@ pub struct Plot {
 }
 
 impl Plot {
-    /// Draws what metrics.jsonl has of each stage.
+    /// Plots each stage in metrics.jsonl.
     ///
     /// # Errors
-    /// A program without the feature `plots`; a folder without metrics; metrics that no run writes; files that cannot be read or written.
+    /// A program without the feature `plots`; a folder without metrics; metrics that no run writes; files that cannot
+    /// be read or written.
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         available()?;
         let (written, odd) = plots::draw(&self.run)?;

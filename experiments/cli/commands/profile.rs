@@ -1,4 +1,4 @@
-//! `limpq profile MODEL`: a network in numbers, before any search.
+//! `limpq profile MODEL`: layers, multiply-accumulates, weights and costs of a network, before any search.
 
 use super::{
     Network, Settings, accounting,
@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, io::Write};
 
 /// Cost models whose totals are shown, if they are registered.
 const COSTS: [&str; 2] = ["bitops", "size"];
-/// Uniform policies whose totals are shown; the row of 32 bits has stem and classifier at 32 bits, too.
+/// Uniform policies whose totals are shown; in the row of 32 bits stem and classifier have 32 bits, too.
 const PRECISIONS: [&str; 2] = ["w8a8", "w4a4"];
 const FULL: &str = "w32a32";
 
@@ -87,7 +87,7 @@ impl Profile {
     /// An unknown model or option, or an input that does not fit.
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let mut settings = Settings::new(&self.set)?;
-        // `limpq search` calls them model.width and so on; both are understood here.
+        // `limpq search` calls them model.width and so on; both forms are accepted here.
         let mut options = settings.take("model")?;
         options.extend(settings.into_table());
         let graph = self.network.graph(&self.model, &options)?;
@@ -174,7 +174,7 @@ impl Report {
         rows.add_row(["weights", &totals.weights.to_string()]);
         rows.add_row(["biases, not quantized", &totals.biases.to_string()]);
         rows.add_row(["other parameters (batch-norm), not quantized", &totals.batch_norm_numbers.to_string()]);
-        rows.add_row(["step sizes, one for each tensor", &totals.step_sizes.to_string()]);
+        rows.add_row(["step sizes, one per tensor", &totals.step_sizes.to_string()]);
         writeln!(out, "{rows}\n")?;
         for remark in &self.remarks {
             writeln!(out, "note: {remark}\n")?;

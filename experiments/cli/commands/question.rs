@@ -1,4 +1,4 @@
-//! What a search asks, as several commands take it from the command line: indicators, network, constraints, solver.
+//! The input of a search, which several commands take from the command line: indicators, network, constraints, solver.
 
 use super::{Network, Settings, accounting, belongs::assumption, named, rising_indicators};
 use anyhow::Context;
@@ -11,14 +11,14 @@ use limpq_core::search::{
 use limpq_plugins::solvers::PREFERRED;
 use std::path::PathBuf;
 
-/// Arguments that state a search.
+/// Arguments that define a search.
 #[derive(Debug, clap::Args)]
 pub struct Question {
     /// Importance indicators: this program's JSON or LIMPQ's pickle
     #[arg(long, value_name = "FILE")]
     indicators: PathBuf,
-    /// Name of the model that they belong to (see `limpq list model`), or the path of an ONNX file [default: what the file says;
-    /// LIMPQ's does not]
+    /// Name of the model that they belong to (see `limpq list model`), or the path of an ONNX file
+    /// [default: from the file; LIMPQ's pickle has none]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     #[command(flatten)]
@@ -26,20 +26,21 @@ pub struct Question {
     /// Bit-widths to choose from, such as 6,5,4,3,2, in any order [default: those of the file]
     #[arg(long)]
     bits: Option<Candidates>,
-    /// What must be kept, for example bitops=w3a4, bitops=48.3G, size=12.2x, size=6MiB..8MiB or average_weight_bits=3; may be
+    /// A limit, for example bitops=w3a4, bitops=48.3G, size=12.2x, size=6MiB..8MiB or average_weight_bits=3; may be
     /// repeated
     #[arg(long = "budget", value_name = "COST=LIMIT")]
     pub budgets: Vec<BudgetText>,
     /// Bits that layers may have, for example layer1.0.conv1=w8a8, 'layer4.*=w4,3,2' or '*=a8'; may be repeated
     #[arg(long = "layer", value_name = "LAYERS=BITS")]
     rules: Vec<Rule>,
-    /// Layers that share their bits: a glob, @residual (outputs summed by additions, identity shortcuts included: all that
-    /// write to one residual stream), @concat (outputs joined by one concatenation), @depthwise (with what reads it) or
-    /// @inputs (readers of one tensor); weights: or acts: before it shares only those; may be repeated
+    /// Layers that share their bits: a glob, @residual (all layers whose outputs are summed into one residual stream,
+    /// identity shortcuts included), @concat (outputs joined by one concatenation), @depthwise (a depthwise layer with
+    /// its readers) or @inputs (readers of one tensor); with the prefix weights: or acts:, only those bits; may be
+    /// repeated
     #[arg(long = "share", value_name = "LAYERS")]
     shares: Vec<Share>,
-    /// Weight of the weights' indicators against the activations'; with 0, weights do not count [default: what the file says,
-    /// else 2]
+    /// Weight of the weights' indicators relative to the activations'; with 0, weights do not count [default: from the
+    /// file, else 2]
     #[arg(long, allow_negative_numbers = true)]
     alpha: Option<f64>,
     /// Whether a bit-width may be chosen whose indicator is below that of the next higher one in the file [default: forbid with
@@ -58,7 +59,7 @@ pub struct Question {
     set: Vec<String>,
 }
 
-/// A question with everything that it names read and built.
+/// A search with everything that it names read and built.
 pub struct Asked {
     /// The network.
     pub graph: Graph,
@@ -72,20 +73,20 @@ pub struct Asked {
     pub alpha: f64,
     /// Whether bit-widths may be chosen whose indicator is below that of the next higher one.
     pub rising: RisingIndicators,
-    /// What was assumed, since neither the file nor the command line says it.
+    /// Values that were assumed, because neither the file nor the command line gives them.
     pub assumed: Option<String>,
     solver_name: String,
     solver: Box<dyn Solver>,
-    /// Of all that the command solves.
+    /// Deadline of everything that the command solves.
     deadline: Deadline,
     solver_was_chosen: bool,
 }
 
 impl Question {
-    /// That there is a budget at all.
+    /// Checks that there is a budget.
     ///
     /// # Errors
-    /// None is given.
+    /// There is none.
     pub fn some_budget(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             !self.budgets.is_empty(),
@@ -179,10 +180,10 @@ impl Asked {
         Named { name: &self.solver_name, solver: self.solver.as_ref(), deadline: self.deadline }
     }
 
-    /// The best policy, with the instance that it solves.
+    /// The best policy, with the integer program.
     ///
     /// # Errors
-    /// Constraints that cannot be kept, a solver that fails.
+    /// Constraints that no policy satisfies, a solver that fails.
     pub fn solve(&self) -> anyhow::Result<(Instance, Solved, Found)> {
         let search = self.search();
         let instance = search.instance()?;
@@ -192,7 +193,7 @@ impl Asked {
         Ok((instance, solved, found))
     }
 
-    /// An error of the search, with what to do when the fault is that no real solver is built in.
+    /// An error of the search, with a hint if a better solver is not built in.
     pub fn explained(&self, error: SearchError) -> anyhow::Error {
         match error {
             SearchError::Solver(SolverError::TooLarge { .. }) if !self.solver_was_chosen => anyhow::Error::new(error)

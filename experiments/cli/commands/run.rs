@@ -4,7 +4,7 @@ use super::{
     belongs::print_warnings,
     table::{figure, gap, table},
 };
-use crate::watch::{Sights, Watchers, listen};
+use crate::observers::{LogOptions, Observers, listen};
 use clap::Args;
 use limpq_core::{
     run::{Config, Place, Summary, run_in},
@@ -15,42 +15,43 @@ use std::{io::Write, path::PathBuf};
 
 /// Train, search, fine-tune and evaluate as a config says.
 ///
-/// Everything lands in one folder: the config with every default, the versions, and an artifact for each stage. The same
-/// command again takes finished stages from there; one of another config, another budget too, is refused.
+/// All results are in one folder: the config with every default, the versions, and the artifacts of each stage. The
+/// same command again reuses finished stages; a folder with results of another config, another budget included, is
+/// refused.
 #[derive(Args, Debug)]
 pub struct Run {
     /// The experiment's TOML file.
     config: PathBuf,
-    /// A value that replaces the file's, such as search.alpha=1.5; may be given again.
+    /// A value that overrides the file's, such as search.alpha=1.5; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// The run's folder; runs/NAME if not given.
+    /// The run's folder [default: runs/NAME].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Replace results of another config, and what is damaged: what still fits is kept, and earlier ones stay until all new
-    /// ones are there.
+    /// Replace results of another config, and damaged ones: results that still fit are kept, and earlier ones stay
+    /// until all new ones exist.
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
-    sights: Sights,
+    logs: LogOptions,
 }
 
 impl Run {
     /// Runs the stages and prints the summary.
     ///
     /// # Errors
-    /// Faulty configs, unreadable data, training that diverges, budgets out of reach, a full disk; plots that could not be
-    /// drawn, when all else is done.
+    /// Faulty configs, unreadable data, training that diverges, budgets that no policy is within, a full disk; plots
+    /// that could not be drawn, after everything else is done.
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let config = Config::read(&self.config, &self.set)?;
         let folder = self.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&config.name));
         let cancel = listen()?;
         let place = Place { folder: &folder, others: &[], replace: self.replace };
-        let watchers = Watchers::new(&folder, self.sights);
-        let summary = run_in(&config, place, &watchers, &cancel)?;
+        let observers = Observers::new(&folder, self.logs);
+        let summary = run_in(&config, place, &observers, &cancel)?;
         print(out, &summary)?;
         writeln!(out, "\neverything is in {}", folder.display())?;
-        watchers.check()
+        observers.check()
     }
 }
 
@@ -65,11 +66,11 @@ fn print(out: &mut dyn Write, summary: &Summary) -> anyhow::Result<()> {
     head.extend(used.iter().map(String::as_str));
     head.push(">objective");
     let mut networks = table(&head);
-    for entrant in &summary.entrants {
-        let Score { accuracy, top5, loss, images, .. } = entrant.score;
-        let mut row = vec![entrant.name.clone(), share(accuracy, images), share(top5, images), format!("{loss:.4}")];
-        row.extend(entrant.used.iter().map(|&used| used.map_or("not known".into(), figure)));
-        row.push(entrant.objective.map_or("-".into(), figure));
+    for network in &summary.networks {
+        let Score { accuracy, top5, loss, images, .. } = network.score;
+        let mut row = vec![network.name.clone(), share(accuracy, images), share(top5, images), format!("{loss:.4}")];
+        row.extend(network.used.iter().map(|&used| used.map_or("not known".into(), figure)));
+        row.push(network.objective.map_or("-".into(), figure));
         networks.add_row(row);
     }
     let mut limits = vec!["(budget)".to_owned(), String::new(), String::new(), String::new()];
@@ -78,7 +79,7 @@ fn print(out: &mut dyn Write, summary: &Summary) -> anyhow::Result<()> {
     writeln!(out, "{networks}\n")?;
     let (proof, accounting) = (&summary.proof, summary.accounting);
     let proven = match proof.status {
-        Status::Optimal => "proven optimal".to_owned(),
+        Status::Optimal => "proven optimal for the indicators".to_owned(),
         Status::Stopped => format!("stopped by a limit, at most {} above the optimum", gap(proof.gap, 3)),
         Status::Heuristic => format!("without proof, at most {} above the optimum", gap(proof.gap, 3)),
     };
@@ -88,9 +89,9 @@ fn print(out: &mut dyn Write, summary: &Summary) -> anyhow::Result<()> {
         summary.sensitivity,
         summary.alpha,
         summary.seed,
-        summary.entrants.first().map_or(0, |entrant| entrant.score.images)
+        summary.networks.first().map_or(0, |network| network.score.images)
     )?;
-    let anew = summary.entrants.iter().map(|entrant| entrant.score.batch_norm_images).max().unwrap_or(0);
+    let anew = summary.networks.iter().map(|network| network.score.batch_norm_images).max().unwrap_or(0);
     if anew > 0 {
         writeln!(out, "batch-norm statistics were re-estimated on {anew} training images before each evaluation")?;
     }
@@ -103,13 +104,13 @@ fn print(out: &mut dyn Write, summary: &Summary) -> anyhow::Result<()> {
         )?;
     }
     print_warnings(out, &summary.warnings)?;
-    if !summary.entrants.iter().any(|entrant| entrant.name.starts_with("uniform")) {
-        writeln!(out, "no uniform policy keeps these budgets, so none stands beside it")?;
+    if !summary.networks.iter().any(|network| network.name.starts_with("uniform")) {
+        writeln!(out, "no uniform policy is within these budgets, so there is no baseline")?;
     }
     Ok(())
 }
 
-/// A share of the images with its standard error, so that a difference within chance is not taken for more.
+/// A fraction of the images with its standard error, so that a difference within chance is not mistaken for more.
 fn share(share: f64, images: usize) -> String {
     let error = (share * (1.0 - share) / images.max(1) as f64).sqrt();
     format!("{:.2} % ± {:.2}", 100.0 * share, 100.0 * error)

@@ -1,4 +1,4 @@
-//! `limpq search`: from an indicator file and constraints to a policy with its proof.
+//! `limpq search`: from indicators and constraints to a policy with its proof.
 
 mod report;
 
@@ -19,13 +19,13 @@ use std::{
 pub struct Search {
     #[command(flatten)]
     question: Question,
-    /// Print what each layer may have, what is shared and the limits, without solving
+    /// Print the allowed bits of each layer, shared bits and limits, without solving
     #[arg(long, conflicts_with_all = ["out", "json"])]
     dry_run: bool,
     /// Also write the policy to this file: .json, .csv, or .yaml for LIMPQ's bit lists; may be repeated
     #[arg(long, value_name = "FILE")]
     out: Vec<PathBuf>,
-    /// The K best distinct policies instead of one
+    /// Find the K best distinct policies instead of one
     #[arg(long, value_name = "K", conflicts_with = "dry_run", value_parser = clap::value_parser!(u16).range(1..=1000))]
     top: Option<u16>,
     /// Print one JSON object
@@ -34,7 +34,7 @@ pub struct Search {
 }
 
 impl Search {
-    /// Solves, writes the files asked for, prints. Nothing is written unless there is an answer.
+    /// Solves, writes the requested files, prints. Nothing is written unless there is an answer.
     ///
     /// # Errors
     /// Arguments that do not fit together, indicators that do not fit the model, constraints that cannot be kept.
@@ -73,7 +73,7 @@ impl Search {
     }
 }
 
-/// What is printed and written as JSON.
+/// The JSON output.
 #[derive(Serialize)]
 struct Answer {
     #[serde(flatten)]
@@ -82,16 +82,16 @@ struct Answer {
     alternatives: Option<Vec<Alternative>>,
 }
 
-/// One of the best policies, the best one included.
+/// One of the K best policies.
 #[derive(Serialize)]
 struct Alternative {
     rank: usize,
     objective: f64,
     /// How much higher its objective is than the best one's.
     difference: f64,
-    /// Whether it is proven that only those before it are better or as good.
+    /// Whether it is proven that every better or equally good policy is before it in the list.
     proven: bool,
-    /// Layers whose bits are not those of the best policy.
+    /// Layers whose bits differ from the best policy.
     changed: Vec<Changed>,
     policy: Vec<LayerBits>,
     budgets: Vec<BudgetUse>,
@@ -123,7 +123,7 @@ fn alternatives(
 
 type Format = fn(&Answer, &Path) -> anyhow::Result<()>;
 
-/// How a file is written, by its extension.
+/// The format of a file, by its extension.
 fn format_of(path: &Path) -> anyhow::Result<Format> {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
     match extension.as_deref() {

@@ -1,4 +1,4 @@
-//! `limpq show KIND NAME`: one plugin and its options.
+//! `limpq show KIND NAME`: shows one plugin and its options.
 
 use super::{PluginKind, table::table};
 use std::io::Write;

@@ -1,4 +1,5 @@
-//! `limpq stability`: which layers' bits a little noise in the indicators, or another seed's indicators, would change.
+//! `limpq stability`: finds the layers whose bits a little noise in the indicators, or another seed's indicators, would
+//! change.
 
 use super::{
     belongs::{print_warnings, tell_warnings},
@@ -17,7 +18,7 @@ pub struct Stability {
     /// Multiply each indicator by a lognormal factor; 0.05 is about five percent [default: 0.05, unless --with is given]
     #[arg(long, conflicts_with = "with", allow_negative_numbers = true)]
     noise: Option<f64>,
-    /// How many noisy searches
+    /// Number of noisy searches
     #[arg(long, default_value_t = 100, conflicts_with = "with", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     samples: u32,
     /// Seed of the noise
@@ -31,7 +32,7 @@ pub struct Stability {
     json: bool,
 }
 
-/// What is printed as JSON.
+/// The JSON output.
 #[derive(Serialize)]
 struct Report<'a> {
     model: &'a str,
@@ -53,10 +54,10 @@ struct Report<'a> {
 }
 
 impl Stability {
-    /// Searches again and again, prints.
+    /// Repeats the search, prints.
     ///
     /// # Errors
-    /// Arguments that do not fit together; indicators that do not fit the model; budgets that cannot be kept.
+    /// Arguments that do not fit together; indicators that do not fit the model; budgets that no policy is within.
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let noise = self.noise.unwrap_or(0.05);
         anyhow::ensure!(
@@ -124,7 +125,7 @@ impl Stability {
             spread(regret.least, regret.mean, regret.most)
         )?;
         if *unproven > 0 {
-            writeln!(out, "{unproven} searches are not proven; what they changed may be the solver's doing")?;
+            writeln!(out, "{unproven} answers are not proven optimal; their changes may be due to the solver")?;
         }
         writeln!(out, "accounting: {}", found.accounting)?;
         writeln!(out, "alpha: {}", asked.alpha)?;
@@ -134,7 +135,7 @@ impl Stability {
     }
 }
 
-/// The layers that changed at all, most often first.
+/// Prints the layers that changed, most often changed first.
 fn layers(out: &mut dyn Write, judged: &Judged) -> anyhow::Result<()> {
     let mut flipped: Vec<&Flips> = judged.layers.iter().filter(|layer| layer.flips > 0).collect();
     flipped.sort_by_key(|layer| std::cmp::Reverse(layer.flips));

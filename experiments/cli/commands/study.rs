@@ -1,8 +1,8 @@
-//! `limpq study`: one config, several entrants that change something about it, several seeds; one table.
+//! `limpq study`: one config, several variants of its settings, several seeds, one table.
 
 mod report;
 
-use crate::watch::{Sights, Watchers, listen, tell};
+use crate::observers::{LogOptions, Observers, listen, tell};
 use anyhow::Context;
 use limpq_core::{
     input,
@@ -17,55 +17,55 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Run several settings with several seeds and put them into one table.
+/// Run several variants with several seeds and put them into one table.
 ///
-/// Every entrant runs once with every seed, each in a folder of its own. What two of them have in common, such as the
-/// pre-trained network of a seed, is computed once. The same command again goes on where it was stopped.
+/// Every variant runs once with every seed, each run in its own folder. Whatever runs have in common, such as the
+/// pre-trained network of a seed, is computed once. The same command again continues an interrupted study.
 #[derive(clap::Args, Debug)]
 pub struct Study {
     /// The study's TOML file.
     study: PathBuf,
-    /// A value that replaces those of base and entrants, such as pretrain.epochs=1; may be given again.
+    /// A value that overrides those of base and variants, such as pretrain.epochs=1; may be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Folder of the runs; runs/NAME if not given.
+    /// Folder of the runs [default: runs/NAME].
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Write the table: .csv, .md or .json (everything); may be given again.
+    /// Write the table: .csv, .md or .json (everything); may be repeated.
     #[arg(long, value_name = "FILE")]
     out: Vec<PathBuf>,
-    /// List the runs, and those that are refused with the reason; run nothing.
+    /// List the runs, and those that are refused with the reason, without running any.
     #[arg(long)]
     dry_run: bool,
-    /// Replace results of another config, and what is damaged; earlier ones of a run stay until its new ones are there.
+    /// Replace results of another config, and damaged ones; earlier results of a run stay until all new ones exist.
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
-    sights: Sights,
+    logs: LogOptions,
 }
 
-/// What stands in the file.
+/// The contents of the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Plan {
-    /// What the study is called.
+    /// Name of the study.
     name: String,
-    /// The config that entrants change, relative to this file.
+    /// The config that variants change, relative to this file.
     base: PathBuf,
-    /// Each entrant runs with each of these.
+    /// Each variant runs with each of these.
     seeds: Vec<u64>,
-    /// Settings over the base for all entrants.
+    /// Settings of all variants, which override the base.
     #[serde(default)]
     common: toml::Table,
-    /// Settings over those, by the entrant's name.
-    entrants: BTreeMap<String, toml::Table>,
+    /// Settings of each variant, which override those.
+    variants: BTreeMap<String, toml::Table>,
 }
 
 impl Study {
     /// Runs what is not done yet, prints the table, writes the files.
     ///
     /// # Errors
-    /// A faulty study, an interruption, a disk that cannot be written to, or no run that comes to an end.
+    /// A faulty study, an interruption, a disk that cannot be written to; or all runs failed.
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let forms = self.out.iter().map(|path| Form::of(path)).collect::<anyhow::Result<Vec<_>>>()?;
         let plan = Plan::read(&self.study)?;
@@ -73,9 +73,9 @@ impl Study {
         let folder = self.dir.clone().unwrap_or_else(|| PathBuf::from("runs").join(&plan.name));
         let cells: Vec<(&String, u64, PathBuf, _)> = plan.cells(&base, &folder, &self.set)?;
         if self.dry_run {
-            for (entrant, seed, folder, config) in &cells {
+            for (variant, seed, folder, config) in &cells {
                 let said = config.as_ref().map_or_else(|refused| format!("refused: {refused}"), |_| String::new());
-                writeln!(out, "{entrant}, seed {seed}: {} {said}", folder.display())?;
+                writeln!(out, "{variant}, seed {seed}: {} {said}", folder.display())?;
             }
             return Ok(());
         }
@@ -83,14 +83,14 @@ impl Study {
         let folders: Vec<PathBuf> = cells.iter().map(|(_, _, folder, _)| folder.clone()).collect();
         let mut faults = vec![];
         let mut report = Report { study: plan.name.clone(), cells: vec![] };
-        for (place, (entrant, seed, folder, config)) in cells.into_iter().enumerate() {
-            tell(&format!("[{} of {}] {entrant}, seed {seed}", place + 1, folders.len()));
+        for (place, (variant, seed, folder, config)) in cells.into_iter().enumerate() {
+            tell(&format!("[{} of {}] {variant}, seed {seed}", place + 1, folders.len()));
             let result = match config {
                 Ok(config) => {
                     let place = Place { folder: &folder, others: &folders, replace: self.replace };
-                    let watchers = Watchers::new(&folder, self.sights);
-                    let done = finished(run_in(&config, place, &watchers, &cancel))?;
-                    faults.extend(watchers.check().err());
+                    let observers = Observers::new(&folder, self.logs);
+                    let done = finished(run_in(&config, place, &observers, &cancel))?;
+                    faults.extend(observers.check().err());
                     done
                 }
                 Err(refused) => Err(refused),
@@ -98,11 +98,11 @@ impl Study {
             if let Err(reason) = &result {
                 tell(&format!("left out: {reason}"));
             }
-            report.cells.push(Cell::new(entrant, seed, result));
+            report.cells.push(Cell::new(variant, seed, result));
         }
         let left_out = report.cells.iter().all(|cell| cell.left_out.is_some());
         report.print(out)?;
-        anyhow::ensure!(!left_out, "no run of the study came to an end; the reasons stand above");
+        anyhow::ensure!(!left_out, "no run of the study was completed; the reasons are above");
         for (path, form) in self.out.iter().zip(forms) {
             report.write(path, form)?;
             writeln!(out, "written: {}", path.display())?;
@@ -112,7 +112,7 @@ impl Study {
     }
 }
 
-/// Sets what keeps one run from its end apart from what would keep all others from theirs.
+/// Separates errors that stop one run only from errors that would stop all others, too.
 fn finished(result: Result<Summary, RunError>) -> anyhow::Result<Result<Summary, String>> {
     match result {
         Ok(summary) => Ok(Ok(summary)),
@@ -133,7 +133,7 @@ fn finished(result: Result<Summary, RunError>) -> anyhow::Result<Result<Summary,
     }
 }
 
-/// Entrant, seed, folder, and the config or why it is refused.
+/// Variant, seed, folder, and the config or why it is refused.
 type Planned<'a> = (&'a String, u64, PathBuf, Result<Config, String>);
 
 impl Plan {
@@ -141,13 +141,15 @@ impl Plan {
         let shown = path.display();
         let text = input::read_text(path).with_context(|| format!("cannot read the study {shown}"))?;
         input::toml(&text).map_err(|why| anyhow::anyhow!("the study {shown} cannot be understood: {why}"))?;
+        let renamed = text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("entrants"));
+        anyhow::ensure!(!renamed, "{shown}: the section [entrants] has been renamed; write [variants] instead");
         let plan: Self = toml::from_str(&text).with_context(|| format!("the study {shown} cannot be understood"))?;
-        let names = || std::iter::once(&plan.name).chain(plan.entrants.keys());
+        let names = || std::iter::once(&plan.name).chain(plan.variants.keys());
         let plain = |name: &&String| name.chars().all(|c| c.is_alphanumeric() || "-_".contains(c)) && !name.is_empty();
         if let Some(name) = names().find(|name| !plain(name)) {
-            anyhow::bail!("{shown}: {name:?} is to be a folder's name; use letters, digits, - and _");
+            anyhow::bail!("{shown}: {name:?} is used as a folder's name; use letters, digits, - and _");
         }
-        anyhow::ensure!(!plan.entrants.is_empty(), "{shown}: [entrants] is empty; name at least one");
+        anyhow::ensure!(!plan.variants.is_empty(), "{shown}: [variants] is empty; name at least one");
         let mut seeds = plan.seeds.clone();
         seeds.sort_unstable();
         seeds.dedup();
@@ -156,11 +158,11 @@ impl Plan {
         Ok(plan)
     }
 
-    /// All runs, seed by seed, so that a study that is stopped early has compared all entrants.
+    /// All runs, ordered by seed, so that a study that is stopped early has compared all variants.
     fn cells(&self, base: &Path, folder: &Path, sets: &[String]) -> anyhow::Result<Vec<Planned<'_>>> {
         let shown = base.display();
         let text = input::read_text(base).with_context(|| format!("cannot read the study's base {shown}"))?;
-        let pairs = self.seeds.iter().flat_map(|&seed| self.entrants.iter().map(move |entrant| (seed, entrant)));
+        let pairs = self.seeds.iter().flat_map(|&seed| self.variants.iter().map(move |variant| (seed, variant)));
         let cell = |(seed, (name, own)): (u64, (&'_ String, &toml::Table))| {
             let mut all = vec![];
             flatten("", &self.common, &mut all);
@@ -169,17 +171,17 @@ impl Plan {
             all.extend([format!("seed={seed}"), format!("name=\"{}-{name}\"", self.name)]);
             Config::parse(&shown.to_string(), &text, &all).map_err(|error| error.to_string())
         };
-        let planned = pairs.map(|(seed, entrant)| {
-            (entrant.0, seed, folder.join(format!("{}-seed{seed}", entrant.0)), cell((seed, entrant)))
+        let planned = pairs.map(|(seed, variant)| {
+            (variant.0, seed, folder.join(format!("{}-seed{seed}", variant.0)), cell((seed, variant)))
         });
         Ok(planned.collect())
     }
 }
 
-/// Nested tables as `key.key=value`, the form of `--set`.
+/// Flattens nested tables to `key.key=value`, the form of `--set`.
 fn flatten(prefix: &str, table: &toml::Table, sets: &mut Vec<String>) {
     for (key, value) in table {
-        // A name such as layer4.* stands in quotes, lest its dot part it.
+        // A name such as layer4.* is quoted, because of its dot.
         let plain = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
         let key = if plain { key.clone() } else { toml::Value::from(key.as_str()).to_string() };
         match value {

@@ -1,4 +1,4 @@
-//! `limpq sweep-alpha`: how the policy depends on the weight of the weights' indicators.
+//! `limpq sweep-alpha`: shows how the policy depends on alpha, the weight of the weights' indicators.
 
 use super::{
     belongs::{print_warnings, tell_warnings},
@@ -22,7 +22,7 @@ pub struct SweepAlpha {
     /// Highest alpha
     #[arg(long, default_value_t = 8.0, allow_negative_numbers = true)]
     to: f64,
-    /// How many values of alpha, evenly spaced in its logarithm (from 0 in itself), both ends among them
+    /// Number of values of alpha, evenly spaced on a logarithmic scale (linear if --from is 0), including both ends
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(2..=1000))]
     points: u16,
     /// Also write the sweep to this file: .json (with policies), .csv, .svg or .png; may be repeated
@@ -33,7 +33,7 @@ pub struct SweepAlpha {
     json: bool,
 }
 
-/// What is found at one alpha.
+/// The result at one alpha.
 #[derive(Serialize)]
 struct Point {
     alpha: f64,
@@ -63,10 +63,10 @@ struct Sweep {
 }
 
 impl SweepAlpha {
-    /// Sweeps, writes the files asked for, prints.
+    /// Sweeps, writes the requested files, prints.
     ///
     /// # Errors
-    /// Arguments that do not fit together; budgets that cannot be kept.
+    /// Arguments that do not fit together; budgets that no policy is within.
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         let files = Files::new(&self.out)?;
         anyhow::ensure!(
@@ -91,7 +91,7 @@ impl SweepAlpha {
         Ok(())
     }
 
-    /// The alpha of a step that is a share of the way.
+    /// The alpha of a step; `share` is its fraction of the sweep.
     fn alpha_at(&self, step: u16, share: f64) -> f64 {
         let ratio = self.to / self.from;
         match step {
@@ -177,7 +177,7 @@ fn print(out: &mut dyn Write, sweep: &Sweep) -> anyhow::Result<()> {
     writeln!(out, "objectives at different alphas cannot be compared; the sums of indicators can")?;
     writeln!(out, "{} layers, {}, by {}", sweep.points[0].policy.len(), sweep.budgets.join(", "), sweep.solver)?;
     if sweep.points.iter().any(|point| point.proof.status != Status::Optimal) {
-        writeln!(out, "not every answer is proven; some changes may be the solver's doing")?;
+        writeln!(out, "not every answer is proven optimal; some changes may be due to the solver")?;
     }
     writeln!(out, "accounting: {}", sweep.accounting)?;
     writeln!(out, "rising indicators: {}", sweep.rising_indicators)?;

@@ -1,4 +1,4 @@
-//! Tables and figures for people: Markdown, so that they can be pasted into a report.
+//! Tables and figures for users, in Markdown, so that they can be pasted into a report.
 
 use comfy_table::{CellAlignment, Table, presets};
 
@@ -15,7 +15,7 @@ pub fn table(headings: &[&str]) -> Table {
     table
 }
 
-/// A number with at least five digits that count, whatever its size.
+/// A number with at least five significant digits, whatever its magnitude.
 pub fn figure(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return value.to_string();
@@ -24,7 +24,7 @@ pub fn figure(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// A gap in percent; one that is not proven to be nothing does not look like nothing.
+/// A gap in percent; a gap that is not proven to be 0 is not shown as 0.
 pub fn gap(share: f64, decimals: usize) -> String {
     let percent = 100.0 * share;
     match format!("{percent:.decimals$}") {

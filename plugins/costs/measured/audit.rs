@@ -1,4 +1,4 @@
-//! A file of measurements against a network: what is missing, what is left over, what falls while bits rise.
+//! Checks a file of measurements against a network: what is missing, unused, or falls while bits rise.
 
 use super::file::{Key, Signature, Subject, shown};
 use super::{Measured, Quantity};
@@ -13,30 +13,31 @@ use std::collections::BTreeSet;
 #[error("{}", shown(.0))]
 pub struct MeasuredError(Vec<String>);
 
-/// All there is to say about a file and a network.
+/// Everything about a file and a network.
 #[derive(Debug, Default, Serialize)]
 pub struct Audit {
-    /// Entries with a number.
+    /// Number of entries with a value.
     pub measured: usize,
-    /// Entries without one.
+    /// Number of entries without a value.
     pub blank: usize,
-    /// Layers and bits that are needed and not known.
+    /// Layers and bits that are needed but not known.
     pub missing: Vec<String>,
-    /// How many are needed.
+    /// Number of values that are needed.
     pub needed: usize,
     /// Entries that fit no layer.
     pub unused: Vec<String>,
-    /// Entries for a layer whose signature is another one.
+    /// Entries for a layer that has another signature.
     pub mismatched: Vec<String>,
-    /// Numbers that fall while bits rise.
+    /// Values that fall while bits rise.
     pub falling: Vec<String>,
 }
 
 impl Measured {
-    /// Whether the file fits the network. What is missing depends on the bits and is not looked at.
+    /// Checks that the file fits the network. Missing values depend on the bits and are not checked here.
     ///
     /// # Errors
-    /// Entries that fit no layer (unless allowed), signatures that are not the layer's, and, if asked for, numbers that fall.
+    /// Entries that fit no layer (unless allowed), signatures that differ from the layer's, and, if asked for, values
+    /// that fall.
     pub fn check(&self, graph: &Graph) -> Result<(), MeasuredError> {
         let mut faults = self.mismatched(graph);
         if !self.options.allow_unused {
@@ -48,7 +49,7 @@ impl Measured {
         if faults.is_empty() { Ok(()) } else { Err(MeasuredError(faults)) }
     }
 
-    /// Everything at once, for layers of the network at these bits.
+    /// A full report, for layers of the network at these bits.
     pub fn audit(&self, graph: &Graph, precisions: &[Precision]) -> Audit {
         let needs = |layer: &Layer| match (layer.fixed, self.options.fixed_layers) {
             (false, _) => precisions.to_vec(),
@@ -74,7 +75,8 @@ impl Measured {
     }
 
     fn unused(&self, graph: &Graph) -> Vec<String> {
-        /// The nearest name is looked for among all layers, so that a file of another network would take minutes.
+        /// The nearest name is searched among all layers, which for a file of another network would take minutes; only
+        /// so many faults get it.
         const WITH_NEAREST: usize = 100;
         let layers = graph.layers();
         let names: BTreeSet<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
@@ -111,7 +113,7 @@ impl Measured {
         faults
     }
 
-    /// Neighbours in one of the two bit-widths of which the higher has the smaller number.
+    /// Neighbouring bit-widths of which the higher one has the smaller value.
     fn falling(&self) -> Vec<String> {
         let mut falls = vec![];
         for Subject { key, values, .. } in &self.subjects {

@@ -1,4 +1,4 @@
-//! The cost that a file of measurements is, whatever was measured.
+//! The cost model of a file of measurements, for any quantity.
 
 use super::{FileError, Measured, MeasuredOptions, Quantity};
 use limpq_core::graph::{Graph, Layer};
@@ -7,13 +7,13 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, marker::PhantomData};
 
-/// What a file holds, as a type.
+/// The quantity in a file, as a type.
 pub trait Measures: Send + Sync + 'static {
     /// The quantity.
     const QUANTITY: Quantity;
 }
 
-/// The sum over layers of what a file says for each at its bits.
+/// The sum over layers of the values in a file.
 #[derive(Serialize, Deserialize)]
 #[serde(try_from = "MeasuredOptions", into = "MeasuredOptions", bound = "Q: Measures")]
 pub struct MeasuredCost<Q>(Measured, PhantomData<fn() -> Q>);

@@ -1,4 +1,4 @@
-//! Reading a file of measurements: every fault by its place, not only the first.
+//! Reads a file of measurements and reports all faults with their places, not only the first.
 
 use super::{Format, Quantity};
 use limpq_core::graph::{Layer, Shape};
@@ -13,9 +13,11 @@ use std::str::FromStr;
 
 /// The columns of a signature.
 pub(super) const SIGNATURE: [&str; 6] = ["kind", "in_shape", "out_shape", "kernel", "stride", "groups"];
-/// More than this is no measurement, and keeps sums far from overflow: a million seconds, a kilojoule.
+/// An optional column: the dilation of the kernel, 1 for most layers.
+pub(super) const DILATION: &str = "dilation";
+/// Largest plausible measurement, which keeps sums far from overflow: a million seconds, a kilojoule.
 const MOST: f64 = 1e15;
-/// A table of more is refused. 600 layers at all pairs of six bit-widths have 21 600.
+/// Most entries of a table. 600 layers at all pairs of six bit-widths have 21 600.
 const MOST_ENTRIES: usize = 250_000;
 
 /// What is wrong with a file.
@@ -29,7 +31,7 @@ pub enum FileError {
     Read {
         /// The file.
         path: String,
-        /// What the system said.
+        /// The system's error.
         error: std::io::Error,
     },
     /// Neither CSV nor JSON.
@@ -47,11 +49,11 @@ pub enum FileError {
     #[error("{0} has more than {MOST_ENTRIES} entries, the most that is read; keep those of this network")]
     Long(String),
     /// It is not JSON, or not a list of objects.
-    #[error("{path} is no list of entries: {message}")]
+    #[error("{path} is not a list of entries: {message}")]
     Json {
         /// The file.
         path: String,
-        /// What the parser said, with line and column.
+        /// The parser's error, with line and column.
         message: String,
     },
     /// Entries are wrong.
@@ -59,7 +61,7 @@ pub enum FileError {
     Faults(Vec<String>),
 }
 
-/// A few of many, one on each line.
+/// The first few of many, one per line.
 pub(super) fn shown(faults: &[String]) -> String {
     const SHOWN: usize = 6;
     let more = if faults.len() > SHOWN { format!("\n  and {} more", faults.len() - SHOWN) } else { String::new() };
@@ -75,6 +77,7 @@ pub(super) struct Signature {
     kernel: Sides,
     stride: Sides,
     groups: usize,
+    dilation: Sides,
 }
 
 /// Height and width: `3` if they are equal, else `3x1`.
@@ -98,15 +101,21 @@ impl FromStr for Sides {
 }
 
 impl Signature {
-    /// That of a layer.
+    /// The signature of a layer.
     pub fn of(layer: &Layer) -> Self {
         let Layer { kind, in_shape, out_shape, window, groups, .. } = *layer;
-        Self { kind, in_shape, out_shape, kernel: Sides(window.kernel), stride: Sides(window.stride), groups }
+        let [kernel, stride, dilation] = [window.kernel, window.stride, window.dilation].map(Sides);
+        Self { kind, in_shape, out_shape, kernel, stride, groups, dilation }
+    }
+
+    /// The distance between neighbouring values that the kernel sees; none if it sees neighbours.
+    pub fn dilation(&self) -> Option<String> {
+        (self.dilation != Sides([1; 2])).then(|| self.dilation.to_string())
     }
 
     /// In the order of [`SIGNATURE`].
     pub fn fields(&self) -> [String; 6] {
-        let Self { kind, in_shape, out_shape, kernel, stride, groups } = self;
+        let Self { kind, in_shape, out_shape, kernel, stride, groups, .. } = self;
         [
             (*kind).to_owned(),
             in_shape.to_string(),
@@ -121,11 +130,12 @@ impl Signature {
 impl fmt::Display for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [kind, in_shape, out_shape, kernel, stride, groups] = self.fields();
-        write!(f, "{kind} {in_shape} to {out_shape}, kernel {kernel}, stride {stride}, groups {groups}")
+        write!(f, "{kind} {in_shape} to {out_shape}, kernel {kernel}, stride {stride}, groups {groups}")?;
+        self.dilation().map_or(Ok(()), |dilation| write!(f, ", dilation {dilation}"))
     }
 }
 
-/// What an entry is about.
+/// The subject of an entry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key {
     /// One layer by name.
@@ -149,20 +159,20 @@ pub(super) struct Entry {
     /// File and line.
     place: String,
     key: Key,
-    /// The signature that an entry for a layer gives besides.
+    /// The signature that an entry for a layer gives as well.
     claimed: Option<Signature>,
     bits: Precision,
-    /// In whole units of the cost; `None` when there is no number yet.
+    /// In integer units of the cost; `None` if it is not filled in yet.
     pub value: Option<u64>,
 }
 
-/// All that is known of a layer or a signature.
+/// All values of a layer or a signature.
 #[derive(Debug, Clone)]
 pub(super) struct Subject {
     pub key: Key,
     /// Signatures that entries for the layer give, with their places.
     pub claimed: Vec<(Signature, String)>,
-    /// Where it is first.
+    /// Its first place in the file.
     pub place: String,
     pub values: BTreeMap<Precision, u64>,
 }
@@ -183,7 +193,7 @@ pub(super) fn read(path: &str, quantity: Quantity) -> Result<Vec<Entry>, FileErr
     parse(path, &text, form, quantity)
 }
 
-/// The form that a file's extension names.
+/// The format that a file's extension names.
 pub(super) fn form(path: &str) -> Result<Format, FileError> {
     let extension = Path::new(path).extension().map(|extension| extension.to_string_lossy().to_lowercase());
     match extension.as_deref() {
@@ -193,7 +203,7 @@ pub(super) fn form(path: &str) -> Result<Format, FileError> {
     }
 }
 
-/// Reads all entries of a text; `path` is what it is called.
+/// Reads all entries of a text; `path` is used in errors.
 ///
 /// # Errors
 /// All faults, by line.
@@ -219,10 +229,10 @@ pub(super) fn parse(path: &str, text: &str, form: Format, quantity: Quantity) ->
     }
 }
 
-/// Entries by what they are about.
+/// Groups entries by subject.
 ///
 /// # Errors
-/// Two entries for the same that differ.
+/// Two entries for the same subject and bits that differ.
 pub(super) fn subjects(entries: Vec<Entry>, quantity: Quantity) -> Result<Vec<Subject>, FileError> {
     let mut subjects: Vec<Subject> = vec![];
     let mut index: BTreeMap<Key, usize> = BTreeMap::new();
@@ -257,11 +267,12 @@ pub(super) fn subjects(entries: Vec<Entry>, quantity: Quantity) -> Result<Vec<Su
 }
 
 fn known(quantity: Quantity) -> Vec<&'static str> {
-    ["layer"].into_iter().chain(SIGNATURE).chain(["w_bits", "a_bits", quantity.column()]).collect()
+    ["layer"].into_iter().chain(SIGNATURE).chain([DILATION, "w_bits", "a_bits", quantity.column()]).collect()
 }
 
 fn columns(quantity: Quantity) -> String {
-    format!("layer, or {}; and w_bits, a_bits, {}", SIGNATURE.join(", "), quantity.column())
+    let signature = SIGNATURE.join(", ");
+    format!("layer, or {signature} (and {DILATION} if it is not 1); and w_bits, a_bits, {}", quantity.column())
 }
 
 fn unknown(column: &str, quantity: Quantity) -> String {
@@ -288,7 +299,7 @@ fn csv_rows(path: &str, text: &str, quantity: Quantity, faults: &mut Vec<String>
         if !known(quantity).contains(&column) {
             wrong.push(format!("{path}:{line}: {}", unknown(column, quantity)));
         } else if !seen.insert(column) {
-            wrong.push(format!("{path}:{line}: column {column:?} stands twice"));
+            wrong.push(format!("{path}:{line}: column {column:?} is given twice"));
         }
     }
     for column in ["w_bits", "a_bits", quantity.column()] {
@@ -361,7 +372,7 @@ fn entry(place: &str, row: &Row, quantity: Quantity) -> Result<Entry, String> {
     let missing: Vec<&str> = SIGNATURE.into_iter().filter(|column| text(column).is_none()).collect();
     let signature = match missing.len() {
         0 => Some(signature(&text)?),
-        6 => None,
+        6 if text(DILATION).is_none() => None,
         _ => return Err(format!("a signature needs {}; missing: {}", SIGNATURE.join(", "), missing.join(", "))),
     };
     let (key, claimed) = match (text("layer"), signature) {
@@ -407,6 +418,7 @@ fn signature<'t>(text: &impl Fn(&str) -> Option<&'t str>) -> Result<Signature, S
         kernel: sides("kernel")?,
         stride: sides("stride")?,
         groups: size("groups")?,
+        dilation: if text(DILATION).is_some() { sides(DILATION)? } else { Sides([1; 2]) },
     })
 }
 

@@ -1,20 +1,21 @@
-//! Costs that are measured: a file of numbers for layers at pairs of bits, in CSV or JSON.
+//! Measured costs: a file of values for layers at pairs of bits, in CSV or JSON.
 //!
 //! Columns (CSV, with a header; lines that start with # are comments) or keys (JSON, a list of objects):
 //!
 //! | column | what |
 //! |---|---|
 //! | `layer` | name of one layer, such as layer1.0.conv1 |
-//! | `kind`, `in_shape`, `out_shape`, `kernel`, `stride`, `groups` | signature: conv or linear, 64x56x56, 64x56x56, 3, 1, 1 |
+//! | `kind`, `in_shape`, `out_shape`, `kernel`, `stride`, `groups` | signature: conv, linear or matmul (of two activations), 64x56x56, 64x56x56, 3, 1, 1 |
+//! | `dilation` | the rest of the signature; may be left out where it is 1 |
 //! | `w_bits`, `a_bits` | bits of weights and of input activations |
-//! | `microseconds` or `picojoules` | the measured number; empty (in JSON null) as long as there is none |
+//! | `microseconds` or `picojoules` | the measured value; empty (in JSON null) if there is none yet |
 //!
-//! An entry names a layer, or gives a signature and stands for every layer like it. With both, it is that layer's, and the
-//! signature is compared with the network's: a table measured at another image size is refused. An entry for a layer wins
-//! over one for its signature. Numbers are rounded to whole nanoseconds or picojoules.
+//! An entry names a layer, or gives a signature and applies to every layer with it. With both, it applies to that
+//! layer, and the signature is compared with the network's: a table measured at another image size is refused. An entry
+//! for a layer overrides one for its signature. Values are rounded to whole nanoseconds or picojoules.
 //!
-//! Interpolation, if asked for, is linear in each of the two bit-widths between the nearest measured ones, all four corners
-//! measured. Nothing is ever extrapolated.
+//! Interpolation, if asked for, is linear in both bit-widths between the nearest measured ones, and needs all four
+//! corners. There is no extrapolation.
 
 mod audit;
 mod cost;
@@ -33,7 +34,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What was measured.
+/// The measured quantity.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Quantity {
     /// Time for one image; counted in nanoseconds.
@@ -44,7 +45,7 @@ pub enum Quantity {
 }
 
 impl Quantity {
-    /// The column that holds it.
+    /// Name of its column.
     pub fn column(self) -> &'static str {
         match self {
             Self::Microseconds => "microseconds",
@@ -52,7 +53,7 @@ impl Quantity {
         }
     }
 
-    /// What the cost counts.
+    /// The unit of the cost.
     pub fn unit(self) -> Unit {
         match self {
             Self::Microseconds => Unit::Nanoseconds,
@@ -60,7 +61,7 @@ impl Quantity {
         }
     }
 
-    /// Whole units of the cost in one of the column.
+    /// Number of integer units of the cost in one unit of the column.
     fn ticks(self) -> f64 {
         match self {
             Self::Microseconds => 1000.0,
@@ -68,24 +69,24 @@ impl Quantity {
         }
     }
 
-    /// A number as the column has it.
+    /// A value in the unit of the column.
     fn shown(self, value: u64) -> String {
         format!("{} {}", value as f64 / self.ticks(), self.column())
     }
 }
 
-/// What stands for bits that were not measured.
+/// The value at bits that were not measured.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Interpolate {
     /// Nothing: they are not known.
     #[default]
     None,
-    /// The line between the nearest measured bits, in weights and activations.
+    /// Linear interpolation between the nearest measured bits, in weights and activations.
     Linear,
 }
 
-/// Options of a cost that is measured.
+/// Options of a measured cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MeasuredOptions {
@@ -117,16 +118,16 @@ impl Default for MeasuredOptions {
     }
 }
 
-/// A file of measurements that has been read. The default is none, which knows no layer.
+/// The contents of a file of measurements. The default is empty and knows no layer.
 #[derive(Debug, Clone, Default)]
 pub struct Measured {
     options: MeasuredOptions,
     quantity: Quantity,
     /// Layers and signatures in the order of the file.
     subjects: Vec<Subject>,
-    /// Where they stand there.
+    /// Indices of the subjects.
     index: BTreeMap<Key, usize>,
-    /// Entries that have no number yet.
+    /// Number of entries without a value.
     blank: usize,
 }
 
@@ -156,7 +157,7 @@ impl Measured {
         Ok(Self { options, quantity, subjects, index, blank })
     }
 
-    /// What is known of a layer or a signature.
+    /// The values of a layer or a signature.
     fn subject(&self, key: &Key) -> Option<&Subject> {
         self.index.get(key).map(|&place| &self.subjects[place])
     }
@@ -171,7 +172,7 @@ impl Measured {
         self.options.fixed_layers
     }
 
-    /// The number for a layer, measured or interpolated.
+    /// The value of a layer, measured or interpolated.
     pub fn value(&self, layer: &Layer, bits: Precision) -> Option<u64> {
         let signature = Key::Signature(Signature::of(layer));
         let (named, alike) = (self.subject(&Key::Layer(layer.name.clone())), self.subject(&signature));
@@ -187,7 +188,7 @@ impl Measured {
     }
 }
 
-/// Linear in each bit-width between the nearest measured ones, rounded to the nearest whole.
+/// Linear in both bit-widths between the nearest measured ones, rounded to the nearest integer.
 fn between(values: &BTreeMap<Precision, u64>, bits: Precision) -> Option<u64> {
     let ends = |at: u64, of: fn(Precision) -> u64| {
         let known = || values.keys().map(|&bits| of(bits));

@@ -1,12 +1,12 @@
-//! The file to fill in: one entry for each layer (or signature) and pair of bits.
+//! The file to fill in: one entry per layer (or signature) and pair of bits.
 
 use super::Quantity;
-use super::file::{SIGNATURE, Signature};
+use super::file::{DILATION, SIGNATURE, Signature};
 use limpq_core::graph::Graph;
 use limpq_core::search::Precision;
 use serde_json::{Map, Value};
 
-/// How a file is written.
+/// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// A header and one line for each entry.
@@ -15,8 +15,8 @@ pub enum Format {
     Json,
 }
 
-/// A file with an entry for every searchable layer at every pair of bits and every fixed layer at 8 bits, without numbers.
-/// By signature, layers that are alike have one entry.
+/// A file with an entry for every searchable layer at every pair of bits and every fixed layer at 8 bits, without
+/// values. By signature, equal layers have one entry.
 pub fn template(
     graph: &Graph,
     precisions: &[Precision],
@@ -25,6 +25,7 @@ pub fn template(
     format: Format,
 ) -> String {
     let mut rows: Vec<Map<String, Value>> = vec![];
+    let dilated = graph.layers().iter().any(|layer| Signature::of(layer).dilation().is_some());
     for layer in graph.layers() {
         let fixed = [layer.fixed_bits];
         for bits in if layer.fixed { &fixed } else { precisions } {
@@ -32,7 +33,9 @@ pub fn template(
             if !by_signature {
                 row.insert("layer".to_owned(), layer.name.as_str().into());
             }
-            for (column, text) in SIGNATURE.into_iter().zip(Signature::of(&layer).fields()) {
+            let signature = Signature::of(&layer);
+            let dilation = dilated.then(|| (DILATION, signature.dilation().unwrap_or_else(|| "1".to_owned())));
+            for (column, text) in SIGNATURE.into_iter().zip(signature.fields()).chain(dilation) {
                 row.insert(column.to_owned(), text.parse::<u64>().map_or(text.into(), Value::from));
             }
             row.insert("w_bits".to_owned(), bits.weight.get().into());

@@ -172,5 +172,5 @@ fn what_is_no_file_is_refused() {
     fs::remove_file(&path).unwrap();
     std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
     let error = error(folder.path());
-    assert!(error.contains("data_batch_3.bin: it is no regular file but a pipe, a socket or a device"), "{error}");
+    assert!(error.contains("data_batch_3.bin: it is not a regular file but a pipe, a socket or a device"), "{error}");
 }

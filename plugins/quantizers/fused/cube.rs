@@ -1,6 +1,6 @@
-//! burn's own kernels on a GPU: forward one read and one write of the values; backward two reads and one write, in which each
-//! cube sums up its stretch of a row, and a second, small kernel the stretches. Sums are taken in an order that only the device
-//! and the shape decide.
+//! burn's own kernels on a GPU: the forward pass reads and writes the values once; the backward pass reads two tensors
+//! and writes one. In it each cube sums a tile of a row, and a second, small kernel sums the tiles. The order of sums
+//! depends only on the device and the shape.
 
 use super::Bounds;
 use burn::{
@@ -14,7 +14,7 @@ use burn_cubecl::{
 };
 use limpq_core::train::kernels::cube::{empty, over_rows, units, vector_size};
 
-/// Vectors that each unit goes over in the backward pass, so that a sum is worth its cost.
+/// Number of vectors per unit in the backward pass, so that the reduction is worth its cost.
 const TURNS: usize = 16;
 
 /// The output.
@@ -81,23 +81,23 @@ pub(super) fn gradients(
     [of_values, of_parameters]
 }
 
-/// Whether the kernels take these numbers; each row has cubes of its own.
+/// Whether the kernels support these values; each row has its own cubes.
 pub(super) fn has_kernel(values: &CubeTensor) -> bool {
     let [rows, elements] = values.shape().dims();
     let most_rows = values.client.properties().hardware.max_cube_count.1 as usize;
     values.dtype() == DType::F32 && rows * elements > 0 && rows <= most_rows
 }
 
-/// How the values `[rows, elements]` are shared out.
+/// How the values `[rows, elements]` are divided among units.
 struct Plan {
     /// Rows of parameters: step size, offset, zero point.
     count: usize,
     rows: usize,
-    /// Values that a unit takes at once; all of one row.
+    /// Number of values that a unit processes at once; all of one row.
     vector: usize,
     /// Vectors in a row.
     length: usize,
-    /// Cubes for each row.
+    /// Number of cubes per row.
     stretches: usize,
     cubes: CubeCount,
     units: CubeDim,
@@ -115,7 +115,7 @@ impl Plan {
     }
 }
 
-/// A row's parameter for all values of a vector, 0 if the quantizer has none.
+/// A row's parameter, broadcast to a vector; 0 if the quantizer does not have it.
 #[cube]
 fn parameter<N: Size>(parameters: &[f32], #[comptime] place: usize, #[comptime] count: usize) -> Vector<f32, N> {
     if comptime![place < count] {
@@ -125,11 +125,11 @@ fn parameter<N: Size>(parameters: &[f32], #[comptime] place: usize, #[comptime] 
     }
 }
 
-/// The level q - z of values that were scaled and moved.
+/// The level q - z of values that are scaled and shifted by the zero point.
 #[cube]
 fn level<N: Size>(moved: Vector<f32, N>, zero: Vector<f32, N>, low: f32, high: f32) -> Vector<f32, N> {
     let rounded = clamp_nan(moved, Vector::new(low), Vector::new(high)).round();
-    // Makes a -0 of the rounding a 0. Adding a 0 would, too, but the compiler takes such a sum away.
+    // Turns a rounded -0 into 0. Adding 0 would, too, but the compiler removes such a sum.
     let nothing = Vector::<f32, N>::new(0.0);
     select_many(rounded.equal(&nothing), nothing, rounded) - zero
 }
@@ -151,7 +151,7 @@ fn forward<N: Size>(
         let offset = parameter::<N>(parameters, 1usize, count);
         let zero = parameter::<N>(parameters, 2usize, count);
         let moved = (values[at] - offset) / step + zero;
-        // Rounded once as a product and once as a sum: `*` and `+` would be made one operation with one rounding.
+        // Rounded once as a product and once as a sum: `*` and `+` would be fused into one operation with one rounding.
         output[at] = fma(level::<N>(moved, zero, low, high), step, Vector::new(0.0)) + offset;
     }
 }
@@ -176,7 +176,7 @@ fn backward<N: Size>(
     let mut by_step = Vector::<f32, N>::new(0.0);
     let mut by_offset = Vector::<f32, N>::new(0.0);
     for turn in 0..TURNS {
-        // Units side by side read side by side.
+        // Neighbouring units read neighbouring vectors.
         let place = (CUBE_POS_X as usize * TURNS + turn) * units + UNIT_POS_Y as usize;
         if place < length {
             let at = CUBE_POS_Y as usize * length + place;
@@ -199,7 +199,7 @@ fn backward<N: Size>(
     }
 }
 
-/// Adds up the stretches of a row; the zero point, which comes third, is a constant. N is 1.
+/// Sums the tiles of a row; the zero point, the third parameter, is a constant. N is 1.
 #[cube(launch)]
 fn add_up<N: Size>(
     sums: &[Vector<f32, N>],

@@ -1,18 +1,18 @@
-//! The kernels of the processor, on plain numbers: each pass reads and writes once. The loops are written so that the compiler
-//! vectorises them, for whichever instructions the processor turns out to have; rows are cut into chunks that threads share.
+//! The CPU kernels, on slices: each pass reads and writes once. The loops are written so that the compiler vectorises
+//! them for the instruction set of the machine; rows are divided into chunks for threads.
 
 use super::Bounds;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-/// Values that one task works on. Sums are taken over whole chunks first, so they do not depend on the number of threads.
+/// Number of values per task. Sums are taken over whole chunks first, so they do not depend on the number of threads.
 const CHUNK: usize = 1 << 14;
 /// With fewer values than this, other threads would finish before they have begun.
 pub(super) const PARALLEL: usize = 1 << 17;
-/// Sums that run side by side: a few registers of them.
+/// Number of independent partial sums, a few registers.
 const LANES: usize = 32;
 
-/// The numbers of one row.
+/// The parameters of one row.
 #[derive(Clone, Copy)]
 struct Row {
     step: f32,
@@ -23,12 +23,12 @@ struct Row {
 }
 
 impl Row {
-    /// The rows of parameters `[1 to 3, rows]`.
+    /// All rows of parameters `[1 to 3, rows]`.
     fn all(parameters: &[f32], rows: usize, bounds: Bounds) -> Vec<Self> {
         let number = |place: usize, row: usize| parameters.get(place * rows + row).copied();
         let row = |row: usize| Self {
             step: parameters[row],
-            // Adding -0 changes no number at all; adding 0 would make -0 a 0.
+            // Adding -0 changes no value; adding 0 would turn -0 into 0.
             offset: number(1, row).unwrap_or(-0.0),
             zero: number(2, row).unwrap_or(0.0),
             low: bounds.low as f32,
@@ -47,10 +47,10 @@ impl Row {
         (value - self.offset) / self.step
     }
 
-    /// The level, counted from the zero point, of a value that was scaled and moved by the zero point.
+    /// The level, relative to the zero point, of a value that is scaled and shifted by the zero point.
     #[inline(always)]
     fn level(&self, moved: f32) -> f32 {
-        // Adding 0 makes a -0 of the rounding a 0.
+        // Adding 0 turns a rounded -0 into 0.
         moved.clamp(self.low, self.high).round_ties_even() + 0.0 - self.zero
     }
 }
@@ -68,7 +68,7 @@ impl WithSimd for Forward<'_> {
     fn with_simd<S: Simd>(self, _: S) {
         let Self { row, values, output } = self;
         if row.is_plain() {
-            // The same numbers by fewer operations.
+            // The same result with fewer operations.
             let row = Row { zero: 0.0, ..row };
             for (output, value) in output.iter_mut().zip(values) {
                 *output = row.level(value / row.step) * row.step;
@@ -81,7 +81,7 @@ impl WithSimd for Forward<'_> {
     }
 }
 
-/// Turns the gradients of outputs into those of values; gives the sums for the step size and for the offset.
+/// Turns gradients of outputs into gradients of values, and sums those of step size and offset.
 struct Backward<'a> {
     row: Row,
     values: &'a [f32],
@@ -89,7 +89,7 @@ struct Backward<'a> {
 }
 
 impl Backward<'_> {
-    /// Up to [`LANES`] values, each with sums of its own.
+    /// Up to [`LANES`] values, each with its own partial sums.
     #[inline(always)]
     fn lanes(row: Row, values: &[f32], gradients: &mut [f32], sums: &mut [[f32; LANES]; 2]) {
         let [by_step, by_offset] = sums;
@@ -122,7 +122,7 @@ impl WithSimd for Backward<'_> {
     }
 }
 
-/// What `work` gives for each chunk of each row, row by row. There are equally many chunks in all rows.
+/// The results of `work` for each chunk of each row, row by row. All rows have equally many chunks.
 fn by_chunks<T: Send>(
     rows: &[Row],
     values: &[f32],
@@ -141,7 +141,7 @@ fn by_chunks<T: Send>(
     chunks.into_par_iter().map(|(row, values, other)| work(row, values, other)).collect()
 }
 
-/// Writes the fake-quantized values. `parameters` are `[1 to 3, rows]`, one row after another.
+/// Writes the fake-quantized values. `parameters` are `[1 to 3, rows]`, row-major.
 pub(super) fn forward(values: &[f32], parameters: &[f32], count: usize, bounds: Bounds, output: &mut [f32]) {
     let rows = Row::all(parameters, parameters.len() / count, bounds);
     by_chunks(&rows, values, output, |row, values, output| {
@@ -149,7 +149,7 @@ pub(super) fn forward(values: &[f32], parameters: &[f32], count: usize, bounds: 
     });
 }
 
-/// Turns the gradients of outputs into those of values, and gives those of the parameters, `[count, rows]`.
+/// Turns gradients of outputs into gradients of values, and returns those of the parameters, `[count, rows]`.
 pub(super) fn backward(
     values: &[f32],
     parameters: &[f32],

@@ -1,4 +1,4 @@
-//! Fake quantization as one operation with a backward pass of its own.
+//! Fake quantization as one operation with its own backward pass.
 //!
 //! For values x of one row, with a step size s, an offset o and a zero point z, rounding half to even:
 //!
@@ -11,13 +11,12 @@
 //! do = G * sum(g where outside)
 //! ```
 //!
-//! The zero point is a constant. What is saved for the backward pass is x and the three numbers. Composed of burn's
-//! operations, the same takes a pass over memory for each of about ten operations forward and twenty backward, and keeps
-//! several tensors of the size of x.
+//! The zero point is a constant. The backward pass needs x and the three parameters. Composed of burn's operations, the
+//! same takes about ten passes over memory forward and twenty backward, and keeps several tensors of the size of x.
 //!
-//! Quantizers keep the composition as [`Kernel::Composed`]: this operation is tested against it. Outputs are the same to the
-//! last bit for all x and all finite parameters; gradients differ by rounding. Where x is infinite the composition's ds is
-//! 0 * inf; here it is finite, as above.
+//! Quantizers keep the composition as [`Kernel::Composed`]: this operation is tested against it. Outputs are
+//! bit-identical for all x and all finite parameters; gradients differ by rounding. Where x is infinite the
+//! composition's ds is 0 * inf; here it is finite, as above.
 
 #[cfg(feature = "cubecl")]
 mod cube;
@@ -35,19 +34,19 @@ use limpq_core::train::kernels::{CustomOp, HostTensor, OpBackend, Outputs, Saved
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What computes a quantizer.
+/// The implementation of a quantizer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kernel {
     /// One operation, forward and backward.
     #[default]
     Fused,
-    /// burn's operations one after the other: slower, the reference.
+    /// A composition of burn's operations: slower, the reference.
     Composed,
 }
 
-/// Fake-quantized values `[rows, elements]`. Parameters, each of shape `[rows]`, are the step size, then the offset, then the
-/// zero point; those at the end may be left out.
+/// Fake-quantized values `[rows, elements]`. Parameters, each of shape `[rows]`, are the step size, the offset and the
+/// zero point; trailing ones may be omitted.
 pub(super) fn fake_quantize<const N: usize>(
     values: Tensor<2>,
     parameters: [Tensor<1>; N],
@@ -59,14 +58,14 @@ pub(super) fn fake_quantize<const N: usize>(
     bounds.apply([values.into(), parameters.into()])
 }
 
-/// The operation, and the numbers that are the same for all values.
+/// The operation, with the constants that are the same for all values.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     /// The lowest level.
     pub low: f64,
     /// The highest level.
     pub high: f64,
-    /// What the gradients of parameters are multiplied by.
+    /// Factor of the gradients of parameters.
     pub gradient_scale: f64,
 }
 
@@ -134,8 +133,8 @@ impl CustomOp<2> for Bounds {
     }
 }
 
-/// Parameters one by one, each of shape `[rows, 1]`, for what has no kernel. There each operation goes over memory once, but nothing
-/// more is saved than a kernel saves.
+/// Separate parameters, each of shape `[rows, 1]`, for backends without a kernel. Each operation is one pass over
+/// memory, but nothing more is saved than by a kernel.
 struct Parameters {
     step: Tensor<2>,
     offset: Option<Tensor<2>>,
@@ -143,7 +142,7 @@ struct Parameters {
 }
 
 impl Parameters {
-    /// Of parameters `[1 to 3, rows]`.
+    /// From parameters `[1 to 3, rows]`.
     fn new(all: Tensor<2>) -> Self {
         let [count, rows] = all.dims();
         let of = |place| {
@@ -162,7 +161,7 @@ impl Parameters {
         moved / self.step.clone()
     }
 
-    /// Moved by the zero point.
+    /// Shifted by the zero point.
     fn moved(&self, scaled: Tensor<2>) -> Tensor<2> {
         match &self.zero {
             Some(zero) => scaled + zero.clone(),
@@ -170,9 +169,9 @@ impl Parameters {
         }
     }
 
-    /// Clipped, rounded and moved back: q - z.
+    /// Clipped, rounded and shifted back: q - z.
     fn levels(&self, moved: Tensor<2>, bounds: Bounds) -> Tensor<2> {
-        // Adding 0 makes a -0 of the rounding a 0.
+        // Adding 0 turns a rounded -0 into 0.
         let levels = moved.clamp(bounds.low, bounds.high).round().add_scalar(0.0);
         match &self.zero {
             Some(zero) => levels - zero.clone(),

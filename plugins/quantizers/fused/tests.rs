@@ -1,4 +1,4 @@
-//! The operation against its reference, the composition of burn's operations.
+//! Compares the operation with its reference, the composition of burn's operations.
 
 use super::{Bounds, Kernel, fake_quantize, loops};
 use crate::quantizers::{
@@ -22,7 +22,7 @@ fn pairs() -> Vec<[Box<dyn Quantizer>; 2]> {
     ]
 }
 
-/// Numbers of `rows` rows.
+/// Input with `rows` rows.
 #[derive(Clone)]
 struct Case {
     grid: Grid,
@@ -33,7 +33,7 @@ struct Case {
     dtype: DType,
 }
 
-/// What a quantizer makes of a case.
+/// The result of a quantizer for a case.
 struct Made {
     output: Vec<f64>,
     values: Vec<f64>,
@@ -41,7 +41,7 @@ struct Made {
 }
 
 impl Case {
-    /// Values of all sizes around the levels, with parameters as they start from them.
+    /// Random values around the levels, with initial parameters.
     fn random(random: &mut ChaCha8Rng, quantizer: &dyn Quantizer, grid: Grid, rows: usize, elements: usize) -> Self {
         let mut numbers = |count: usize| (0..count).map(|_| random.random_range(-1.0f32..1.0)).collect::<Vec<_>>();
         let mut case = Self {
@@ -53,7 +53,7 @@ impl Case {
             dtype: DType::F32,
         };
         let narrow: Vec<f32> = case.values.iter().map(|value| 0.7 * value).collect();
-        let start = quantizer.start(Role::Act, case.tensor(&narrow, &device()), grid);
+        let start = quantizer.init(Role::Act, case.tensor(&narrow, &device()), grid);
         case.parameters = start.into_iter().map(|numbers| numbers.into_data().try_to_vec().unwrap()).collect();
         case
     }
@@ -92,7 +92,7 @@ fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     tensor.cast(DType::F64).into_data().try_to_vec().unwrap()
 }
 
-/// The same bits; any two NaNs are alike.
+/// Checks that bits are equal; any two NaNs are equal.
 fn same(found: &[f64], wanted: &[f64], what: &str) {
     assert_eq!(found.len(), wanted.len(), "{what}");
     for (place, (f, w)) in found.iter().zip(wanted).enumerate() {
@@ -155,7 +155,7 @@ fn gradients_are_those_of_the_reference_but_for_rounding() {
     }
 }
 
-/// Ties, the ends of the grid and what lies next to them, and numbers that are none.
+/// Ties, the ends of the grid and their neighbours, infinities and NaN.
 fn edges(step: f32, grid: Grid) -> Vec<f32> {
     let (low, high) = (-grid.qn() as f32, grid.qp() as f32);
     let levels =
@@ -210,7 +210,7 @@ fn infinite_values_give_finite_gradients() {
     near(made.parameters[0].as_ref().unwrap()[0], -1.3 / 3f64.sqrt(), 1e-6, "the step size");
 }
 
-/// What backends without a kernel do, tried on doubles, which none has a kernel for.
+/// Tests the path of backends without a kernel on doubles, for which no backend has one.
 #[test]
 fn primitives_agree_with_the_reference_too() {
     let mut random = ChaCha8Rng::seed_from_u64(47);
@@ -281,7 +281,7 @@ fn gradients_that_others_read_too_are_left_alone() {
     let other = Tensor::<2>::zeros([1, 4], &device).require_grad();
     let weights = Tensor::<2>::from_floats([[1.0, 2.0, 3.0, 4.0]], &device);
     let step = Tensor::<1>::from_floats([1.0], &device);
-    // The sum hands the same gradient to both sides.
+    // The sum passes the same gradient to both operands.
     let sum = fake_quantize(values.clone(), [step], bounds) + other.clone();
     let gradients = (sum * weights).sum().backward();
     assert_eq!(host(other.grad(&gradients).unwrap()), [1.0, 2.0, 3.0, 4.0]);

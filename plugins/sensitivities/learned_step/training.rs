@@ -65,7 +65,7 @@ fn started(context: &SensitivityContext, joint: &Joint, uniform: &[Bits]) -> Res
         }
         ActivationInit::Quantized => {
             let batches = context.train.training_batches(STAGE, count, batch_size)?;
-            network.computing(context.recipe.arithmetic).start_quantized(&batches, uniform)
+            network.computing(context.recipe.arithmetic).init_quantized(&batches, uniform)
         }
     };
     context.with_gradients(&started)

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use limpq::watch::plots;
+use limpq::observers::plots;
 
 fuzz_target!(|bytes: &[u8]| {
     let home = tempfile::tempdir().expect("a folder");

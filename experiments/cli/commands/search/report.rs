@@ -1,4 +1,4 @@
-//! What a search found, for people: policy, budgets, the uniform policies next to it, and how far to trust it.
+//! The report of a search: policy, budgets, uniform policies, and how reliable the answer is.
 
 use super::Alternative;
 use crate::commands::table::{figure, gap as in_percent, table};
@@ -24,7 +24,8 @@ pub fn print(out: &mut dyn Write, search: &Search, instance: &Instance, found: &
     Ok(())
 }
 
-/// Bits, costs and loss of each layer. A cost that is a peak has no column: what a layer adds depends on the moment.
+/// Prints bits, costs and loss of each layer. A peak cost has no column, because a layer's contribution depends on the
+/// step.
 fn policy(out: &mut dyn Write, search: &Search, tables: &[CostTable], found: &Found) -> anyhow::Result<()> {
     let first = |&(place, table): &(usize, &CostTable)| tables[..place].iter().all(|other| other.name != table.name);
     let costs = tables.iter().enumerate().filter(|(_, table)| table.adds_up()).filter(first);
@@ -53,7 +54,7 @@ fn policy(out: &mut dyn Write, search: &Search, tables: &[CostTable], found: &Fo
 
 fn loss(search: &Search, bits: &LayerBits) -> f64 {
     let indicators = &search.indicators.layers[&bits.layer];
-    // A layer held at bits without an indicator adds nothing to the objective.
+    // A layer fixed at bits without an indicator does not contribute to the objective.
     let value = |values: &std::collections::BTreeMap<BitWidth, f64>, bits| values.get(&bits).copied().unwrap_or(0.0);
     value(&indicators.act, bits.act_bits) + search.alpha * value(&indicators.weight, bits.weight_bits)
 }
@@ -84,7 +85,7 @@ fn budgets(out: &mut dyn Write, found: &Found) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What each layer may have, what is shared, and the limits: the problem before it is solved.
+/// Prints the problem before it is solved: allowed bits per layer, shared bits, limits.
 pub fn constraints(out: &mut dyn Write, search: &Search) -> anyhow::Result<()> {
     let instance = search.instance()?;
     let list = |bits: &[BitWidth]| bits.iter().map(BitWidth::to_string).collect::<Vec<_>>().join(",");
@@ -109,8 +110,8 @@ pub fn constraints(out: &mut dyn Write, search: &Search) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Uniform policies next to the answer: same bits for weights and activations, those that a budget is named after, and the
-/// best one that keeps the budgets.
+/// Prints uniform policies next to the answer: those with equal bits for weights and activations, those that a budget
+/// is named after, and the best one within the budgets.
 fn uniforms(out: &mut dyn Write, search: &Search, found: &Found) -> anyhow::Result<()> {
     let best = search.best_uniform()?.map(|uniform| uniform.bits);
     let asked: Vec<Precision> = search.constraints.budgets.iter().flat_map(|b| b.text.precisions()).collect();
@@ -128,7 +129,8 @@ fn uniforms(out: &mut dyn Write, search: &Search, found: &Found) -> anyhow::Resu
     Ok(())
 }
 
-/// Rules, also that on rising indicators, forbid bits in some layers, so a uniform policy may keep the budgets and even lose less.
+/// Rules, including the one on rising indicators, forbid bits in some layers, so a uniform policy may be within the
+/// budgets and even have a lower loss.
 fn verdict(search: &Search, uniform: &Uniform, best: Option<Precision>) -> String {
     match (uniform.fits, uniform.closed) {
         (false, _) => "no".to_owned(),
@@ -141,7 +143,7 @@ fn verdict(search: &Search, uniform: &Uniform, best: Option<Precision>) -> Strin
     }
 }
 
-/// The best policies and where they differ from the best one.
+/// Prints the best policies and where they differ from the best one.
 pub fn alternatives(out: &mut dyn Write, best: &Found, list: &[Alternative], asked: usize) -> anyhow::Result<()> {
     const SHOWN: usize = 4;
     let used: Vec<String> = best.budgets.iter().map(|b| format!(">{} ({})", b.name, b.unit)).collect();

@@ -1,14 +1,14 @@
-//! The table of a study: mean and standard deviation over seeds for each entrant.
+//! The table of a study: mean and standard deviation over seeds for each variant.
 
 use super::super::{
     files::{self, csv},
     table::{figure, table},
 };
-use limpq_core::run::{Entrant, Summary};
+use limpq_core::run::{NetworkResult, Summary};
 use serde::Serialize;
 use std::{io::Write, path::Path};
 
-/// What a file holds.
+/// The format of a file.
 #[derive(Clone, Copy, Debug)]
 pub enum Form {
     Json,
@@ -34,7 +34,7 @@ impl Form {
 /// A whole study.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// What it is called.
+    /// Name of the study.
     pub study: String,
     /// Its runs.
     pub cells: Vec<Cell>,
@@ -43,24 +43,24 @@ pub struct Report {
 /// One run.
 #[derive(Debug, Serialize)]
 pub struct Cell {
-    pub entrant: String,
+    pub variant: String,
     pub seed: u64,
     /// Why there is no result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_out: Option<String>,
-    /// What the run ends with.
+    /// The result of the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
 }
 
 impl Cell {
-    pub fn new(entrant: &str, seed: u64, result: Result<Summary, String>) -> Self {
+    pub fn new(variant: &str, seed: u64, result: Result<Summary, String>) -> Self {
         let (summary, left_out) = result.map_or_else(|reason| (None, Some(reason)), |summary| (Some(summary), None));
-        Self { entrant: entrant.to_owned(), seed, left_out, summary }
+        Self { variant: variant.to_owned(), seed, left_out, summary }
     }
 }
 
-/// Mean and standard deviation of a sample; no deviation of fewer than two.
+/// Mean and standard deviation of a sample; with fewer than two values there is no deviation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Spread {
     mean: f64,
@@ -75,7 +75,7 @@ impl Spread {
         Some(Self { mean, deviation: (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt()) })
     }
 
-    /// With so many decimals.
+    /// Formatted with this many decimals.
     fn shown(self, decimals: usize) -> String {
         match self.deviation {
             Some(deviation) => format!("{:.decimals$} ± {deviation:.decimals$}", self.mean),
@@ -84,24 +84,23 @@ impl Spread {
     }
 }
 
-/// A column: what it is called, how many decimals are shown (`None`: five digits), and its number of a run. Percentages are
-/// numbers of percent.
+/// A column: heading, number of decimals (`None`: five digits), and its value for a run.
 type Column<'a> = (String, Option<usize>, Box<dyn Fn(&Summary) -> Option<f64> + 'a>);
 
-fn full(summary: &Summary) -> Option<&Entrant> {
-    summary.entrants.first()
+fn full(summary: &Summary) -> Option<&NetworkResult> {
+    summary.networks.first()
 }
 
-fn found(summary: &Summary) -> Option<&Entrant> {
-    summary.entrants.get(1)
+fn found(summary: &Summary) -> Option<&NetworkResult> {
+    summary.networks.get(1)
 }
 
-fn uniform(summary: &Summary) -> Option<&Entrant> {
-    summary.entrants.iter().find(|entrant| entrant.name.starts_with("uniform"))
+fn uniform(summary: &Summary) -> Option<&NetworkResult> {
+    summary.networks.iter().find(|network| network.name.starts_with("uniform"))
 }
 
-fn percent(entrant: Option<&Entrant>) -> Option<f64> {
-    Some(100.0 * entrant?.score.accuracy)
+fn percent(network: Option<&NetworkResult>) -> Option<f64> {
+    Some(100.0 * network?.score.accuracy)
 }
 
 impl Report {
@@ -109,17 +108,17 @@ impl Report {
         self.cells.iter().filter_map(|cell| cell.summary.as_ref())
     }
 
-    /// Names of the entrants with a result, in order.
-    fn entrants(&self) -> Vec<&str> {
+    /// Names of the variants with a result, in order.
+    fn variants(&self) -> Vec<&str> {
         let mut names: Vec<&str> =
-            self.cells.iter().filter(|cell| cell.summary.is_some()).map(|cell| cell.entrant.as_str()).collect();
+            self.cells.iter().filter(|cell| cell.summary.is_some()).map(|cell| cell.variant.as_str()).collect();
         names.sort_unstable();
         names.dedup();
         names
     }
 
-    fn of<'a>(&'a self, entrant: &'a str) -> impl Iterator<Item = &'a Summary> {
-        self.cells.iter().filter(move |cell| cell.entrant == entrant).filter_map(|cell| cell.summary.as_ref())
+    fn of<'a>(&'a self, variant: &'a str) -> impl Iterator<Item = &'a Summary> {
+        self.cells.iter().filter(move |cell| cell.variant == variant).filter_map(|cell| cell.summary.as_ref())
     }
 
     fn columns(&self) -> Vec<Column<'static>> {
@@ -127,7 +126,7 @@ impl Report {
             ("full precision, %".into(), Some(2), Box::new(|s| percent(full(s)))),
             ("found, %".into(), Some(2), Box::new(|s| percent(found(s)))),
             ("uniform, %".into(), Some(2), Box::new(|s| percent(uniform(s)))),
-            // Of the same seed: what seeds have in common does not blur it.
+            // The difference is taken per seed, so that variation between seeds cancels.
             ("found - uniform".into(), Some(2), Box::new(|s| Some(percent(found(s))? - percent(uniform(s))?))),
             ("loss".into(), Some(4), Box::new(|s| Some(found(s)?.score.loss))),
         ];
@@ -148,13 +147,13 @@ impl Report {
     fn markdown(&self) -> String {
         let columns = self.columns();
         let headings: Vec<String> = columns.iter().map(|(name, ..)| format!(">{name}")).collect();
-        let mut head = vec!["entrant", ">seeds"];
+        let mut head = vec!["variant", ">seeds"];
         head.extend(headings.iter().map(String::as_str));
         let mut rows = table(&head);
-        for entrant in self.entrants() {
-            let mut row = vec![entrant.to_owned(), self.of(entrant).count().to_string()];
+        for variant in self.variants() {
+            let mut row = vec![variant.to_owned(), self.of(variant).count().to_string()];
             for (_, decimals, number) in &columns {
-                let numbers: Vec<f64> = self.of(entrant).filter_map(number).collect();
+                let numbers: Vec<f64> = self.of(variant).filter_map(number).collect();
                 row.push(match (Spread::of(&numbers), decimals) {
                     (None, _) => "-".to_owned(),
                     (Some(spread), Some(decimals)) => spread.shown(*decimals),
@@ -169,7 +168,7 @@ impl Report {
     fn notes(&self) -> String {
         let mut notes = String::new();
         if let Some(summary) = self.summaries().next() {
-            let images = full(summary).map_or(0, |entrant| entrant.score.images);
+            let images = full(summary).map_or(0, |network| network.score.images);
             notes += &format!(
                 "Mean ± standard deviation over seeds, {images} test images, accounting {}.\n",
                 summary.accounting
@@ -177,13 +176,13 @@ impl Report {
         }
         for cell in &self.cells {
             if let Some(reason) = &cell.left_out {
-                notes += &format!("left out: {}, seed {}: {reason}\n", cell.entrant, cell.seed);
+                notes += &format!("left out: {}, seed {}: {reason}\n", cell.variant, cell.seed);
             }
         }
         notes
     }
 
-    /// The table, and what is missing in it.
+    /// Prints the table, and what is missing in it.
     pub fn print(&self, out: &mut dyn Write) -> anyhow::Result<()> {
         if self.summaries().next().is_some() {
             writeln!(out, "{}\n", self.markdown())?;
@@ -191,7 +190,7 @@ impl Report {
         Ok(write!(out, "{}", self.notes())?)
     }
 
-    /// One file.
+    /// Writes one file.
     pub fn write(&self, path: &Path, form: Form) -> anyhow::Result<()> {
         match form {
             Form::Json => files::write_json(path, self)?,
@@ -205,12 +204,12 @@ impl Report {
 
     fn csv(&self) -> anyhow::Result<String> {
         let columns = self.columns();
-        let mut head = vec!["entrant".to_owned(), "seeds".to_owned()];
+        let mut head = vec!["variant".to_owned(), "seeds".to_owned()];
         head.extend(columns.iter().flat_map(|(name, ..)| [format!("{name} mean"), format!("{name} deviation")]));
-        let rows = self.entrants().into_iter().map(|entrant| {
-            let mut row = vec![entrant.to_owned(), self.of(entrant).count().to_string()];
+        let rows = self.variants().into_iter().map(|variant| {
+            let mut row = vec![variant.to_owned(), self.of(variant).count().to_string()];
             for (_, _, number) in &columns {
-                let spread = Spread::of(&self.of(entrant).filter_map(number).collect::<Vec<_>>());
+                let spread = Spread::of(&self.of(variant).filter_map(number).collect::<Vec<_>>());
                 let text = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
                 row.extend([text(spread.map(|s| s.mean)), text(spread.and_then(|s| s.deviation))]);
             }
