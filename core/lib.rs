@@ -11,6 +11,7 @@ pub mod device;
 pub mod escape;
 pub mod graph;
 pub mod input;
+pub mod onnx;
 pub mod ops;
 pub mod options;
 pub mod pickle;

@@ -18,8 +18,9 @@ impl Builder {
     pub fn new(model: &str, input: Shape, classes: usize) -> (Self, NodeId) {
         let op = Op::new(Input {});
         let node = Node { name: String::new(), op, inputs: vec![], shape: input, fixed: None };
-        let aliases = BTreeMap::new();
-        let graph = Graph { model: model.to_owned(), options: None, input, classes, nodes: vec![node], aliases };
+        let (aliases, remarks) = (BTreeMap::new(), vec![]);
+        let nodes = vec![node];
+        let graph = Graph { model: model.to_owned(), options: None, input, classes, nodes, aliases, remarks };
         let error = (classes == 0).then_some(GraphError::Zero { what: "classes" });
         (Self { graph, names: HashSet::new(), error }, 0)
     }

@@ -1,6 +1,6 @@
 //! What can be wrong with the description of a network.
 
-use crate::{ops::OpError, registry::RegistryError};
+use crate::{onnx::OnnxError, ops::OpError, registry::RegistryError};
 
 /// Why a network could not be described.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +41,21 @@ pub enum GraphError {
     ShapeText {
         /// What was given.
         text: String,
+    },
+    /// The file that describes the network cannot be read as one.
+    #[error(transparent)]
+    Onnx(#[from] Box<OnnxError>),
+    /// The network is for other images or classes than asked for.
+    #[error("{what} is {found}, not {asked}{hint}")]
+    Contradiction {
+        /// What differs.
+        what: &'static str,
+        /// What the network has.
+        found: String,
+        /// What was asked for.
+        asked: String,
+        /// What to do.
+        hint: String,
     },
     /// The list of fixed layers is wrong.
     #[error("option fixed: {0}")]

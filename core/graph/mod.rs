@@ -70,6 +70,9 @@ pub struct Graph {
     /// Names of layers in files of other programs, with their names here.
     #[serde(skip)]
     pub aliases: BTreeMap<String, String>,
+    /// What whoever uses the network should know of how it was made, each in a sentence.
+    #[serde(skip)]
+    pub remarks: Vec<String>,
 }
 
 impl Graph {

@@ -44,6 +44,30 @@ pub trait Model: Send + Sync {
     fn weights_remark(&self) -> Option<String> {
         None
     }
+
+    /// The images that the network itself says it is for, if it does: those of a network that was read from a file.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    fn own_input(&self) -> Result<Option<Shape>, GraphError> {
+        Ok(None)
+    }
+
+    /// The number of classes that the network itself says it is for, if it does.
+    ///
+    /// # Errors
+    /// As [`Self::graph`].
+    fn own_classes(&self, _input: Shape) -> Result<Option<usize>, GraphError> {
+        Ok(None)
+    }
+
+    /// Adds what belongs on the record of the network beside its options, such as the hash of a file that it is read from.
+    ///
+    /// # Errors
+    /// A file that cannot be read, with the option that names it.
+    fn on_record(&self, _options: &mut toml::Table) -> Result<(), OptionsError> {
+        Ok(())
+    }
 }
 
 /// The option that every model has besides its own: the layers that are excluded from the search.
@@ -90,6 +114,11 @@ pub fn model(name: &str, options: &toml::Table) -> Result<Box<dyn Model>, Regist
 pub fn resolved(name: &str, options: &toml::Table) -> Result<toml::Table, RegistryError> {
     let (own, fixed) = divided(name, options)?;
     let mut all = registry::resolve::<dyn Model>(name, &own)?;
+    registry::build::<dyn Model>(name, &own)?.on_record(&mut all).map_err(|error| RegistryError::Options {
+        kind: "model",
+        name: name.to_owned(),
+        error,
+    })?;
     if let Some(rules) = fixed {
         all.insert(FIXED.to_owned(), toml::Value::try_from(rules).expect("a list of texts"));
     }

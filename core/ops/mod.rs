@@ -62,6 +62,7 @@ pub use flatten::Flatten;
 pub use gelu::Gelu;
 pub use global_avg_pool::GlobalAvgPool;
 pub use hard_sigmoid::HardSigmoid;
+pub use hard_swish::HardSwish;
 pub use input::Input;
 pub use layer_norm::LayerNorm;
 pub use leaky_relu::LeakyRelu;

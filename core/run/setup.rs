@@ -59,6 +59,7 @@ impl<'a> Setup<'a> {
         let (name, options) = (&config.model.name, &config.model.options);
         let model = graph::model(name, options)?;
         let graph = graph::described(name, options, data.shape, data.classes)?;
+        graph.remarks.iter().for_each(|remark| progress.remark(remark));
         let quantizer: Arc<dyn Quantizer> = config.quantizer.build::<dyn Quantizer>()?.into();
         let budgets = config.budgets()?;
         let solver = config.solver.build::<dyn Solver>()?;

@@ -6,7 +6,6 @@ pub mod artifact;
 mod entry;
 #[cfg(feature = "train")]
 mod folder;
-#[cfg(feature = "train")]
 pub mod hash;
 #[cfg(feature = "train")]
 mod layout;

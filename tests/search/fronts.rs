@@ -5,8 +5,8 @@ use limpq_core::graph::Graph;
 use limpq_core::registry::build;
 use limpq_core::search::{
     Accounting, Answer, Budget, BudgetText, Candidates, Constraints, CostModel, Deadline, FrontError, Indicators,
-    Instance, NamedSolver, Problem, RisingIndicators, Rules, Search, SearchError, Solver, SolverError, Status, Steps, Top,
-    noisy, upper_ends,
+    Instance, NamedSolver, Problem, RisingIndicators, Rules, Search, SearchError, Solver, SolverError, Status, Steps,
+    Top, noisy, upper_ends,
 };
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};

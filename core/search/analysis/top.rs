@@ -62,7 +62,13 @@ impl Search<'_> {
     ///
     /// # Errors
     /// A solver that fails.
-    pub fn top(&self, instance: &Instance, best: Solved, solver: NamedSolver, count: usize) -> Result<Top, SearchError> {
+    pub fn top(
+        &self,
+        instance: &Instance,
+        best: Solved,
+        solver: NamedSolver,
+        count: usize,
+    ) -> Result<Top, SearchError> {
         let problem = &instance.problem;
         let mut sure = best.proof.status == Status::Optimal;
         let mut open = BinaryHeap::from([Part { solved: best, fixed: 0, forbidden: vec![] }]);

@@ -21,7 +21,7 @@ pub(super) struct Entry {
     pub shape: Vec<usize>,
     /// Its data type; the error says what it is instead, after "the tensor".
     pub numbers: Result<Numbers, String>,
-    bytes: Box<dyn Fn(u64) -> io::Result<Vec<u8>>>,
+    pub bytes: Box<dyn Fn(u64) -> io::Result<Vec<u8>>>,
 }
 
 /// Data types of weights.
@@ -123,7 +123,7 @@ pub(super) fn open(path: &Path, shown: &str) -> Result<BTreeMap<String, Entry>, 
     let entries = read(path).map_err(|fault| match fault {
         Fault::Io(error) => WeightsError::Read { path: shown.to_owned(), error },
         Fault::Foreign => wrong(
-            "it is neither a PyTorch checkpoint (torch.save) nor safetensors; \
+            "it is neither a PyTorch checkpoint (torch.save) nor safetensors nor ONNX; \
              if it came from the network, see whether it is an error page or a pointer of Git LFS"
                 .to_owned(),
         ),

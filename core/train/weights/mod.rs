@@ -1,4 +1,4 @@
-//! Weights from elsewhere: a PyTorch checkpoint or a safetensors file, accepted only if it fits the network name by
+//! Weights from elsewhere: a PyTorch checkpoint, an ONNX file or a safetensors file, accepted only if they fit the network name by
 //! name.
 //!
 //! Wrappers of frameworks around a state dict are removed: the dictionary of a checkpoint (`{"state_dict": ...}` and
@@ -8,6 +8,7 @@
 
 mod file;
 mod names;
+mod onnx;
 mod torch;
 
 use super::{
@@ -39,7 +40,7 @@ pub struct Weights {
 pub struct Loaded {
     /// The network's tensors.
     pub state: State,
-    /// SHA-256 of the file, in hexadecimal digits.
+    /// SHA-256 of the file, in hexadecimal digits; of an ONNX file with external data, of the digests of all its files.
     pub sha256: String,
 }
 
@@ -64,6 +65,9 @@ pub enum WeightsError {
         /// What was found, and what to do if that is known.
         why: String,
     },
+    /// An ONNX file that cannot be read as a network.
+    #[error(transparent)]
+    Onnx(#[from] Box<crate::onnx::OnnxError>),
     /// More than one state dict.
     #[error("{path} holds several state dicts ({}); choose one: [weights] key = \"{}\"", keys.join(", "), keys[0])]
     Several {
@@ -119,8 +123,11 @@ impl Weights {
     /// anything but finite floating-point numbers. Every fault is listed by name.
     pub fn load(&self, graph: &Graph, seed: u64) -> Result<Loaded, WeightsError> {
         let path = self.path.display().to_string();
-        let sha256 = hash::of_file(&self.path).map_err(|error| WeightsError::Read { path: path.clone(), error })?;
-        let entries = file::open(&self.path, &path)?;
+        let read = |error| WeightsError::Read { path: path.clone(), error };
+        let (entries, sha256) = match onnx::is_onnx(&self.path).map_err(read)? {
+            true => onnx::open(&self.path, graph)?,
+            false => (file::open(&self.path, &path)?, hash::of_file(&self.path).map_err(read)?),
+        };
         let shapes: names::Shapes = entries.iter().map(|(name, entry)| (name.clone(), entry.shape.clone())).collect();
         let mut state = BTreeMap::new();
         let mut wanted = State::shapes(graph);

@@ -39,6 +39,8 @@ pub(super) fn plain(path: &str, all: &Shapes, wanted: &Shapes, key: Option<&str>
             let hint = hint(all, wanted, &[]);
             Err(WeightsError::Key { path: path.to_owned(), key: key.to_owned(), there, hint })
         }
+        // A network whose own names begin as if something was around them, such as one that is a part called "model".
+        None if !wanted.is_empty() && wanted.keys().all(|name| all.contains_key(name)) => Ok(uncounted(all)),
         None => {
             let keys: Vec<&str> = KEYS.into_iter().filter(|key| under(key)).collect();
             if keys.len() > 1 {
@@ -55,14 +57,22 @@ fn under_key(all: &Shapes, key: Option<&str>) -> Plain {
         Some(key) => Some((below(name, key)?.to_owned(), name.clone())),
         None => Some((name.clone(), name.clone())),
     });
-    let mut names: Plain =
-        inside.filter(|(name, _)| !COUNTERS.contains(&name.rsplit('.').next().unwrap_or(name))).collect();
+    let mut names: Plain = inside.filter(|(name, _)| !is_counter(name)).collect();
     while let Some(prefix) =
         PREFIXES.iter().find(|prefix| !names.is_empty() && names.keys().all(|name| name.starts_with(**prefix)))
     {
         names = names.into_iter().map(|(name, full)| (name[prefix.len()..].to_owned(), full)).collect();
     }
     names
+}
+
+/// All names as they are, without counters.
+fn uncounted(all: &Shapes) -> Plain {
+    all.keys().filter(|name| !is_counter(name)).map(|name| (name.clone(), name.clone())).collect()
+}
+
+fn is_counter(name: &str) -> bool {
+    COUNTERS.contains(&name.rsplit('.').next().unwrap_or(name))
 }
 
 /// The rest of a name below a key.

@@ -13,16 +13,16 @@ const MOST_CLASSES: u64 = 1 << 24;
 /// Shape of the images and number of classes.
 #[derive(Debug, clap::Args)]
 pub struct Network {
-    /// Shape of one image: channels, height and width [default: from the indicators' file, else 3x224x224]
+    /// Shape of one image: channels, height and width [default: from the indicators' or ONNX file, else 3x224x224]
     #[arg(long, value_name = "CxHxW", value_parser = image)]
     pub input: Option<Shape>,
-    /// Number of classes [default: from the indicators' file, else 1000]
+    /// Number of classes [default: from the indicators' or ONNX file, else 1000]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=MOST_CLASSES))]
     pub classes: Option<u64>,
 }
 
 /// ImageNet's.
-const CLASSES: u64 = 1000;
+const CLASSES: usize = 1000;
 
 /// Input shape of ImageNet networks.
 fn imagenet() -> Shape {
@@ -30,17 +30,39 @@ fn imagenet() -> Shape {
 }
 
 impl Network {
-    /// The graph of a registered model.
+    /// The graph of a registered model, or of an ONNX file.
     ///
     /// # Errors
     /// An unknown model or option, or an input that does not fit.
     pub fn graph(&self, model: &str, options: &toml::Table) -> anyhow::Result<Graph> {
-        let (input, classes) = (self.input.unwrap_or_else(imagenet), usize::try_from(self.classes.unwrap_or(CLASSES))?);
-        match graph::described(model, options, input, classes) {
+        let (name, mut all) = named(model);
+        all.extend(options.clone());
+        let own = graph::model(name, &all)?;
+        let input = match self.input {
+            Some(input) => input,
+            None => own.own_input()?.unwrap_or_else(imagenet),
+        };
+        let classes = match self.classes {
+            Some(classes) => usize::try_from(classes)?,
+            None => own.own_classes(input)?.unwrap_or(CLASSES),
+        };
+        match graph::described(name, &all, input, classes) {
             Err(DescribedError::Graph(error @ GraphError::Operator { .. })) => {
                 Err(anyhow::Error::new(error).context(format!("{model} cannot be built for {input} images")))
             }
             other => Ok(other?),
+        }
+    }
+}
+
+/// A model by name, or by the path of an ONNX file: `net.onnx` is the model `onnx` with that path.
+pub fn named(model: &str) -> (&str, toml::Table) {
+    let mut options = toml::Table::new();
+    match model.ends_with(".onnx") {
+        false => (model, options),
+        true => {
+            options.insert("path".to_owned(), model.into());
+            ("onnx", options)
         }
     }
 }

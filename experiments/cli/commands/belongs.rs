@@ -1,6 +1,6 @@
 //! The network that indicators and policies belong to, from their file, from the command line, or by assumption.
 
-use super::Network;
+use super::{Network, named};
 use anyhow::Context;
 use limpq_core::escape::Escaped;
 use limpq_core::graph::{self, Graph};
@@ -44,10 +44,12 @@ impl Network {
         let model = model.or(recorded.model).with_context(|| {
             format!("{file} does not say which model it belongs to; give --model (see `limpq list model`)")
         })?;
+        let (model, path) = named(model);
         // The record is about another model; the file's reader refuses it.
         let network = recorded.network.filter(|_| recorded.model == Some(model));
         let mut options = network.and_then(|network| network.options.clone()).unwrap_or_default();
         let known = options.clone();
+        let set: toml::Table = path.into_iter().chain(set.clone()).collect();
         options.extend(set.clone());
         let shaped = Self {
             input: self.input.or(network.map(|network| network.input)),
@@ -55,14 +57,16 @@ impl Network {
         };
         let graph = shaped.graph(model, &options)?;
         let mut assumed = vec![];
-        if shaped.input.is_none() {
+        let own = graph::model(model, &options)?;
+        if shaped.input.is_none() && own.own_input()?.is_none() {
             assumed.push(format!("input {}", graph.input));
         }
-        if shaped.classes.is_none() {
+        if shaped.classes.is_none() && own.own_classes(graph.input)?.is_none() {
             assumed.push(format!("{} classes", graph.classes));
         }
         let resolved = graph::resolved(model, &options)?;
-        let defaults = resolved.iter().filter(|(key, _)| !known.contains_key(*key) && !set.contains_key(*key));
+        let told = |key: &String| known.contains_key(key) || set.contains_key(key) || key == "sha256";
+        let defaults = resolved.iter().filter(|(key, _)| !told(key));
         assumed.extend(defaults.map(|(key, value)| format!("model.{key} = {value}")));
         Ok((graph, assumed))
     }

@@ -63,6 +63,9 @@ impl Check {
         }
         let (all, searched) = (graph.layers().len(), graph.searchable().len());
         writeln!(out, "# network: {all} layers, bits are searched for {searched} of them")?;
+        for remark in &graph.remarks {
+            writeln!(out, "# note: {remark}")?;
+        }
         if let Some(weights) = &setup.weights {
             writeln!(out, "# weights: {} tensors fit, SHA-256 of the file {}", weights.state.0.len(), weights.sha256)?;
             if let Some(remark) = setup.model.weights_remark() {

@@ -28,7 +28,7 @@ mod sweep_alpha;
 mod table;
 mod unread;
 
-pub use arguments::{Network, Settings, accounting, rising_indicators};
+pub use arguments::{Network, Settings, accounting, named, rising_indicators};
 #[cfg(feature = "train")]
 pub use check::Check;
 pub use compare::Compare;

@@ -19,7 +19,7 @@ const FULL: &str = "w32a32";
 /// Arguments of `limpq profile`.
 #[derive(Debug, clap::Args)]
 pub struct Profile {
-    /// Name of the model (see `limpq list model`)
+    /// Name of the model (see `limpq list model`), or the path of an ONNX file
     model: String,
     #[command(flatten)]
     network: Network,
@@ -42,6 +42,8 @@ struct Report {
     accounting: Accounting,
     layers: Vec<Row>,
     totals: Totals,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    remarks: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -120,6 +122,7 @@ impl Profile {
             costs: self.costs(graph)?,
         };
         Ok(Report {
+            remarks: graph.remarks.clone(),
             model: graph.model.clone(),
             input: graph.input,
             classes: graph.classes,
@@ -173,6 +176,9 @@ impl Report {
         rows.add_row(["other parameters (batch-norm), not quantized", &totals.batch_norm_numbers.to_string()]);
         rows.add_row(["step sizes, one per tensor", &totals.step_sizes.to_string()]);
         writeln!(out, "{rows}\n")?;
+        for remark in &self.remarks {
+            writeln!(out, "note: {remark}\n")?;
+        }
         if totals.costs.is_empty() {
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! The input of a search, which several commands take from the command line: indicators, network, constraints, solver.
 
-use super::{Network, Settings, accounting, belongs::assumption, rising_indicators};
+use super::{Network, Settings, accounting, belongs::assumption, named, rising_indicators};
 use anyhow::Context;
 use limpq_core::graph::{Graph, Model};
 use limpq_core::registry;
@@ -17,7 +17,8 @@ pub struct Question {
     /// Importance indicators: this program's JSON or LIMPQ's pickle
     #[arg(long, value_name = "FILE")]
     indicators: PathBuf,
-    /// Name of the model that they belong to (see `limpq list model`) [default: from the file; LIMPQ's pickle has none]
+    /// Name of the model that they belong to (see `limpq list model`), or the path of an ONNX file
+    /// [default: from the file; LIMPQ's pickle has none]
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
     #[command(flatten)]
@@ -105,7 +106,7 @@ impl Question {
         let costs = Settings::from(settings.take("cost")?);
         settings.finish(&["model", "solver", "cost.NAME"])?;
         if let Some(name) = &self.model {
-            registry::find::<dyn Model>(name)?;
+            registry::find::<dyn Model>(named(name).0)?;
         }
         let indicators = Indicators::read(&self.indicators)?;
         let file = self.indicators.display().to_string();
