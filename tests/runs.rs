@@ -359,3 +359,30 @@ fn a_stage_of_a_plugin_runs_when_its_section_is_there_and_is_kept_like_any_other
     let error = wrong("stages.layer_table={bits=3}");
     assert!(error.contains("stages.layer_table") && error.contains("unknown field `bits`"), "{error}");
 }
+
+#[test]
+fn activations_are_calibrated_on_as_many_batches_as_the_recipe_says() {
+    let home = tempfile::tempdir().unwrap();
+    let brief = ["sensitivity.name=random", "pretrain.epochs=0", "finetune.epochs=0", "finetune.batch_size=32"];
+    let calibrated = |batches: &str| {
+        let folder = home.path().join(batches);
+        let set = format!("finetune.calibration_batches={batches}");
+        go(&tiny(&[&brief[..], &[&set]].concat()), &folder);
+        let bytes = std::fs::read(folder.join("finetuned.safetensors")).unwrap();
+        State::from_bytes(&bytes, "finetuned.safetensors").unwrap()
+    };
+    // More batches than there are: each image once.
+    let [one, two, all] = ["1", "2", "1000000"].map(calibrated);
+    let differing = |a: &State, b: &State| {
+        let names = a.0.iter().filter(|(name, array)| b.0[*name].values != array.values);
+        names.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+    };
+    for (a, b) in [(&one, &two), (&two, &all)] {
+        let differing = differing(a, b);
+        assert!(differing.len() > 3, "{differing:?}");
+        assert!(differing.iter().all(|name| name.contains(".act_quantizer.")), "only activations: {differing:?}");
+    }
+    let none = ["finetune.calibration_batches=0".to_owned()];
+    let error = Config::parse("tiny.toml", TINY, &none).unwrap_err().to_string();
+    assert!(error.contains("finetune.calibration_batches"), "{error}");
+}

@@ -182,6 +182,24 @@ impl<'a> TrainContext<'a> {
         Ok(first.transpose()?.unwrap_or_default().on(self.data.shape, self.device).0)
     }
 
+    /// The training batches that initialise activation parameters: those of [`Recipe::calibration_batches`], or as many
+    /// as there are. The first is [`Self::first_batch`].
+    ///
+    /// # Errors
+    /// As [`Self::first_batch`].
+    pub fn calibration_batches(&self, recipe: &Recipe) -> Result<Vec<Tensor<4>>, TrainError> {
+        let mut order: Vec<usize> = (0..self.data.train.len()).collect();
+        order.shuffle(&mut self.random("calibrate"));
+        let batches = self.loader(&self.data.train, Pick::plain(&order), recipe.batch_size).filled();
+        let batches = batches.take(recipe.calibration_batches.get());
+        let tensors = batches.map(|batch| Ok(batch?.on(self.data.shape, self.device).0));
+        let tensors = tensors.collect::<Result<Vec<_>, TrainError>>()?;
+        match tensors.is_empty() {
+            true => Ok(vec![self.first_batch(recipe.batch_size)?]),
+            false => Ok(tensors),
+        }
+    }
+
     /// The first batches that a stage trains on: `count`, or as many as its first epoch has.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use super::StepSizeRate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroUsize;
 
 /// The optimizer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -92,6 +93,9 @@ pub struct Recipe {
     /// Weight decay of weights, and of quantization parameters if the quantizer asks for it; none for biases and
     /// batch-norm.
     pub weight_decay: f64,
+    /// Number of training batches from which the quantization parameters of activations are initialised; the quantizer
+    /// combines what each gives. `learned_step` has options of its own.
+    pub calibration_batches: NonZeroUsize,
     /// Fraction of the target that is spread evenly over all classes.
     pub label_smoothing: f64,
     /// Elements of gradients are clipped to this magnitude; 0 is off.
@@ -132,6 +136,7 @@ impl Default for Recipe {
             beta2: 0.999,
             epsilon: 1e-8,
             weight_decay: 2.5e-5,
+            calibration_batches: NonZeroUsize::MIN,
             label_smoothing: 0.1,
             clip_value: 0.0,
             clip_norm: 0.0,

@@ -37,12 +37,12 @@ pub struct SensitivityContext<'a> {
 
 impl SensitivityContext<'_> {
     /// The pre-trained network with initial quantization parameters for these bit-widths at each searchable tensor,
-    /// from the weights and one calibration batch. For measurements; without gradients.
+    /// from the weights and the calibration batches. For measurements; without gradients.
     ///
     /// # Errors
     /// When the pre-trained parameters do not fit or a sample cannot be read.
     pub fn calibrated(&self, bits: impl IntoIterator<Item = BitWidth>) -> Result<Network, TrainError> {
-        Ok(self.uncalibrated(bits)?.calibrate(self.train.first_batch(self.recipe.batch_size)?))
+        Ok(self.uncalibrated(bits)?.calibrate_on(&self.train.calibration_batches(self.recipe)?))
     }
 
     /// The same, with the quantization parameters of weights only.

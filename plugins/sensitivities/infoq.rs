@@ -110,7 +110,7 @@ fn network(context: &SensitivityContext, base: BitWidth) -> Result<Network, Trai
     let slots = layers.map(|layer| if layer.fixed { vec![searched[0]] } else { searched.clone() });
     let plan = Plan::new(context.graph.clone(), slots.collect(), context.quantizer.clone());
     let full = Network::new(&plan, context.pretrained, context.train.device)?;
-    Ok(full.calibrate(context.train.first_batch(context.recipe.batch_size)?))
+    Ok(full.calibrate_on(&context.train.calibration_batches(context.recipe)?))
 }
 
 /// The input of each layer, by its index, and the logits at the end; all tensors but one at 8 bits.

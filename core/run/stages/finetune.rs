@@ -129,7 +129,7 @@ impl Stage for Finetune {
         let plan = if run.config.plain_images() { plan.with_plain_images() } else { plan };
         let pretrained = run.network(NETWORK)?;
         let start = Network::new(&plan, &pretrained, run.train.device)?;
-        let start = start.calibrate(run.train.first_batch(recipe.batch_size)?).state();
+        let start = start.calibrate_on(&run.train.calibration_batches(recipe)?).state();
         let bits = bits.into_iter().map(Some).collect::<Vec<_>>();
         let label = self.name;
         let job = Job { stage: "finetune", label, recipe, teacher: &pretrained, update: Update::default() };

@@ -105,7 +105,7 @@ impl Stage for RefinePolicy {
 
 fn measured(run: &Run, instance: &Instance, picks: &[usize]) -> Result<Refined, RunError> {
     let (train, graph, evaluations) = (&run.train, &run.setup.graph, run.config.refine.evaluations);
-    let calibration = train.first_batch(run.config.finetune.batch_size)?;
+    let calibration = train.calibration_batches(&run.config.finetune)?;
     let pretrained = run.network(NETWORK)?;
     let joint = if run.has(JOINT) { Some(joint(run, &pretrained, &calibration)?) } else { None };
     let state = joint.as_ref().unwrap_or(&pretrained);
@@ -119,7 +119,7 @@ fn measured(run: &Run, instance: &Instance, picks: &[usize]) -> Result<Refined, 
         let slots = bits.iter().map(|bits| bits.iter().copied().collect()).collect();
         let plan = Plan::new(graph.clone(), slots, run.setup.quantizer.clone());
         let network = Network::new(&plan, state, train.device)?;
-        let network = if network.is_uncalibrated() { network.calibrate(calibration.clone()) } else { network };
+        let network = if network.is_uncalibrated() { network.calibrate_on(&calibration) } else { network };
         let score = train.evaluate_on(&network, &bits, &train.data.train, &measured_on)?;
         // A swap whose loss is not finite is rejected. The found policy's own loss must be finite, since all are
         // compared with it.
@@ -138,14 +138,14 @@ fn measured(run: &Run, instance: &Instance, picks: &[usize]) -> Result<Refined, 
 }
 
 /// The jointly trained network that was kept, if it has the tensors that are needed.
-fn joint(run: &Run, pretrained: &State, calibration: &Tensor<4>) -> Result<State, RunError> {
+fn joint(run: &Run, pretrained: &State, calibration: &[Tensor<4>]) -> Result<State, RunError> {
     let wrong = |why: String| Damaged { path: run.folder.path().join(JOINT).display().to_string(), why };
     let state = State::from_bytes(&run.read(JOINT)?, JOINT).map_err(|error| wrong(error.to_string()))?;
     let searched: Vec<Precision> = uniform_precisions(run.config.bits.iter()).collect();
     let layers = run.setup.graph.layers();
     let slots = layers.iter().map(|layer| if layer.fixed { vec![] } else { searched.clone() }).collect();
     let plan = Plan::new(run.setup.graph.clone(), slots, run.setup.quantizer.clone());
-    let fresh = Network::new(&plan, pretrained, run.train.device)?.calibrate(calibration.clone()).state();
+    let fresh = Network::new(&plan, pretrained, run.train.device)?.calibrate_on(calibration).state();
     match state.differs_from(&fresh) {
         Some(why) => Err(wrong(why).into()),
         None => Ok(state),
