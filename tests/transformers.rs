@@ -55,7 +55,7 @@ fn the_products_of_attention_can_be_searched() {
     assert_eq!(products.len(), 4);
     let text = std::fs::read_to_string(home.path().join("indicators.json")).unwrap();
     assert!(products.iter().all(|product| text.contains(&format!("{:?}", product.name))), "{text}");
-    assert_eq!(summary.policy.layers.len(), 8 + 4, "{:?}", summary.policy);
+    assert_eq!(summary.policy.policy.len(), 8 + 4, "{:?}", summary.policy);
     let state = State::from_bytes(&std::fs::read(home.path().join("finetuned.safetensors")).unwrap(), "").unwrap();
     for name in ["blocks.0.attn.qk", "blocks.1.attn.av"] {
         for role in ["weight", "act"] {
