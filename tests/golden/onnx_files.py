@@ -142,7 +142,9 @@ def main():
     for kind, net in {"small": settled(Small()), "tokens": settled(Tokens())}.items():
         names, logits = layers(net, image), net(image)
         for exporter, options in kinds.items():
-            if (kind, exporter) in [("tokens", "legacy_folded"), ("tokens", "dynamo_external")]:
+            # The last two write a border of a pool, and sequences for chunk(), that are refused.
+            left_out = [("tokens", "legacy_folded"), ("tokens", "dynamo_external"), ("small", "legacy_9"), ("small", "dynamo_plain")]
+            if (kind, exporter) in left_out:
                 continue
             name = f"{kind}_{exporter}"
             torch.onnx.export(net, (image[:1],), str(FOLDER / f"{name}.onnx"), **options)
