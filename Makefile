@@ -167,7 +167,7 @@ libtorch:
 	echo "$$wanted" >$$venv/is
 
 FUZZ_SECONDS ?= 60
-FUZZ_TARGETS := indicators policy rules budget table pickle config weights record metrics image idx cifar10
+FUZZ_TARGETS := indicators policy rules budget table pickle config weights record metrics image idx cifar10 onnx
 # Those that build the training half.
 FUZZ_TRAIN := config weights record metrics image idx cifar10
 

@@ -34,6 +34,11 @@ pub fn all<P: ?Sized + Kind>() -> Vec<(&'static str, Box<P>)> {
     made.map(|entry| (entry.name, (entry.build)(&needed(entry.name)).expect("defaults are valid"))).collect()
 }
 
+/// Models that need no file.
+fn models() -> impl Iterator<Item = (&'static str, Box<dyn Model>)> {
+    all::<dyn Model>().into_iter().filter(|(name, _)| *name != "onnx")
+}
+
 /// The network that a model describes for an input such as `3x32x32` and ten classes.
 pub fn graph_of(model: &dyn Model, input: &str) -> Graph {
     model.graph(input.parse::<Shape>().unwrap(), 10).unwrap()
@@ -74,7 +79,7 @@ pub fn images(graph: &Graph, count: usize) -> Tensor<4> {
 #[test]
 fn models_run_and_their_figures_agree_with_the_run() {
     let quantizer: Arc<dyn Quantizer> = all::<dyn Quantizer>().remove(0).1.into();
-    for (name, model) in all::<dyn Model>() {
+    for (name, model) in models() {
         let graph = Arc::new(graph_of(model.as_ref(), "3x32x32"));
         let products = |layer: &&Layer| layer.second != Second::Weights;
         let ends = graph.fixed().iter().filter(|layer| !products(layer)).count();
@@ -105,7 +110,7 @@ fn models_run_and_their_figures_agree_with_the_run() {
 fn costs_are_positive_and_never_fall_as_bits_rise() {
     for (name, cost) in all::<dyn CostModel>() {
         let mut known = false;
-        for (_, model) in all::<dyn Model>() {
+        for (_, model) in models() {
             let graph = graph_of(model.as_ref(), "3x64x64");
             for accounting in [Accounting::Exact, Accounting::Limpq] {
                 for layer in graph.layers() {

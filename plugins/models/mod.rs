@@ -84,7 +84,9 @@ mod tests {
 
     #[test]
     fn every_model_here_is_registered_under_its_graph_s_name() {
-        for name in registry::entries::<dyn Model>().unwrap().into_iter().map(|entry| entry.name) {
+        let names = registry::entries::<dyn Model>().unwrap().into_iter().map(|entry| entry.name);
+        // A network from a file has no input and classes of its own choice.
+        for name in names.filter(|name| *name != "onnx") {
             let model = registry::build::<dyn Model>(name, &Default::default()).unwrap();
             assert_eq!(model.graph("3x32x32".parse().unwrap(), 10).unwrap().model, name);
         }

@@ -45,7 +45,7 @@ class Small(nn.Module):
         self.norm = nn.BatchNorm2d(8)
         self.block = nn.ModuleDict({"gate": Squeeze(8), "out": nn.Conv2d(8, 8, 3, padding=2, dilation=2)})
         self.left, self.right = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 6, 1)
-        self.fc = nn.Sequential(nn.Dropout(0.2), nn.Linear(40, 12), nn.Hardswish(), nn.Linear(12, 5))
+        self.fc = nn.Sequential(nn.Dropout(0.2), nn.Linear(90, 12), nn.Hardswish(), nn.Linear(12, 5))
 
     def forward(self, x):
         x = self.stem(x)
@@ -56,7 +56,7 @@ class Small(nn.Module):
         left, right = x.chunk(2, 1)
         x = torch.cat([self.left(left), self.right(right)], 1)
         x = nn.functional.avg_pool2d(nn.functional.max_pool2d(x, 3, 2, 1, ceil_mode=True), 2, 1, 0)
-        return self.fc(torch.flatten(x[:, :, :2, :2] if x.shape[2] > 2 else x, 1))
+        return self.fc(torch.flatten(x, 1))
 
 
 class Tokens(nn.Module):
@@ -142,7 +142,9 @@ def main():
     for kind, net in {"small": settled(Small()), "tokens": settled(Tokens())}.items():
         names, logits = layers(net, image), net(image)
         for exporter, options in kinds.items():
-            if (kind, exporter) in [("tokens", "legacy_folded"), ("tokens", "dynamo_external")]:
+            # The last two write a border of a pool, and sequences for chunk(), that are refused.
+            left_out = [("tokens", "legacy_folded"), ("tokens", "dynamo_external"), ("small", "legacy_9"), ("small", "dynamo_plain")]
+            if (kind, exporter) in left_out:
                 continue
             name = f"{kind}_{exporter}"
             torch.onnx.export(net, (image[:1],), str(FOLDER / f"{name}.onnx"), **options)
