@@ -183,7 +183,7 @@ fn recipes_that_lack_something_are_refused_with_the_config() {
     for (set, message) in [
         ("pretrain.keep=\"best\"", "pretrain.keep: \"best\" is judged on held-out images; give split.validation"),
         ("indicators.keep=\"best\"", "indicators.keep: indicators are those of the last step"),
-        ("pretrain.distillation=0.5", "pretrain.distillation: there is no teacher"),
+        ("pretrain.distillation=0.5", "pretrain.distillation: before pre-training there is no teacher"),
         ("split.fraction=0", "split.fraction: must be above 0 and at most 1, got 0"),
         ("indicators.fraction=1.5", "indicators.fraction: must be above 0 and at most 1, got 1.5"),
         ("finetune.temperature=0", "finetune.temperature: must be a positive number"),

@@ -113,11 +113,12 @@ fn another_content_of_a_file_of_costs_is_another_search() {
     let empty = template("4,3,2,8");
     let filled = |microseconds: &str| {
         let mut lines = empty.lines();
-        let heading = lines.next().unwrap();
+        // The network that the table is for, and the names of the columns.
+        let heading = [lines.next().unwrap(), lines.next().unwrap()].join("\n");
         let lines = lines.map(|line| format!("{}{microseconds}\n", line.trim_end()));
         fs::write(&table, format!("{heading}\n{}", lines.collect::<String>())).unwrap();
     };
-    assert!(empty.lines().nth(1).unwrap().trim_end().ends_with(','), "{empty}");
+    assert!(empty.lines().nth(2).unwrap().trim_end().ends_with(','), "{empty}");
     let path = format!("cost.latency_table.path={:?}", table.display().to_string());
     let config = quick(&[&path, "search.budgets.latency_table=1s"]);
     filled("3");

@@ -21,6 +21,7 @@ mod licences;
 mod limpq_start;
 mod non_finite;
 mod observers;
+mod onnx;
 mod operators;
 mod parity;
 mod photographs;

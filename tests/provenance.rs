@@ -127,7 +127,7 @@ fn what_nothing_says_is_assumed_aloud() {
         ask(command, &path, &arguments).success().stdout(contains("\nwarning: ").and(contains(assumed)));
         let assert = ask(command, &path, &[&arguments[..], &["--json"]].concat()).stderr(contains(assumed));
         let warnings = &json(assert)["warnings"];
-        assert!(warnings[0].as_str().unwrap().ends_with(assumed), "{command}: {warnings}");
+        assert!(warnings[0].as_str().unwrap().contains(assumed), "{command}: {warnings}");
     }
     let all = [&given[..], &["--classes", "10", "--set", "model.width=16", "--alpha", "2"]].concat();
     ask("search", &path, &[&all[..], &["--budget", "size=8x"]].concat()).success().stdout(contains("warning").not());

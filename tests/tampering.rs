@@ -128,8 +128,8 @@ fn optimizer_state_of_another_network_is_refused() {
         let home = tempfile::tempdir().unwrap();
         let config = quick(&[sets, &["pretrain.epochs=1", "checkpoints.last=1"]].concat());
         Impatient::after(2, "pretrain").run(&config, home.path()).unwrap_err();
-        let names = tree(home.path()).into_keys().filter(|name| name.starts_with("checkpoints/"));
-        let name = names.last().expect("a stopped run leaves a checkpoint");
+        let mut names = tree(home.path()).into_keys().filter(|name| name.starts_with("checkpoints/"));
+        let name = names.next_back().expect("a stopped run leaves a checkpoint");
         (home, config, name)
     };
     let (home, config, name) = stopped(&[]);

@@ -224,7 +224,7 @@ fn files_that_are_no_weights_are_refused() {
         refused(&weights(path), &tiny(3))
     };
     assert_eq!(with(b""), "FILE is not a usable file of weights: it is empty");
-    let neither = "FILE is not a usable file of weights: it is neither a PyTorch checkpoint (torch.save) nor safetensors; \
+    let neither = "FILE is not a usable file of weights: it is neither a PyTorch checkpoint (torch.save) nor safetensors nor ONNX; \
                    if it came from the network, see whether it is an error page or a pointer of Git LFS";
     assert_eq!(with(b"<!DOCTYPE html><html>"), neither);
     assert_eq!(with(b"version https://git-lfs.github.com/spec/v1\n"), neither);
@@ -367,8 +367,8 @@ fn networks_give_pytorch_s_logits() {
     let tested: BTreeSet<&str> = golden.models.iter().map(|made| made.model.as_str()).collect();
     let registered = registry::entries::<dyn Model>().unwrap().into_iter().map(|entry| entry.name);
     let missing: Vec<&str> = registered.filter(|name| !tested.contains(name)).collect();
-    // The other ResNets are made of resnet18's blocks.
-    assert_eq!(missing, ["resnet20", "resnet34"]);
+    // Networks from ONNX files are tested by tests/onnx.rs, and the other ResNets are made of resnet18's blocks.
+    assert_eq!(missing, ["onnx", "resnet20", "resnet34"]);
     for (place, Made { model: name, options, input, classifier, logits: wanted }) in
         golden.models.into_iter().enumerate()
     {

@@ -85,7 +85,7 @@ mod list_and_show {
     #[cfg(feature = "train")]
     #[test]
     fn shows_the_options_of_a_wrapped_struct() {
-        let words = ["| gradients", "| \"tied\"", "| seeds", "Whether step sizes alone are trained"];
+        let words = ["| gradients", "| \"tied\"", "| seeds", "Whether only step sizes are trained"];
         let mut assert = limpq().args(["show", "sensitivity", "learned_step"]).assert().success();
         for word in words {
             assert = assert.stdout(contains(word));

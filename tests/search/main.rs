@@ -15,6 +15,7 @@ mod infeasible;
 mod limpq_names;
 mod limpq_reference;
 mod measured_latency;
+mod onnx_files;
 mod refinement;
 mod shadow_prices_and_peaks;
 mod source_rules;

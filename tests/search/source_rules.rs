@@ -170,9 +170,11 @@ fn every_file_says_what_it_is() {
 /// of operators serve messages, records and the ONNX file format alone.
 #[test]
 fn nobody_outside_its_folder_asks_which_operator_a_node_has() {
-    let names = ["core/graph/build.rs", "core/graph/layer.rs", "core/onnx/"];
+    let names = ["core/graph/build.rs", "core/graph/layer.rs"];
+    // core/onnx tells the nodes of ONNX files apart.
+    let asking = |file: &PathBuf| !file.starts_with("core/ops") && !file.starts_with("core/onnx");
     for folder in ["core", "plugins", "experiments", "benches"] {
-        for file in rust_files(folder).into_iter().filter(|file| !file.starts_with("core/ops")) {
+        for file in rust_files(folder).into_iter().filter(asking) {
             let text = read(&file);
             let program = text.split("#[cfg(test)]").next().unwrap_or_default();
             for line in program.lines() {

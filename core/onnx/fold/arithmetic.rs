@@ -26,18 +26,18 @@ pub(super) struct Binary {
 }
 
 pub(super) fn unary(operator: &str) -> Option<Unary> {
-    let (float, whole): (fn(f32) -> f32, fn(i64) -> Option<i64>) = match operator {
-        "Sqrt" => (f32::sqrt, |_| None),
-        "Reciprocal" => (f32::recip, |_| None),
-        "Exp" => (f32::exp, |_| None),
-        "Neg" => (|x| -x, i64::checked_neg),
-        "Abs" => (f32::abs, i64::checked_abs),
-        "Floor" => (f32::floor, Some),
-        "Ceil" => (f32::ceil, Some),
-        "Not" => (|x| f32::from(u8::from(x == 0.0)), |x| Some(i64::from(x == 0))),
-        _ => return None,
-    };
-    Some(Unary { float, whole })
+    let of = |float, whole| Some(Unary { float, whole });
+    match operator {
+        "Sqrt" => of(f32::sqrt, |_| None),
+        "Reciprocal" => of(f32::recip, |_| None),
+        "Exp" => of(f32::exp, |_| None),
+        "Neg" => of(|x| -x, i64::checked_neg),
+        "Abs" => of(f32::abs, i64::checked_abs),
+        "Floor" => of(f32::floor, Some),
+        "Ceil" => of(f32::ceil, Some),
+        "Not" => of(|x| f32::from(u8::from(x == 0.0)), |x| Some(i64::from(x == 0))),
+        _ => None,
+    }
 }
 
 pub(super) fn binary(operator: &str) -> Option<Binary> {
@@ -49,7 +49,11 @@ pub(super) fn binary(operator: &str) -> Option<Binary> {
         "Mul" => numbers(|a, b| a * b, i64::checked_mul),
         // Whole numbers are truncated, as in C.
         "Div" => numbers(|a, b| a / b, i64::checked_div),
-        "Mod" => numbers(|a, b| a % b, i64::checked_rem_euclid),
+        // The remainder of whole numbers has the divisor's sign, as in Python.
+        "Mod" => numbers(
+            |a, b| a % b,
+            |a, b| a.checked_rem(b).map(|rest| if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }),
+        ),
         "Pow" => numbers(f32::powf, |a, b| a.checked_pow(u32::try_from(b).ok()?)),
         "Min" => numbers(f32::min, |a, b| Some(a.min(b))),
         "Max" => numbers(f32::max, |a, b| Some(a.max(b))),
@@ -67,7 +71,7 @@ const NO_VALUE: &str = "has no value for these whole numbers";
 impl Unary {
     pub fn of(self, input: &Constant) -> Result<Constant, String> {
         let Self { float, whole } = self;
-        Constant::computed(&[input.clone()], input.shape.clone(), input.is_float, move |mut arrays| {
+        Constant::computed(std::slice::from_ref(input), input.shape.clone(), input.is_float, move |mut arrays| {
             let Array { shape, data } = arrays.swap_remove(0);
             let data = match data {
                 Data::Floats(values) => Data::Floats(values.into_iter().map(float).collect()),
@@ -119,7 +123,7 @@ impl Binary {
 pub(super) fn cast(input: &Constant, to: i32) -> Result<Constant, String> {
     let kind = Kind::of(to)?;
     if kind == Kind::Bool {
-        return Constant::computed(&[input.clone()], input.shape.clone(), false, |mut arrays| {
+        return Constant::computed(std::slice::from_ref(input), input.shape.clone(), false, |mut arrays| {
             let Array { shape, data } = arrays.swap_remove(0);
             let data = match data {
                 Data::Floats(values) => values.into_iter().map(|value| i64::from(value != 0.0)).collect(),
@@ -135,7 +139,7 @@ pub(in crate::onnx) fn cast_like(input: &Constant, float: bool) -> Result<Consta
     if input.is_float == float {
         return Ok(input.clone());
     }
-    Constant::computed(&[input.clone()], input.shape.clone(), float, move |mut arrays| {
+    Constant::computed(std::slice::from_ref(input), input.shape.clone(), float, move |mut arrays| {
         let Array { shape, data } = arrays.swap_remove(0);
         let data = match data {
             Data::Wholes(values) if float => Data::Floats(values.into_iter().map(|value| value as f32).collect()),

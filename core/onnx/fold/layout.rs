@@ -55,7 +55,7 @@ impl View {
 
     fn taken(self, input: &Constant) -> Result<Constant, String> {
         let shape = self.shape.clone();
-        Constant::computed(&[input.clone()], shape, input.is_float, move |arrays| Ok(self.copy(&arrays[0])))
+        Constant::computed(std::slice::from_ref(input), shape, input.is_float, move |arrays| Ok(self.copy(&arrays[0])))
     }
 }
 
@@ -76,7 +76,7 @@ pub(in crate::onnx) fn transpose(input: &Constant, order: Option<&[i64]>) -> Res
 /// The same values with other sizes.
 pub(in crate::onnx) fn resized(input: &Constant, dims: Vec<usize>) -> Result<Constant, String> {
     let shape = dims.clone();
-    Constant::computed(&[input.clone()], dims, input.is_float, move |mut arrays| {
+    Constant::computed(std::slice::from_ref(input), dims, input.is_float, move |mut arrays| {
         Ok(Array { shape: shape.clone(), data: arrays.swap_remove(0).data })
     })
 }
@@ -133,7 +133,7 @@ pub(super) fn gather(node: &Node, input: &Constant, indices: &Constant) -> Resul
     let (outer, inner): (usize, usize) = (before.iter().product(), after.iter().product());
     let dims = [before, indices.shape(), after].concat();
     let shape = dims.clone();
-    Constant::computed(&[input.clone()], dims, input.is_float, move |arrays| {
+    Constant::computed(std::slice::from_ref(input), dims, input.is_float, move |arrays| {
         let places = (0..outer).flat_map(|out| chosen.iter().map(move |&index| (out * size + index) * inner));
         let data = match &arrays[0].data {
             Data::Floats(values) => {

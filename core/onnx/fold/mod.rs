@@ -110,7 +110,7 @@ pub(super) fn negative(input: &Constant) -> Result<Constant, String> {
 
 fn of_floats(input: &Constant, function: impl Fn(f32) -> f32 + Send + Sync + 'static) -> Result<Constant, String> {
     let shape = input.shape.clone();
-    Constant::computed(&[input.clone()], shape.clone(), true, move |mut arrays| {
+    Constant::computed(std::slice::from_ref(input), shape.clone(), true, move |mut arrays| {
         let values = arrays.swap_remove(0).into_floats();
         Ok(tensor::Array::floats(shape.clone(), values.into_iter().map(&function).collect()))
     })

@@ -159,9 +159,9 @@ pub(super) fn pad<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Result<Vec<Value>,
     if was_image {
         axes = Axes::image(walk.batch, new);
     } else {
-        for axis in 0..dims.len() {
+        for (axis, &roles) in dims.iter().enumerate() {
             for role in [Role::Height, Role::Width] {
-                if dims[axis] > 0 && axes.is_whole(axis, role, shape) {
+                if roles > 0 && axes.is_whole(axis, role, shape) {
                     axes.0[axis] = crate::onnx::axes::whole(role, new);
                 }
             }
