@@ -179,7 +179,7 @@ fn nobody_outside_its_folder_asks_which_operator_a_node_has() {
             let program = text.split("#[cfg(test)]").next().unwrap_or_default();
             for line in program.lines() {
                 let line: String = line.split_whitespace().collect();
-                let asks = ["kind==\"", "kind!=\"", "&kind)", "&layer.kind)", "kind.as_str()", "matchnode.op"];
+                let asks = ["kind==\"", "kind!=\"", "&layer.kind)", "kind.as_str()", "matchnode.op"];
                 let asks = [&asks[..], &["matchlayer.kind", "kind.starts_with", "op.name(){", "op.downcast"]].concat();
                 let asked = asks.iter().find(|asks| line.contains(**asks));
                 assert!(asked.is_none(), "{}: {line}", file.display());
