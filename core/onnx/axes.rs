@@ -119,6 +119,11 @@ impl Axes {
     }
 }
 
+/// The atoms of an axis without a batch of one sample.
+pub(super) fn bare(axis: &[Atom]) -> Vec<Atom> {
+    axis.iter().copied().filter(|atom| atom.role != Role::Batch || atom.size != 1).collect()
+}
+
 /// Neighbours that continue one another, as one atom.
 pub(super) fn joined(atoms: Vec<Atom>) -> Vec<Atom> {
     let mut all: Vec<Atom> = vec![];

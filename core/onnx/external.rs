@@ -1,9 +1,8 @@
 //! External data: values of tensors in a file beside the ONNX file. Read only when they are asked for, and only from the ONNX
 //! file's own folder or below it.
 
-use super::proto::Tensor;
+use super::{file::open_plain, proto::Tensor};
 use std::{
-    fs::File,
     io::{Read, Seek, SeekFrom},
     path::{Component, Path, PathBuf},
 };
@@ -28,7 +27,7 @@ pub(super) fn bytes(folder: &Path, tensor: &Tensor, wanted: u64) -> Result<Vec<u
     let error = |error: std::io::Error| {
         format!("has its values in {location}, which cannot be read ({error}); put it beside the ONNX file")
     };
-    let mut file = File::open(&path).map_err(error)?;
+    let mut file = open_plain(&path).map_err(error)?;
     let size = file.metadata().map_err(error)?.len();
     if offset.checked_add(wanted).is_none_or(|end| end > size) {
         return Err(format!(
@@ -89,6 +88,10 @@ mod tests {
         {
             std::os::unix::fs::symlink("../secret", inner.join("link")).unwrap();
             assert!(bytes(&inner, &tensor(&[("location", "link")]), 8).unwrap_err().contains("outside the folder"));
+            // A pipe would be waited for without end.
+            let made = std::process::Command::new("mkfifo").arg(inner.join("pipe")).status();
+            assert!(made.unwrap().success());
+            assert!(bytes(&inner, &tensor(&[("location", "pipe")]), 8).unwrap_err().contains("not a plain file"));
         }
         let inner_bytes = bytes(&inner, &tensor(&[("location", "w.bin"), ("offset", "2"), ("length", "4")]), 4);
         assert_eq!(inner_bytes.unwrap(), [2, 3, 4, 5]);

@@ -6,7 +6,7 @@ use prost::{Message, bytes::Bytes};
 use std::{
     collections::HashMap,
     fs,
-    io::Read,
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -32,7 +32,7 @@ impl OnnxFile {
     /// A file that cannot be read, is damaged, or is something else.
     pub fn open(path: &Path) -> Result<Self, OnnxError> {
         let read = || {
-            let file = fs::File::open(path)?;
+            let file = open_plain(path)?;
             let mut bytes = Vec::with_capacity(file.metadata()?.len().min(MOST_BYTES) as usize);
             file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
             Ok(bytes)
@@ -123,6 +123,14 @@ impl OnnxFile {
         let weights: HashMap<&str, ()> = graph.initializer.iter().map(|tensor| (tensor.name.as_str(), ())).collect();
         graph.input.iter().filter(|input| !weights.contains_key(input.name.as_str())).collect()
     }
+}
+
+/// Opens a file; reading from a pipe might never end.
+pub(super) fn open_plain(path: &Path) -> io::Result<fs::File> {
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a plain file"));
+    }
+    fs::File::open(path)
 }
 
 /// Whether a domain is ONNX's own.

@@ -59,6 +59,36 @@ impl<'a> Names<'a> {
         self.of(node, &[])
     }
 
+    /// The name of a learned tensor that an operator of its own holds, or `else_named` if the file has none.
+    pub fn of_learned(&mut self, node: &Node, tensor: &str, else_named: &str) -> String {
+        // What is repeated for each sample stands behind the operator that repeats it.
+        let giver = self.givers.get(tensor).map(|&index| &self.nodes[index]);
+        let repeated = giver.filter(|giver| giver.op_type == "Expand").and_then(|giver| giver.input(0));
+        let tensor = repeated.unwrap_or(tensor);
+        let named = !is_number(tensor) && !tensor.starts_with("expand");
+        let name = if named { tensor } else { else_named };
+        match self.is_free(name) {
+            true => {
+                self.taken.insert(name.to_owned());
+                name.to_owned()
+            }
+            false => self.of(node, &[]),
+        }
+    }
+
+    /// The name of a product in a module: the module's, and what the product is of.
+    pub fn product(&mut self, node: &Node, what: &str) -> String {
+        let modules = [by_scope(node), by_path(node)].into_iter().flatten();
+        let name = modules.map(|module| format!("{module}.{what}")).find(|name| self.is_free(name));
+        match name {
+            Some(name) => {
+                self.taken.insert(name.clone());
+                name
+            }
+            None => self.of(node, &[]),
+        }
+    }
+
     fn is_free(&self, name: &str) -> bool {
         !name.is_empty() && !self.taken.contains(name)
     }

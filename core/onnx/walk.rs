@@ -2,7 +2,7 @@
 //! once, or a node of the network with what became of its axes.
 
 use super::{
-    axes::{Axes, Role, whole},
+    axes::{Atom, Axes, Role, bare, whole},
     constant::Constant,
     error::Refusal,
     file::{OnnxFile, is_onnx},
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     graph::{Builder, NodeId, Shape},
-    ops::{ChannelShuffle, Flatten, Op, Operator},
+    ops::{ChannelShuffle, Flatten, MergeHeads, Op, Operator},
 };
 use serde::Serialize;
 use std::{
@@ -99,6 +99,8 @@ pub(super) struct Walk<'a> {
     initializers: HashMap<&'a str, Constant>,
     values: HashMap<&'a str, Value>,
     absorbed: HashSet<usize>,
+    /// Numbers that the product reading a tensor multiplies by in its place.
+    factors: HashMap<&'a str, f64>,
     folder: PathBuf,
 }
 
@@ -134,6 +136,7 @@ impl<'a> Walk<'a> {
             initializers,
             values: HashMap::new(),
             absorbed: HashSet::new(),
+            factors: HashMap::new(),
             folder,
         }
     }
@@ -275,6 +278,16 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Leaves a factor of a tensor to the product that reads it.
+    pub fn keep_factor(&mut self, tensor: &'a str, factor: f64) {
+        self.factors.insert(tensor, factor);
+    }
+
+    /// What was left to the product that reads a tensor; 1 if nothing was.
+    pub fn factor(&self, tensor: &str) -> f64 {
+        self.factors.get(tensor).copied().unwrap_or(1.0)
+    }
+
     /// Shape of a node's output.
     pub fn shape(&self, map: &Map) -> Shape {
         self.builder.shape(map.node)
@@ -300,7 +313,8 @@ impl<'a> Walk<'a> {
             if constant.shape() != parameter.shape {
                 return Err(format!("its {suffix} is {:?}, and {:?} is needed", constant.shape(), parameter.shape));
             }
-            self.parameters.insert(format!("{name}.{suffix}"), constant.clone());
+            let full = if suffix.is_empty() { name.to_owned() } else { format!("{name}.{suffix}") };
+            self.parameters.insert(full, constant.clone());
         }
         Ok(self.builder.apply_op(name, op, inputs))
     }
@@ -311,9 +325,21 @@ impl<'a> Walk<'a> {
         Ok(Map { node, axes: map.axes.clone() }.into())
     }
 
-    /// The same value with its channels in order, if they were shuffled.
+    /// The same value with its channels in order, if they were shuffled or are those of the heads of attention side by side.
     pub fn in_order(&mut self, map: &Map) -> Result<Map, String> {
-        let channels = self.shape(map).channels;
+        let shape = self.shape(map);
+        let channels = shape.channels;
+        let heads = [whole(Role::Channels, shape), whole(Role::Width, shape)];
+        let merged = heads.concat();
+        let side_by_side = |axis: &Vec<Atom>| bare(axis) == merged;
+        if let Some(axis) =
+            map.axes.0.iter().position(side_by_side).filter(|_| heads.iter().all(|atoms| !atoms.is_empty()))
+        {
+            let node = self.apply("", MergeHeads {}, &[map.node], vec![])?;
+            let mut axes = map.axes.clone();
+            axes.0[axis] = whole(Role::Channels, self.builder.shape(node));
+            return Ok(Map { node, axes });
+        }
         let shuffled = map.axes.0.iter().position(|axis| match axis[..] {
             [one, other] => {
                 [one.role, other.role] == [Role::Channels; 2]

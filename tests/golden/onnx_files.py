@@ -76,6 +76,40 @@ class Tokens(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
+class Attention(nn.Module):
+    """Of two heads: by PyTorch's function, or written out with the scale behind the first product."""
+
+    def __init__(self, fused):
+        super().__init__()
+        self.fused, self.qkv, self.proj = fused, nn.Linear(8, 24), nn.Linear(8, 8)
+
+    def forward(self, x):
+        batch, tokens, dim = x.shape
+        q, k, v = self.qkv(x).reshape(batch, tokens, 3, 2, dim // 2).permute(2, 0, 3, 1, 4).unbind(0)
+        if self.fused:
+            x = nn.functional.scaled_dot_product_attention(q, k, v)
+        else:
+            x = ((q @ k.transpose(-2, -1)) * (dim // 2) ** -0.5).softmax(-1) @ v
+        return self.proj(x.transpose(1, 2).reshape(batch, tokens, dim))
+
+
+class Transformer(nn.Module):
+    """As ViT: a class token, positions, attention, and a classifier on the first token."""
+
+    def __init__(self, fused):
+        super().__init__()
+        self.patch = nn.Conv2d(3, 8, 4, 4)
+        self.cls_token, self.pos_embed = nn.Parameter(torch.randn(1, 1, 8)), nn.Parameter(torch.randn(1, 10, 8))
+        self.norm1, self.attn, self.norm2 = nn.LayerNorm(8, eps=1e-6), Attention(fused), nn.LayerNorm(8)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x):
+        x = self.patch(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], 1) + self.pos_embed
+        x = x + self.attn(self.norm1(x))
+        return self.head(self.norm2(x)[:, 0])
+
+
 def settled(net):
     """Statistics and scales that are not those of the start."""
     generator = torch.Generator().manual_seed(7)
@@ -124,6 +158,19 @@ def by_tensorflow(rng):
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 9)], ir_version=4)
 
 
+def export(net, image, name, options):
+    """Writes a file, without the places in source files that the dynamo exporter notes."""
+    path = str(FOLDER / f"{name}.onnx")
+    torch.onnx.export(net, (image[:1],), path, **options)
+    model = onnx.load(path, load_external_data=False)
+    noted = [model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output]
+    for holder in noted:
+        kept = [entry for entry in holder.metadata_props if entry.key.startswith("pkg.torch.onnx.") and "trace" not in entry.key]
+        del holder.metadata_props[:]
+        holder.metadata_props.extend(kept)
+    onnx.save(model, path)
+
+
 def main():
     FOLDER.mkdir(exist_ok=True)
     torch.manual_seed(3)
@@ -147,8 +194,14 @@ def main():
             if (kind, exporter) in left_out:
                 continue
             name = f"{kind}_{exporter}"
-            torch.onnx.export(net, (image[:1],), str(FOLDER / f"{name}.onnx"), **options)
+            export(net, image, name, options)
             files[name] = {"layers": names[: len(set(names))], "logits": logits.tolist()}
+    for kind, net in {"attention": Transformer(True).eval(), "products": Transformer(False).eval()}.items():
+        names, logits = ["patch", "attn.qkv", "attn.qk", "attn.av", "attn.proj", "head"], net(image)
+        for exporter in ["legacy_17", "dynamo"]:
+            name = f"{kind}_{exporter}"
+            export(net, image, name, kinds[exporter])
+            files[name] = {"layers": names, "logits": logits.tolist()}
     model = by_tensorflow(np.random.default_rng(5))
     onnx.checker.check_model(model)
     onnx.save(model, FOLDER / "channels_last.onnx")

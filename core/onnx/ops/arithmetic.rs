@@ -1,6 +1,6 @@
 //! Sums, products and their inverses: of two activations, or of an activation and a constant for each channel.
 
-use super::{along, following_bias, one, pattern};
+use super::{along, attention, following_bias, one, pattern};
 use crate::{
     onnx::{
         axes::Axes,
@@ -90,6 +90,15 @@ fn scaled<'a>(
     Ok(value)
 }
 
+/// The same activation, if only a product of two activations reads the node: it takes over the number that the node multiplies
+/// by.
+fn factored<'a>(walk: &mut Walk<'a>, node: &'a Node, map: &Map) -> Option<Vec<Value>> {
+    let output = node.output.first().filter(|output| attention::is_operand(walk, output))?;
+    let factor = attention::factor(walk, node)?;
+    walk.keep_factor(output, factor);
+    Some(vec![map.clone().into()])
+}
+
 /// Whether an operation with this constant changes nothing.
 fn is(constant: &Constant, number: f32) -> bool {
     constant.uniform() == Some(number)
@@ -101,6 +110,9 @@ pub(super) fn add<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Result<Vec<Value>,
         Operands::One(map, constant, _) => {
             if let Some(found) = pattern::hard(walk, node, &map) {
                 return found;
+            }
+            if let Some(found) = attention::position_embedding(walk, node, &map, &constant)? {
+                return Ok(vec![found]);
             }
             match is(&constant, 0.0) && constant.shape().len() <= map.axes.0.len() {
                 true => one(Ok(map.into())),
@@ -132,6 +144,9 @@ pub(super) fn mul<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Result<Vec<Value>,
             if !first && let Some(found) = pattern::gelu(walk, node, &map) {
                 return found;
             }
+            if let Some(kept) = factored(walk, node, &map) {
+                return Ok(kept);
+            }
             match is(&constant, 1.0) && constant.shape().len() <= map.axes.0.len() {
                 true => one(Ok(map.into())),
                 false => one(scaled(walk, node, &map, Some(&constant), None)),
@@ -145,6 +160,9 @@ pub(super) fn div<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Result<Vec<Value>,
         Operands::One(map, constant, false) => {
             if let Some(found) = pattern::gelu(walk, node, &map) {
                 return found;
+            }
+            if let Some(kept) = factored(walk, node, &map) {
+                return Ok(kept);
             }
             one(scaled(walk, node, &map, Some(&inverse(&constant)?), None))
         }

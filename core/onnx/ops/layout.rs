@@ -85,10 +85,11 @@ pub(super) fn squeeze<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Result<Vec<Val
     let away = shape::list(node, "axes", given.as_ref())?;
     let mut left = shape::squeezed(&map.axes.dims(), away.as_deref())?;
     // Without a list, a batch of one image stays an axis.
-    if away.is_none() && !left.contains(&0) {
+    let batch = map.axes.is_batch(0);
+    if away.is_none() && batch && !left.contains(&0) {
         left.insert(0, 0);
     }
-    if !left.contains(&0) {
+    if batch && !left.contains(&0) {
         return Err("takes the batch away".to_owned());
     }
     one(Ok(Map { node: map.node, axes: map.axes.permuted(&left) }.into()))

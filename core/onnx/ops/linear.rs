@@ -1,6 +1,6 @@
 //! Gemm and MatMul with a constant: fully connected layers, of a whole sample or of each of its pixels or tokens.
 
-use super::{following_bias, one};
+use super::{attention, following_bias, one};
 use crate::{
     onnx::{
         axes::{Axes, Role, whole},
@@ -30,9 +30,9 @@ pub(super) fn gemm<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Result<Vec<Value>
 }
 
 pub(super) fn matmul<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Result<Vec<Value>, String> {
-    let product = "is a product of two activations, as in attention, which is not read from ONNX files";
     let map = walk.map(node, 0)?;
-    let weight = walk.constant(node, 1).map_err(|_| product)?.ok_or("has no weights")?;
+    let Ok(weight) = walk.constant(node, 1) else { return attention::product(walk, node) };
+    let weight = weight.ok_or("has no weights")?;
     if weight.shape().len() != 2 {
         return Err(format!("its weights {:?} are no matrix", weight.shape()));
     }

@@ -1,17 +1,20 @@
 //! Operators that take some of the channels, or put channels side by side.
 
-use super::one;
+use super::{attention, one};
 use crate::{
     onnx::{
-        axes::{Atom, Axes, Role, joined, whole},
+        axes::{Atom, Axes, Role, bare, joined, whole},
         proto::Node,
         shape,
         walk::{Map, Value, Walk},
     },
-    ops::{ChannelSlice, Concat},
+    ops::{ChannelSlice, Concat, RowSlice},
 };
 
 pub(super) fn concat<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Result<Vec<Value>, String> {
+    if let Some(with_token) = attention::class_token(walk, node)? {
+        return Ok(vec![with_token]);
+    }
     let mut maps = vec![];
     for place in 0..node.input.len() {
         let map = walk.map(node, place)?;
@@ -40,10 +43,18 @@ fn taken(walk: &mut Walk, map: &Map, axis: usize, start: usize, count: usize) ->
         return Ok(map.clone());
     }
     let map = walk.in_order(map)?;
-    let channels = walk.shape(&map).channels;
-    let why = || format!("takes a part of axis {axis} of {}, which is not the channels", map.axes.text());
+    let shape = walk.shape(&map);
+    if shape.height > 1 && map.axes.is_whole(axis, Role::Height, shape) {
+        let node = walk.apply("", RowSlice { start, end: start + count }, &[map.node], vec![])?;
+        let mut axes = map.axes;
+        axes.0[axis] = whole(Role::Height, walk.builder.shape(node));
+        return Ok(Map { node, axes });
+    }
+    let channels = shape.channels;
+    let why =
+        || format!("takes a part of axis {axis} of {}, which is neither the channels nor the rows", map.axes.text());
     // The outermost part of the channels: what is taken lies together.
-    let part = match map.axes.0[axis][..] {
+    let part = match bare(&map.axes.0[axis])[..] {
         [part] if part.role == Role::Channels && part.size * part.stride == channels => part,
         _ => return Err(why()),
     };
@@ -107,9 +118,10 @@ pub(super) fn gather<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Result<Vec<Valu
     if indices.shape().len() > 1 || !places.iter().enumerate().all(|(at, &place)| place == start + at) {
         return Err(format!("takes places {places:?} of axis {axis}, which do not lie together"));
     }
+    let of_batch = map.axes.is_batch(axis);
     let mut map = taken(walk, &map, axis, start, places.len())?;
     if indices.shape().is_empty() {
-        if axis == 0 {
+        if of_batch {
             return Err("takes the batch away".to_owned());
         }
         map.axes.0.remove(axis);
