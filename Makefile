@@ -79,8 +79,8 @@ test:
 	$(call heading,numbers and kernels and a whole run on libtorch)
 	$(call on,libtorch) -- $(ON_LIBTORCH)
 	$(call heading,kernels for GPUs on the processor)
-# Finite differences check PyTorch's recorded gradients against the forward pass, some hundred shapes; each would compile kernels
-# anew. They run on the devices above, and the gradients are compared here, too.
+# Finite differences compile kernels for each shape of each operator, beside trainings. They run on flex and libtorch; PyTorch's
+# gradients are compared here, too.
 	LIMPQ_TEST_DEVICE=cubecl:cpu cargo test --workspace --features $(FEATURES) --lib --test main -- \
 		kernels:: fused:: parity:: operators:: --skip operators::gradients_are_slopes
 	$(call heading,the same on a GPU)

@@ -14,7 +14,7 @@ pub enum OnnxError {
         error: io::Error,
     },
     /// Foreign or damaged.
-    #[error("{path} is no usable ONNX file: {why}")]
+    #[error("{path} is not a usable ONNX file: {why}")]
     Format {
         /// The file.
         path: String,

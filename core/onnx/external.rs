@@ -16,7 +16,7 @@ pub(super) fn bytes(folder: &Path, tensor: &Tensor, wanted: u64) -> Result<Vec<u
         |key: &str| tensor.external_data.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str());
     let number = |key: &str| match entry(key) {
         None => Ok(None),
-        Some(text) => text.parse::<u64>().map(Some).map_err(|_| format!("its {key} {text:?} is no number")),
+        Some(text) => text.parse::<u64>().map(Some).map_err(|_| format!("its {key} {text:?} is not a whole number")),
     };
     let location = entry("location").ok_or("says that its values are in another file, but not in which")?;
     let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
@@ -105,7 +105,7 @@ mod tests {
             (&[("location", "w.bin"), ("length", "4")][..], 8, "its shape needs 8"),
             (&[("location", "w.bin"), ("offset", "4")], 8, "only 8"),
             (&[("location", "w.bin"), ("offset", "18446744073709551615")], 8, "only 8"),
-            (&[("location", "w.bin"), ("offset", "-1")], 8, "no number"),
+            (&[("location", "w.bin"), ("offset", "-1")], 8, "not a whole number"),
             (&[("location", "no.bin")], 8, "put it beside"),
             (&[], 8, "not in which"),
         ] {

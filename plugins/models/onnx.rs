@@ -74,7 +74,7 @@ impl Model for Onnx {
     fn on_record(&self, options: &mut toml::Table) -> Result<(), OptionsError> {
         let wrong = |message: String| OptionsError { path: "path".to_owned(), message };
         if self.path.as_os_str().is_empty() {
-            return Err(wrong("the ONNX file is not given".to_owned()));
+            return Err(wrong("the ONNX file is not given; set path = \"net.onnx\"".to_owned()));
         }
         let file = self.open().map_err(|error| wrong(error.to_string()))?;
         options.insert("sha256".to_owned(), file.sha256().into());

@@ -66,7 +66,7 @@ pub(in crate::onnx) fn transpose(input: &Constant, order: Option<&[i64]>) -> Res
         None => (0..rank).rev().collect::<Vec<_>>(),
     };
     if order.len() != rank || (0..rank).any(|axis| !order.contains(&axis)) {
-        return Err(format!("its perm {order:?} is no order of {rank} axes"));
+        return Err(format!("its perm {order:?} is not an order of {rank} axes"));
     }
     let view = View::of(&input.shape);
     let (shape, strides) = order.iter().map(|&axis| (view.shape[axis], view.strides[axis])).unzip();

@@ -78,7 +78,7 @@ pub(super) fn constant(node: &Node, folder: &Path) -> Result<Constant, String> {
     }
     match node.attribute("value_floats") {
         Some(attribute) => Ok(tensor::Array::floats(vec![attribute.floats.len()], attribute.floats.clone()).into()),
-        None => Err("its value is no tensor of numbers".to_owned()),
+        None => Err("its value is not a tensor of numbers".to_owned()),
     }
 }
 

@@ -74,7 +74,7 @@ pub(super) fn transpose<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Result<Vec<V
         None => (0..rank).rev().collect(),
     };
     if order.len() != rank || (0..rank).any(|axis| !order.contains(&axis)) {
-        return Err(format!("its perm {order:?} is no order of {rank} axes"));
+        return Err(format!("its perm {order:?} is not an order of {rank} axes"));
     }
     one(Ok(Map { node: map.node, axes: map.axes.permuted(&order) }.into()))
 }

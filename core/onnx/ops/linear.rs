@@ -20,7 +20,7 @@ pub(super) fn gemm<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Result<Vec<Value>
     let map = walk.map(node, 0)?;
     let weight = walk.constant(node, 1)?.ok_or("has no weights")?;
     let weight = if node.int("transB").unwrap_or(0) != 0 { weight } else { transpose(&weight, None)? };
-    let &[out, _] = weight.shape() else { return Err("its weights are no matrix".to_owned()) };
+    let &[out, _] = weight.shape() else { return Err("its weights are not a matrix".to_owned()) };
     let weight = scaled(&weight, node.float("alpha").unwrap_or(1.0))?;
     let bias = walk.constant(node, 2)?.map(|bias| {
         let bias = scaled(&bias, node.float("beta").unwrap_or(1.0))?;
@@ -34,7 +34,7 @@ pub(super) fn matmul<'a>(walk: &mut Walk<'a>, node: &'a Node) -> Result<Vec<Valu
     let Ok(weight) = walk.constant(node, 1) else { return attention::product(walk, node) };
     let weight = weight.ok_or("has no weights")?;
     if weight.shape().len() != 2 {
-        return Err(format!("its weights {:?} are no matrix", weight.shape()));
+        return Err(format!("its weights {:?} are not a matrix", weight.shape()));
     }
     layer(walk, node, &map, transpose(&weight, None)?, None, &[(1, "weight")])
 }
